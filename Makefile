@@ -1,0 +1,143 @@
+# conker - one Makefile, no recursion. `make help` lists the targets.
+#
+# Outputs lie in build/: conker, conker-vmm, libconker.{a,so}, guest/{vmlinux,init,base.erofs}.
+# Variants (release, asan, tsan) have an object tree of their own each: build/obj/<variant>.
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+B       := build
+CC      := gcc
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+# --- packages -----------------------------------------------------------------------------------
+# What a fresh Debian 12 needs, by purpose. `make setup` installs what is missing and says which.
+PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-dev libseccomp-dev \
+               musl-tools busybox-static erofs-utils cpio pkg-config
+PKGS_KERNEL := linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils patch kmod
+PKGS_IMAGE  := mmdebstrap fakeroot tar e2fsprogs
+PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3
+PKGS_LINT   := clang-format clang-tidy cppcheck
+
+# --- flags --------------------------------------------------------------------------------------
+WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
+        -Wconversion -Wframe-larger-than=16384
+BASE := -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen $(WARN) -g
+HARD := -fstack-protector-strong -D_FORTIFY_SOURCE=3 -fPIE -fno-plt
+LDHARD := -pie -Wl,-z,relro,-z,now
+
+CFLAGS_release  := -O2 $(HARD)
+LDFLAGS_release := $(LDHARD)
+CFLAGS_asan     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LDFLAGS_asan    := -fsanitize=address,undefined
+CFLAGS_tsan     := -O1 -fno-omit-frame-pointer -fsanitize=thread
+LDFLAGS_tsan    := -fsanitize=thread
+CFLAGS_pic      := -O2 -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=3
+LDFLAGS_pic     :=
+
+# --- sources: every .c below a part's folder belongs to it ---------------------------------------
+UTIL_SRC  := $(wildcard util/*.c)
+PROTO_SRC := $(wildcard proto/*.c)
+VMM_SRC   := $(wildcard vmm/*.c vmm/*/*.c vmm/*/*/*.c)
+LIB_SRC   := $(wildcard lib/*.c)
+CLI_SRC   := $(wildcard tools/cli/*.c)
+INIT_SRC  := $(wildcard guest-init/*.c)
+PB_SRC    := $(B)/gen/exec.pb-c.c
+FAKE_SRC  := $(wildcard tests/fake/*.c)
+HOST_SRC  := $(UTIL_SRC) $(PROTO_SRC) $(PB_SRC)
+
+obj = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(patsubst $(B)/gen/%,gen/%,$(2)))
+
+all: $(B)/conker $(B)/conker-vmm $(B)/libconker.a $(B)/libconker.so guest ## build everything
+
+guest: $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/init $(B)/guest/initrd.cpio $(B)/guest/base.erofs ## kernel, init and base image
+
+# --- compiling ------------------------------------------------------------------------------------
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(B)/gen -Iproto $<
+
+define variant
+$(B)/obj/$(1)/gen/%.o: $(B)/gen/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(BASE) $$(CFLAGS_$(1)) -Wno-conversion -MMD -MP -c -o $$@ $$<
+$(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h
+	@mkdir -p $$(@D)
+	$$(CC) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+$(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_SRC) $(HOST_SRC))
+	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lprotobuf-c -lfdt -lseccomp -pthread
+$(B)/obj/$(1)/conker: $(call obj,$(1),$(CLI_SRC) $(LIB_SRC) $(HOST_SRC))
+	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lprotobuf-c -pthread
+endef
+$(foreach v,release asan tsan pic,$(eval $(call variant,$(v))))
+
+$(B)/conker: $(B)/obj/release/conker
+	cp $< $@
+$(B)/conker-vmm: $(B)/obj/release/conker-vmm
+	cp $< $@
+$(B)/libconker.so: $(call obj,pic,$(LIB_SRC) $(HOST_SRC)) lib/conker.map
+	$(CC) -shared -Wl,-soname,libconker.so.0 -Wl,--version-script=lib/conker.map -Wl,-z,relro,-z,now \
+		-o $@ $(filter %.o,$^) -lprotobuf-c -pthread
+	ln -sf libconker.so $(B)/libconker.so.0
+$(B)/libconker.a: $(call obj,pic,$(LIB_SRC) $(HOST_SRC))
+	rm -f $@
+	ar rcs $@ $^
+
+# --- guest ------------------------------------------------------------------------------------------
+# init is linked with musl: an initramfs costs guest kernel instructions by the page.
+INIT_CFLAGS := -std=gnu17 -D_GNU_SOURCE -Os -static -I. -I$(B)/gen -idirafter /usr/include \
+               -idirafter /usr/include/x86_64-linux-gnu -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes \
+               -Wmissing-prototypes -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
+               -fstack-protector-strong -Wl,--gc-sections -Wl,-z,noseparate-code -s
+INIT_DEPS   := $(INIT_SRC) $(PROTO_SRC) $(UTIL_SRC) $(wildcard guest-init/*.h proto/*.h util/*.h) $(PB_SRC)
+
+$(B)/guest/init: $(INIT_DEPS)
+	@mkdir -p $(@D)
+	musl-gcc $(INIT_CFLAGS) -o $@ $(filter %.c,$^) -l:libprotobuf-c.a -L/usr/lib/x86_64-linux-gnu
+
+$(B)/guest/initrd.cpio: $(B)/guest/init guest-init/mkinitrd.sh
+	guest-init/mkinitrd.sh $< $@
+
+KERNEL_DEPS := $(wildcard kernel-config/*.config kernel-config/*.sh kernel-config/patches/*.patch)
+$(B)/guest/vmlinux: $(KERNEL_DEPS)
+	kernel-config/build.sh $(B)/guest up
+	@touch $@
+$(B)/guest/vmlinux-smp: $(KERNEL_DEPS)
+	kernel-config/build.sh $(B)/guest smp
+	@touch $@
+
+$(B)/guest/base.erofs: tools/image/base.sh /bin/busybox
+	@mkdir -p $(@D)
+	tools/image/base.sh $@
+
+# --- unit tests ---------------------------------------------------------------------------------------
+# One Criterion program per module. It is linked with everything but the two main.c files.
+UNIT_SRC := $(wildcard tests/unit/*.c)
+define unit
+$(B)/obj/$(1)/libtested.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC) $(LIB_SRC) $(INIT_SRC) $(HOST_SRC) $(FAKE_SRC)))
+	rm -f $$@
+	ar rcs $$@ $$^
+$(B)/obj/$(1)/unit/%: $(B)/obj/$(1)/tests/unit/%.o $(B)/obj/$(1)/libtested.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lcriterion -lprotobuf-c -lfdt -lseccomp -pthread
+endef
+$(foreach v,release asan,$(eval $(call unit,$(v))))
+UNITS      := $(patsubst tests/unit/%.c,$(B)/obj/release/unit/%,$(UNIT_SRC))
+UNITS_ASAN := $(patsubst tests/unit/%.c,$(B)/obj/asan/unit/%,$(UNIT_SRC))
+units: $(UNITS)
+units-asan: $(UNITS_ASAN)
+
+clean: ## remove everything built
+	rm -rf $(B)
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r t d; do \
+		printf '  make %-16s %s\n' "$$t" "$$d"; done
+
+.PHONY: all guest clean help units units-asan
+.SECONDARY:
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

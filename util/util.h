@@ -1,0 +1,27 @@
+/* util.h - the handful of macros that C lacks. */
+#ifndef UTIL_UTIL_H
+#define UTIL_UTIL_H
+
+#include <stddef.h>
+
+/* Elements of an array; does not compile for a pointer, which sizeof/sizeof silently accepts. */
+#define countof(a)                                                                                 \
+	(sizeof(a) / sizeof((a)[0]) +                                                              \
+	 0 * sizeof(struct {                                                                       \
+		 _Static_assert(!__builtin_types_compatible_p(__typeof__(a), __typeof__(&(a)[0])), \
+				"not an array");                                                   \
+		 int x_;                                                                           \
+	 }))
+
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+#define min_(a, b)                      \
+	__extension__({                 \
+		__typeof__(a) a_ = (a); \
+		__typeof__(b) b_ = (b); \
+		a_ < b_ ? a_ : b_;      \
+	})
+
+#define must_check __attribute__((warn_unused_result))
+
+#endif

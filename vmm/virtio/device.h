@@ -1,0 +1,53 @@
+/* device.h - the contract between a virtio device and its transport.
+ *
+ * Thread: every op runs on the loop thread, one at a time. vCPU threads never enter device code, so
+ * no device has a lock.
+ * Memory: a device sees guest RAM only through a struct vq_chain.
+ * Life: new -> (activate -> kick* -> reset)* -> free; any op but free may be followed by reset.
+ * State: everything a device must remember lies in its struct as plain data, so that it can be
+ * written out and read back; after reset nothing is in flight.
+ * Failure: a device that meets a guest fault calls virtio_broken() and goes quiet until reset. It
+ * never exits, asserts, blocks or logs per event because of what the guest did.
+ */
+#ifndef VMM_VIRTIO_DEVICE_H
+#define VMM_VIRTIO_DEVICE_H
+
+#include "vmm/virtio/queue.h"
+
+enum { VIRTIO_QUEUES = 4 };
+
+struct virtio_dev;
+struct virtio_port; /* the transport's side of a device, opaque here */
+
+struct virtio_ops {
+	/* DRIVER_OK: features were accepted, all enabled queues in d->vq are valid. 0, or -errno:
+	 * the transport then answers DEVICE_NEEDS_RESET. Each queue is kicked once afterwards. */
+	int (*activate)(struct virtio_dev *d, uint64_t features);
+	void (*kick)(struct virtio_dev *d, unsigned q);
+	void (*reset)(struct virtio_dev *d); /* on return: no request in flight, d->vq unused */
+	void (*free)(struct virtio_dev *d);  /* NULL-safe, half-built-safe; after reset */
+};
+
+struct virtio_class {
+	const char *name; /* "blk"; used in logs and counters */
+	uint32_t id;      /* VIRTIO_ID_* */
+	uint16_t nvqs, vq_max[VIRTIO_QUEUES];
+	const struct virtio_ops *ops;
+};
+
+struct virtio_dev { /* first member of struct blk, struct console, ... */
+	const struct virtio_class *cls;
+	uint64_t offered;   /* feature bits of this instance, VIRTIO_F_VERSION_1 included */
+	const void *config; /* device configuration space; the transport serves reads itself */
+	size_t config_len;
+	struct vq *vq[VIRTIO_QUEUES]; /* valid between activate and reset; NULL: not enabled */
+	struct virtio_port *port;
+};
+
+/* What a device may ask of its transport. Loop thread. */
+void virtio_irq(struct virtio_dev *d, unsigned q); /* used buffer notification, if q wants one */
+void virtio_config_changed(struct virtio_dev *d);
+void virtio_broken(struct virtio_dev *d,
+		   const char *why); /* DEVICE_NEEDS_RESET; counted, logged once */
+
+#endif
