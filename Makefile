@@ -114,15 +114,26 @@ $(B)/guest/base.erofs: tools/image/base.sh /bin/busybox
 	tools/image/base.sh $@
 
 # --- unit tests ---------------------------------------------------------------------------------------
-# One Criterion program per module. It is linked with everything but the two main.c files.
+# One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with
+# lib, all others with vmm (and the fake driver). main.c is left out everywhere.
 UNIT_SRC := $(wildcard tests/unit/*.c)
+UNIT_LIBS := -lcriterion -lprotobuf-c -lfdt -lseccomp -pthread
 define unit
-$(B)/obj/$(1)/libtested.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC) $(LIB_SRC) $(INIT_SRC) $(HOST_SRC) $(FAKE_SRC)))
+$(B)/obj/$(1)/tested-vmm.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC)) $(HOST_SRC) $(FAKE_SRC))
+$(B)/obj/$(1)/tested-init.a: $(call obj,$(1),$(filter-out %/main.c,$(INIT_SRC)) $(HOST_SRC))
+$(B)/obj/$(1)/tested-lib.a: $(call obj,$(1),$(LIB_SRC) $(HOST_SRC))
+$(B)/obj/$(1)/tested-%.a:
 	rm -f $$@
 	ar rcs $$@ $$^
-$(B)/obj/$(1)/unit/%: $(B)/obj/$(1)/tests/unit/%.o $(B)/obj/$(1)/libtested.a
+$(B)/obj/$(1)/unit/init_%: $(B)/obj/$(1)/tests/unit/init_%.o $(B)/obj/$(1)/tested-init.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lcriterion -lprotobuf-c -lfdt -lseccomp -pthread
+	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(UNIT_LIBS)
+$(B)/obj/$(1)/unit/lib_%: $(B)/obj/$(1)/tests/unit/lib_%.o $(B)/obj/$(1)/tested-lib.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(UNIT_LIBS)
+$(B)/obj/$(1)/unit/%: $(B)/obj/$(1)/tests/unit/%.o $(B)/obj/$(1)/tested-vmm.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(UNIT_LIBS)
 endef
 $(foreach v,release asan,$(eval $(call unit,$(v))))
 UNITS      := $(patsubst tests/unit/%.c,$(B)/obj/release/unit/%,$(UNIT_SRC))
