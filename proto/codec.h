@@ -24,15 +24,21 @@ enum {
 	WINDOW_MAX_BYTES = 8 << 20,
 	ARGS_MAX = 32768, /* argv and env entries together */
 	NAME_MAX_BYTES = 64,
+	TERM_MAX_BYTES = 64,
+	SIGNO_MAX = 64,
+	OUTPUT_HEAD_BYTES = 40,    /* room that codec_output_head() may need */
+	ARENA_MAX_BYTES = 8 << 20, /* no valid frame needs more; untouched pages cost nothing */
 };
 
 struct arena {
-	uint8_t *base;
+	uint8_t *base; /* aligned for any type */
 	size_t size_bytes, used_bytes;
 };
 
 /* Decodes and validates one message; everything it points to lies in the arena and is valid until
- * the arena's next reset (used_bytes = 0). 0, or
+ * the arena's next reset (used_bytes = 0). A bytes field is followed by a NUL that its length does
+ * not count, and its pointer is never NULL, so that argv, env and names serve as C strings as they
+ * are (the rules refuse a NUL inside). 0, or
  *   -EPROTO: not a message of this kind, or it breaks a rule (*ret_why says which, for Error.text;
  *            *ret_channel is the channel if that much could be read, else 0)
  *   -ENOSYS: a well-formed message whose kind is unknown to this version (ret_channel is set)
@@ -51,5 +57,11 @@ must_check size_t codec_server_size(const Conker__ServerMsg *m);
 /* Writes the whole frame; buf holds what the size function said. Returns the bytes written. */
 size_t codec_client_put(const Conker__ClientMsg *m, uint8_t *buf);
 size_t codec_server_put(const Conker__ServerMsg *m, uint8_t *buf);
+
+/* Output without a copy: the sender reads data_len bytes (1 to FRAME_DATA_BYTES) to `data`, and this
+ * writes the rest of the frame in front of them, ending at `data`. At least OUTPUT_HEAD_BYTES before
+ * `data` are the caller's. Returns the bytes written: the frame begins there, at data - returned. */
+size_t codec_output_head(uint8_t *data, size_t data_len, uint32_t channel, Conker__Stream stream,
+			 uint64_t offset);
 
 #endif
