@@ -16,6 +16,9 @@
 
 enum { VIRTIO_QUEUES = 4 };
 
+/* One kick's share of the loop; then virtio_again(), so that other devices get their turn. */
+enum { VIRTIO_BUDGET_CHAINS = 64, VIRTIO_BUDGET_BYTES = 256 << 10 };
+
 struct virtio_dev;
 struct virtio_port; /* the transport's side of a device, opaque here */
 
@@ -45,8 +48,10 @@ struct virtio_dev { /* first member of struct blk, struct console, ... */
 };
 
 /* What a device may ask of its transport. Loop thread. */
-void virtio_irq(struct virtio_dev *d, unsigned q); /* used buffer notification, if q wants one */
-void virtio_config_changed(struct virtio_dev *d);
+void virtio_irq(struct virtio_dev *d, unsigned q);   /* used buffer notification, if q wants one */
+void virtio_config_changed(struct virtio_dev *d);    /* after changing the bytes at d->config */
+void virtio_again(struct virtio_dev *d, unsigned q); /* kick q once more in a later step: a device
+						      * stops when its budget for one is spent */
 void virtio_broken(struct virtio_dev *d,
 		   const char *why); /* DEVICE_NEEDS_RESET; counted, logged once */
 

@@ -1,0 +1,16 @@
+/* blk.h - virtio-blk (Virtio 1.2 section 5.2) over a raw file or a block device. */
+#ifndef VMM_VIRTIO_BLK_H
+#define VMM_VIRTIO_BLK_H
+
+#include "util/err.h"
+#include "vmm/disk/worker.h"
+#include "vmm/virtio/device.h"
+
+enum { BLK_RO = 1 << 0 };
+
+/* fd is borrowed and must stay open until disk_worker_free(w); the size it has now is the disk's for
+ * good. NULL with the reason in e: neither a file nor a block device, empty, not whole sectors (a
+ * truncated image), not writable without BLK_RO, too many disks on this worker. Loop thread. */
+must_check struct virtio_dev *blk_new(struct disk_worker *w, int fd, unsigned flags, struct err *e);
+
+#endif
