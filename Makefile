@@ -51,12 +51,19 @@ HOST_SRC  := $(UTIL_SRC) $(PROTO_SRC) $(PB_SRC)
 
 obj = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(patsubst $(B)/gen/%,gen/%,$(2)))
 
+# --- set-up -------------------------------------------------------------------------------------------
+# One stamp per purpose, renewed when its list of packages changes.
+$(B)/setup/%.stamp: Makefile tools/setup.sh
+	@mkdir -p $(@D)
+	@tools/setup.sh $(PKGS_$(shell echo $* | tr a-z A-Z))
+	@touch $@
+
 all: $(B)/conker $(B)/conker-vmm $(B)/libconker.a $(B)/libconker.so guest ## build everything
 
 guest: $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/init $(B)/guest/initrd.cpio $(B)/guest/base.erofs ## kernel, init and base image
 
 # --- compiling ------------------------------------------------------------------------------------
-$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto | $(B)/setup/build.stamp
 	@mkdir -p $(@D)
 	protoc-c --c_out=$(B)/gen -Iproto $<
 
@@ -102,14 +109,15 @@ $(B)/guest/initrd.cpio: $(B)/guest/init guest-init/mkinitrd.sh
 	guest-init/mkinitrd.sh $< $@
 
 KERNEL_DEPS := $(wildcard kernel-config/*.config kernel-config/*.sh kernel-config/patches/*.patch)
-$(B)/guest/vmlinux: $(KERNEL_DEPS)
+$(B)/guest/vmlinux: $(KERNEL_DEPS) | $(B)/setup/kernel.stamp
 	kernel-config/build.sh $(B)/guest up
 	@touch $@
-$(B)/guest/vmlinux-smp: $(KERNEL_DEPS)
+# After the first: both share the unpacked source.
+$(B)/guest/vmlinux-smp: $(KERNEL_DEPS) $(B)/guest/vmlinux | $(B)/setup/kernel.stamp
 	kernel-config/build.sh $(B)/guest smp
 	@touch $@
 
-$(B)/guest/base.erofs: tools/image/base.sh /bin/busybox
+$(B)/guest/base.erofs: tools/image/base.sh $(B)/setup/build.stamp
 	@mkdir -p $(@D)
 	tools/image/base.sh $@
 
@@ -141,6 +149,73 @@ UNITS_ASAN := $(patsubst tests/unit/%.c,$(B)/obj/asan/unit/%,$(UNIT_SRC))
 units: $(UNITS)
 units-asan: $(UNITS_ASAN)
 
+# --- guests of the VM tests -----------------------------------------------------------------------------
+# raw_*.S: kernels of a few instructions; end_*.c: replacements of init; others: ordinary programs.
+GUEST_RAW  := $(patsubst tests/vm/guest/%.S,$(B)/tests/guest/%,$(wildcard tests/vm/guest/raw_*.S))
+GUEST_END  := $(patsubst tests/vm/guest/%.c,$(B)/tests/guest/%.cpio,$(wildcard tests/vm/guest/end_*.c))
+GUEST_PROG := $(patsubst tests/vm/guest/%.c,$(B)/tests/guest/%,$(filter-out tests/vm/guest/end_%,$(wildcard tests/vm/guest/*.c)))
+
+$(B)/tests/guest/raw_%: tests/vm/guest/raw_%.S tests/vm/guest/raw.ld
+	@mkdir -p $(@D)
+	$(CC) -nostdlib -static -no-pie -Wl,-T,tests/vm/guest/raw.ld -Wl,--build-id=none -o $@ $<
+$(B)/tests/guest/end_%: tests/vm/guest/end_%.c
+	@mkdir -p $(@D)
+	musl-gcc -std=gnu17 -D_GNU_SOURCE -Os -static -s -Wall -Wextra -o $@ $<
+$(B)/tests/guest/end_%.cpio: $(B)/tests/guest/end_% guest-init/mkinitrd.sh
+	guest-init/mkinitrd.sh $< $@
+$(B)/tests/guest/%: tests/vm/guest/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -static $(WARN) -o $@ $< -pthread
+test-guests: $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG)
+
+# --- running --------------------------------------------------------------------------------------------
+CMD ?= /usr/share/conker/demo
+run: all ## start a box and run a small demonstration in it, or CMD='...'
+	@$(B)/conker run --timing --sh '$(CMD)'
+
+image-python: $(B)/images/python.erofs ## a Debian root file system with python3, as image `python`
+$(B)/images/python.erofs: tools/image/python.sh $(B)/conker | $(B)/setup/image.stamp
+	CONKER_IMAGES=$(B)/images tools/image/python.sh $(B)/conker
+	@mkdir -p $(@D)
+
+# --- tests ----------------------------------------------------------------------------------------------
+STAGES ?=
+test: test-deps ## all tests: unit, sanitizers, fuzz, real guests on host KVM and in the lab
+	@tests/run $(STAGES)
+test-deps: $(B)/setup/test.stamp
+	@$(MAKE) --no-print-directory all units units-asan test-guests test-programs image-python lab-ready
+
+lab-ready: $(B)/setup/test.stamp
+	@tools/lab/lab --prepare
+lab: all lab-ready ## a shell in the emulated machine that stands in for ordinary hardware
+	@tools/lab/lab
+test-programs:
+
+# --- house-keeping ----------------------------------------------------------------------------------------
+C_FILES = $(shell git ls-files '*.c' '*.h')
+fmt: $(B)/setup/lint.stamp ## format all C files
+	clang-format -i $(C_FILES)
+lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) ## format, layers, ceilings, cppcheck, clang-tidy
+	clang-format --dry-run -Werror $(C_FILES)
+	tests/lint/layers.sh
+	tests/lint/ceilings.py
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppressions-list=tests/lint/cppcheck.txt -I. -I$(B)/gen $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
+	printf '%s\n' $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC) | \
+		xargs -P $$(nproc) -n 8 clang-tidy --quiet -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
+
+install: all ## into $(DESTDIR)$(PREFIX)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1)
+	install -m 755 $(B)/conker $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(B)/conker-vmm $(DESTDIR)$(PREFIX)/lib/conker/
+	install -m 644 $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/initrd.cpio $(B)/guest/base.erofs \
+		$(DESTDIR)$(PREFIX)/lib/conker/guest/
+	install -m 644 lib/conker.h $(DESTDIR)$(PREFIX)/include/
+	install -m 755 $(B)/libconker.so $(DESTDIR)$(PREFIX)/lib/libconker.so.0
+	ln -sf libconker.so.0 $(DESTDIR)$(PREFIX)/lib/libconker.so
+	install -m 644 $(B)/libconker.a $(DESTDIR)$(PREFIX)/lib/
+	sed 's,@PREFIX@,$(PREFIX),' lib/conker.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/conker.pc
+
 clean: ## remove everything built
 	rm -rf $(B)
 
@@ -148,7 +223,8 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r t d; do \
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
-.PHONY: all guest clean help units units-asan
+.PHONY: all guest run image-python units units-asan test-guests test-programs test test-deps lab lab-ready \
+	fmt lint install clean help
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""ceilings.py - how large a file or a function may grow, and which calls do not compile for us.
+
+Code lines: neither blank nor comment. Ceilings: file 600, function 80 lines. An exception is listed in
+EXCEPTIONS with its reason; there should be none.
+"""
+import re
+import subprocess
+import sys
+
+FILE_MAX, FUNCTION_MAX = 600, 80
+BANNED = ("strcpy", "strcat", "sprintf", "strtok", "atoi", "atol", "strtol", "system", "popen", "alloca", "dup", "gets")
+EXCEPTIONS = {}
+
+
+def strip(text):
+    """The text without comments and string contents, line structure kept."""
+    def blank(m):
+        s = m.group(0)
+        return "".join(c if c == "\n" else " " for c in s) if s.startswith("/") else s[0] + s[0]
+    return re.sub(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', blank, text, flags=re.S)
+
+
+def functions(lines):
+    """(name, code lines) of each function: a line that is just '{', up to the line that is just '}'."""
+    start = None
+    for i, line in enumerate(lines):
+        if line.rstrip() == "{":
+            start = i
+        elif line.rstrip() == "}" and start is not None:
+            head = " ".join(lines[max(0, start - 6):start])
+            names = re.findall(r"(\w+)\s*\(", head.split("}")[-1].split(";")[-1])
+            yield (names[0] if names else "?", sum(1 for l in lines[start + 1:i] if l.strip()), start + 1)
+            start = None
+
+
+def main():
+    files = subprocess.run(["git", "ls-files", "*.c", "*.h"], capture_output=True, text=True, check=True).stdout.split()
+    offences = []
+    for path in files:
+        lines = strip(open(path, encoding="utf-8").read()).split("\n")
+        count = sum(1 for l in lines if l.strip())
+        if count > FILE_MAX and path not in EXCEPTIONS:
+            offences.append(f"{path}: {count} code lines, at most {FILE_MAX}")
+        for name, n, line in functions(lines):
+            if n > FUNCTION_MAX:
+                offences.append(f"{path}:{line}: {name}() has {n} code lines, at most {FUNCTION_MAX}")
+        for i, line in enumerate(lines, 1):
+            for word in re.findall(r"(?<![\w.>])(\w+)\s*\(", line):
+                if word in BANNED:
+                    offences.append(f"{path}:{i}: {word}() is banned")
+    print("\n".join(offences), file=sys.stderr, end="\n" if offences else "")
+    return 1 if offences else 0
+
+
+sys.exit(main())

@@ -1,0 +1,37 @@
+#!/bin/sh
+# layers.sh - the rules of who may include whom (docs/architecture.md), checked by reading the
+# #include lines. Prints each offence; fails if there is one.
+#
+#   util < proto < lib < tools;  util, proto < guest-init;  util, proto < vmm
+#   inside vmm: util < mem < virtio/queue < virtio/*, disk, arch < vm < main
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+includes() { # FILES: "file included" lines for our own headers
+	grep -HoE '^#include "[^"]+"' "$@" 2>/dev/null | sed -E 's/:#include "([^"]+)"/ \1/'
+}
+
+may() { # WHO-GLOB ALLOWED-REGEX: every include of these files must match
+	# shellcheck disable=SC2086 # globs
+	includes $1 | while read -r file header; do
+		printf '%s\n' "$header" | grep -Eq "^($2)" || echo "$file includes $header"
+	done
+}
+
+{
+	may 'util/*.[ch]' 'util/'
+	may 'proto/*.[ch]' 'util/|proto/|exec\.pb-c\.h'
+	may 'lib/conker.h' 'nothing'
+	may 'lib/*.[ch]' 'util/|proto/|lib/'
+	may 'guest-init/*.[ch]' 'util/|proto/|guest-init/'
+	may 'tools/*/*.[ch]' 'util/util\.h|util/cleanup\.h|lib/conker\.h|tools/'
+	may 'vmm/mem.[ch]' 'util/|vmm/mem\.h|vmm/arch/x86/layout\.h'
+	may 'vmm/virtio/queue.[ch]' 'util/|vmm/mem\.h|vmm/virtio/queue\.h'
+	may 'vmm/virtio/*.[ch]' 'util/|proto/ports\.h|vmm/mem\.h|vmm/virtio/|vmm/disk/|vmm/log\.h'
+	may 'vmm/disk/*.[ch]' 'util/|vmm/disk/'
+	may 'vmm/arch/*/*.[ch] vmm/arch/*.[ch]' 'util/|vmm/(mem|kvm|bus|config)\.h|vmm/arch/'
+	may 'vmm/*.[ch]' 'util/|proto/|vmm/'
+	# Only one file knows each of these libraries.
+	grep -lE '#include <libfdt.h>' -r vmm | grep -v '^vmm/arch/fdt\.c$' | sed 's/$/ includes libfdt/'
+	grep -lE 'protobuf-c/|exec\.pb-c\.h' -r vmm lib guest-init tools --include='*.[ch]' | sed 's/$/ includes protobuf-c past codec.h/'
+} | sort | tee /dev/stderr | { ! grep -q .; }

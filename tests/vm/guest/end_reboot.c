@@ -1,0 +1,7 @@
+/* PID 1 that reboots the machine. */
+#include <sys/reboot.h>
+
+int main(void)
+{
+	return reboot(RB_AUTOBOOT);
+}

@@ -1,0 +1,4 @@
+/* Never gets ready, never exits by itself. */
+	.globl _start
+_start:
+	jmp	_start

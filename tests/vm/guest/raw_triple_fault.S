@@ -1,0 +1,8 @@
+/* Faults with an empty interrupt table: double fault, triple fault, shutdown. */
+	.globl _start
+_start:
+	lidt	empty(%rip)
+	ud2
+empty:
+	.word	0
+	.quad	0

@@ -1,0 +1,79 @@
+# t_image.sh - images: import, list, use, remove; and a real program in a real distribution.
+
+need_mkfs() {
+	command -v mkfs.erofs >/dev/null || skip "no mkfs.erofs here"
+	export CONKER_IMAGES="$TMP/images"
+}
+
+make_root() { # DIR: the base image's busybox and a file of our own
+	mkdir -p "$1/bin" "$1/etc" "$1/proc" "$1/dev" "$1/sys" "$1/tmp" "$1/root"
+	cp "$(command -v busybox || echo /bin/busybox)" "$1/bin/busybox"
+	ln -s busybox "$1/bin/sh"
+	ln -s busybox "$1/bin/cat"
+	ln -s busybox "$1/bin/ls"
+	echo "root:x:0:0::/root:/bin/sh" >"$1/etc/passwd"
+	echo hello >"$1/etc/greeting"
+}
+
+test_import_directory() {
+	need_mkfs
+	make_root "$TMP/root"
+	conker image import mine "$TMP/root"
+	has "$(conker image ls)" '^mine '
+	exits 0 conker run --image mine -- cat /etc/greeting
+	is "$out" hello
+	conker image rm mine
+	is "$(conker image ls | grep mine)" ''
+}
+
+test_import_tar_compressed_and_from_stdin() {
+	need_mkfs
+	make_root "$TMP/root"
+	tar -C "$TMP/root" -czf "$TMP/root.tar.gz" .
+	conker image import packed "$TMP/root.tar.gz"
+	exits 0 conker run --image packed -- cat /etc/greeting
+	is "$out" hello
+	conker image import piped - <"$TMP/root.tar.gz"
+	exits 0 conker run --image piped -- cat /etc/greeting
+}
+
+test_owners_and_modes_survive_a_tar() {
+	need_mkfs
+	make_root "$TMP/root"
+	echo x >"$TMP/root/etc/secret"
+	chmod 640 "$TMP/root/etc/secret"
+	tar -C "$TMP/root" --owner=1234 --group=4321 -cf "$TMP/root.tar" .
+	conker image import owned "$TMP/root.tar"
+	exits 0 conker run --image owned -- busybox ls -ln /etc/secret
+	has "$out" '^-rw-r----- .*1234 +4321 '
+}
+
+test_archive_cannot_escape() {
+	need_mkfs
+	make_root "$TMP/root"
+	tar -C "$TMP/root" -cf "$TMP/evil.tar" .
+	echo owned >"$TMP/payload"
+	tar -P -rf "$TMP/evil.tar" --transform "s,.*payload,../../../../..$TMP/escaped," "$TMP/payload"
+	conker image import evil "$TMP/evil.tar" 2>/dev/null || true
+	[ ! -e "$TMP/escaped" ] || fail "the archive wrote outside"
+}
+
+test_image_is_replaced_as_a_whole() {
+	need_mkfs
+	make_root "$TMP/root"
+	conker image import same "$TMP/root"
+	echo two >"$TMP/root/etc/greeting"
+	conker image import same "$TMP/root"
+	exits 0 conker run --image same -- cat /etc/greeting
+	is "$out" two
+}
+
+test_python_program_of_some_size() {
+	[ -e "${CONKER_PYTHON_IMAGE:-$BUILD/images/python.erofs}" ] || skip "no python image (make image-python)"
+	export CONKER_IMAGES="$(dirname "${CONKER_PYTHON_IMAGE:-$BUILD/images/python.erofs}")"
+	here=$(dirname "$BUILD")/tests/vm
+	[ -e "$here/python/report.py" ] || here=$(dirname "$0")
+	exits 3 conker run --image python --memory 256 --ready-timeout 120 -i -- \
+		python3 -c "$(cat "$here/python/report.py")" <"$here/python/input.json"
+	is "$out" "$(cat "$here/python/expected.txt")"
+}

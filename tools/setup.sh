@@ -1,0 +1,33 @@
+#!/bin/sh
+# setup.sh - installs the Debian packages named as arguments that are missing, and says which.
+# Needs root, or sudo, for that alone; does nothing, silently, when all are there.
+set -eu
+
+missing=
+for p in "$@"; do
+	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+echo "setup: installing$missing"
+if [ "$(id -u)" = 0 ]; then
+	as_root=
+elif command -v sudo >/dev/null; then
+	as_root=sudo
+else
+	echo "setup: not root and no sudo; run as root: apt-get install --no-install-recommends$missing" >&2
+	exit 1
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+quietly() {
+	if ! $as_root env DEBIAN_FRONTEND=noninteractive "$@" >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		echo "setup: '$*' failed" >&2
+		return 1
+	fi
+}
+quietly apt-get update
+# shellcheck disable=SC2086 # a list of words
+quietly apt-get install -y --no-install-recommends $missing
