@@ -12,12 +12,15 @@
 #ifndef VMM_VIRTIO_MMIO_H
 #define VMM_VIRTIO_MMIO_H
 
+#include <linux/virtio_mmio.h>
+
 #include "util/err.h"
 #include "util/loop.h"
 #include "vmm/virtio/device.h"
 
-enum { VIRTIO_MMIO_BYTES = 0x1000 };      /* the page one device occupies */
-enum { VIRTIO_MMIO_QUEUE_NOTIFY = 0x50 }; /* where ioeventfds go: 4 bytes, datamatch = queue */
+enum {
+	VIRTIO_MMIO_BYTES = 0x1000
+}; /* the page one device occupies; registers: <linux/virtio_mmio.h> */
 
 /* What became of a device's guest, for logs and `info`. */
 struct virtio_port_stats {
@@ -35,7 +38,8 @@ struct virtio_port_stats {
 must_check struct virtio_port *virtio_port_new(struct virtio_dev *dev, const struct guest_mem *mem,
 					       struct loop *loop, int irq_fd, struct err *e);
 
-/* The eventfd for QueueNotify of queue q, q < the class's nvqs; -1 for others. Owned by the port.
+/* The eventfd for VIRTIO_MMIO_QUEUE_NOTIFY (4 bytes, datamatch q) of queue q, q < the class's
+ * nvqs; -1 for others. Owned by the port.
  * Wiring it as an ioeventfd is optional: a QueueNotify that reaches virtio_port_access() has the
  * same effect. */
 int virtio_port_kick_fd(const struct virtio_port *p, unsigned q);

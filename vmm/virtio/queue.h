@@ -24,7 +24,7 @@ struct vq {
 	void *desc, *avail, *used; /* host views of the three parts, wholly inside RAM */
 	uint16_t last_avail;       /* next avail ring slot to read; free-running */
 	uint16_t next_used;        /* our copy of used->idx; the guest's copy is never read back */
-	uint16_t signalled_used;   /* used idx at the last vq_needs_irq() that said yes */
+	uint16_t signalled_used;   /* used idx at the last vq_needs_irq() */
 	bool indirect, event_idx;  /* negotiated */
 	bool broken;
 };
@@ -58,7 +58,8 @@ void vq_unpop(struct vq *q);
 /* Returns a chain with the number of bytes written into its writable part. Any order. */
 void vq_push(struct vq *q, const struct vq_chain *c, uint32_t written_bytes);
 
-/* After a batch of pushes: must the driver be interrupted? (avail flags, or used_event.) */
+/* After a batch of pushes: must the driver be interrupted? (avail flags, or used_event.) Answers for
+ * the pushes since the last call, so ask at least once every 65535 of them. */
 must_check bool vq_needs_irq(struct vq *q);
 
 /* Cursor helpers over the readable part (get) or the writable one (put): exactly n bytes or
