@@ -35,6 +35,9 @@ CFLAGS_asan     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno
 LDFLAGS_asan    := -fsanitize=address,undefined
 CFLAGS_tsan     := -O1 -fno-omit-frame-pointer -fsanitize=thread
 LDFLAGS_tsan    := -fsanitize=thread
+CFLAGS_fuzz     := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+LDFLAGS_fuzz    := -fsanitize=fuzzer,address,undefined
+CC_fuzz         := clang
 CFLAGS_pic      := -O2 -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=3
 LDFLAGS_pic     :=
 
@@ -70,16 +73,16 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto | $(B)/setup/build.stamp
 define variant
 $(B)/obj/$(1)/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE) $$(CFLAGS_$(1)) -Wno-conversion -MMD -MP -c -o $$@ $$<
+	$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -Wno-conversion -MMD -MP -c -o $$@ $$<
 $(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+	$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 $(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_SRC) $(HOST_SRC))
 	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lprotobuf-c -lfdt -lseccomp -pthread
 $(B)/obj/$(1)/conker: $(call obj,$(1),$(CLI_SRC) $(LIB_SRC) $(HOST_SRC))
 	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lprotobuf-c -pthread
 endef
-$(foreach v,release asan tsan pic,$(eval $(call variant,$(v))))
+$(foreach v,release asan tsan fuzz pic,$(eval $(call variant,$(v))))
 
 $(B)/conker: $(B)/obj/release/conker
 	cp $< $@
@@ -125,25 +128,31 @@ $(B)/guest/base.erofs: tools/image/base.sh $(B)/setup/build.stamp
 # One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with
 # lib, all others with vmm (and the fake driver). main.c is left out everywhere.
 UNIT_SRC := $(wildcard tests/unit/*.c)
-UNIT_LIBS := -lcriterion -lprotobuf-c -lfdt -lseccomp -pthread
-define unit
+PART_LIBS := -lprotobuf-c -lfdt -lseccomp -pthread
+# part: of which part of the tree a test is, by its name.
+part = $(if $(filter init_%,$(1)),init,$(if $(filter lib_%,$(1)),lib,vmm))
+define tested
 $(B)/obj/$(1)/tested-vmm.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC)) $(HOST_SRC) $(FAKE_SRC))
 $(B)/obj/$(1)/tested-init.a: $(call obj,$(1),$(filter-out %/main.c,$(INIT_SRC)) $(HOST_SRC))
 $(B)/obj/$(1)/tested-lib.a: $(call obj,$(1),$(LIB_SRC) $(HOST_SRC))
 $(B)/obj/$(1)/tested-%.a:
 	rm -f $$@
 	ar rcs $$@ $$^
-$(B)/obj/$(1)/unit/init_%: $(B)/obj/$(1)/tests/unit/init_%.o $(B)/obj/$(1)/tested-init.a
-	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(UNIT_LIBS)
-$(B)/obj/$(1)/unit/lib_%: $(B)/obj/$(1)/tests/unit/lib_%.o $(B)/obj/$(1)/tested-lib.a
-	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(UNIT_LIBS)
-$(B)/obj/$(1)/unit/%: $(B)/obj/$(1)/tests/unit/%.o $(B)/obj/$(1)/tested-vmm.a
-	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $$(UNIT_LIBS)
 endef
-$(foreach v,release asan,$(eval $(call unit,$(v))))
+# test-program: variant, source folder below tests/, name, more libraries, where it is put
+define test-program
+$(5)/$(3): $(B)/obj/$(1)/tests/$(2)/$(3).o $(B)/obj/$(1)/tested-$(call part,$(3)).a
+	@mkdir -p $$(@D)
+	$$(or $$(CC_$(1)),$$(CC)) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $(4) $$(PART_LIBS)
+endef
+names = $(patsubst tests/$(1)/%.c,%,$(wildcard tests/$(1)/*.c))
+$(foreach v,release asan tsan fuzz,$(eval $(call tested,$(v))))
+$(foreach v,release asan,$(foreach n,$(call names,unit),\
+	$(eval $(call test-program,$(v),unit,$(n),-lcriterion,$(B)/obj/$(v)/unit))))
+# Plain programs: Criterion aborts under TSan, and a fuzz target has libFuzzer's main().
+$(foreach n,$(call names,tsan),$(eval $(call test-program,tsan,tsan,$(n),,$(B)/tests/tsan)))
+$(foreach n,$(call names,fuzz),$(eval $(call test-program,fuzz,fuzz,$(n),,$(B)/tests/fuzz)))
+TEST_PROGRAMS := $(addprefix $(B)/tests/tsan/,$(call names,tsan)) $(addprefix $(B)/tests/fuzz/,$(call names,fuzz))
 UNITS      := $(patsubst tests/unit/%.c,$(B)/obj/release/unit/%,$(UNIT_SRC))
 UNITS_ASAN := $(patsubst tests/unit/%.c,$(B)/obj/asan/unit/%,$(UNIT_SRC))
 units: $(UNITS)
@@ -187,9 +196,14 @@ test-deps: $(B)/setup/test.stamp
 
 lab-ready: $(B)/setup/test.stamp
 	@tools/lab/lab --prepare
+bench-boot: all $(B)/bench/boot test-guests $(B)/setup/test.stamp ## cold boot to first exec, beside QEMU microvm; costs by initcall
+	@tools/bench/boot.sh
+$(B)/bench/%: $(B)/obj/release/tools/bench/%.o $(B)/obj/release/tools/bench/stats.o $(B)/libconker.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_release) -o $@ $^ -lprotobuf-c -pthread
 lab: all lab-ready ## a shell in the emulated machine that stands in for ordinary hardware
 	@tools/lab/lab
-test-programs:
+test-programs: $(TEST_PROGRAMS)
 
 # --- house-keeping ----------------------------------------------------------------------------------------
 C_FILES = $(shell git ls-files '*.c' '*.h')
@@ -224,7 +238,7 @@ help: ## this list
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
 .PHONY: all guest run image-python units units-asan test-guests test-programs test test-deps lab lab-ready \
-	fmt lint install clean help
+	fmt lint install clean help bench-boot
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
