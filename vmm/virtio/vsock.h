@@ -40,4 +40,8 @@ struct vsock_config {
  * closed. */
 struct virtio_dev *vsock_new(struct loop *loop, const struct vsock_config *c, struct err *e);
 
+/* After a restore: closes every connection, and tells the guest that they are gone (event
+ * TRANSPORT_RESET, as soon as it has a buffer for it). Its listeners, and readiness, live on. */
+void vsock_transport_reset(struct virtio_dev *d);
+
 #endif
