@@ -1,0 +1,66 @@
+/* vcpu.h - one virtual processor: its thread, and what its exits mean.
+ *
+ * Thread: set-up, start, stop and fini on the main thread; the run loop on the vCPU's own, which
+ * touches nothing but its struct vcpu, the buses (frozen by then) and what their handlers allow.
+ * Life: vcpu_init -> vcpu_start -> (vcpu_stop) -> on_gone ran -> vcpu_fini. A thread ends by itself
+ * when the machine is to end; the others must then be stopped.
+ */
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "util/loop.h"
+#include "vmm/bus.h"
+#include "vmm/events.h"
+#include "vmm/kvm.h"
+
+struct assist;
+
+struct vcpu {
+	unsigned id;
+	int fd;
+	struct kvm_run *run;
+	size_t run_bytes;
+	struct assist *assist;
+	const struct bus *mmio, *pio;
+
+	pthread_t thread;
+	bool started;
+	atomic_bool stop;
+	struct exit_report
+		exit; /* written by the thread, for who gets on_gone; EXIT_NONE: stopped */
+
+	struct loop *loop;
+	struct loop_call gone;
+	void (*on_gone)(struct vcpu *v); /* once, loop thread: the thread has left KVM for good */
+};
+
+/* What all vCPUs of a machine share; borrowed. */
+struct vcpu_env {
+	const struct kvm *kvm;
+	const struct guest_mem *mem;
+	struct kvm_cpuid2 *cpuid; /* kvm_supported_cpuid(); each vCPU makes it its own in turn */
+	unsigned ncpus;
+	const struct bus *mmio, *pio;
+	struct loop *loop;
+	void (*on_gone)(struct vcpu *v);
+};
+
+/* Installs the empty handler of the signal that kicks vCPUs out of KVM. Once per process. */
+must_check int vcpu_global_init(struct err *e);
+
+/* Creates vCPU id in KVM and gives it its processor. vcpu_fini() copes with a half-built one, and with
+ * a zeroed one whose fd is -1. */
+must_check int vcpu_init(struct vcpu *v, const struct vcpu_env *env, unsigned id, struct err *e);
+must_check int vcpu_start(struct vcpu *v, struct err *e);
+
+/* Makes the thread leave KVM at the next instruction boundary; on_gone follows. A handler that sleeps
+ * until the loop has run (virtio_port_access) must be let go by who owns it. May be repeated. */
+void vcpu_stop(struct vcpu *v);
+
+/* After on_gone, or never started. */
+void vcpu_fini(struct vcpu *v);
+
+#endif
