@@ -1,8 +1,8 @@
 /* worker.h - the one thread that may block on file I/O, so that an fsync never stalls the loop.
  *
- * Two rings with one producer each: requests from the loop to the worker, results back. Every entry
- * is a value: the worker keeps no pointer into a client but the segments of a read or a write, and
- * disk_cancel() waits until it has let go of those.
+ * Two rings with one producer each, requests from the loop to the worker and results back, under one
+ * mutex that is only ever held for moments: with a system call per request, a lock-free ring would
+ * save nothing one could measure, and a cancelled request can be taken out of a locked one.
  *
  * Order: requests run one after the other, oldest first, across all clients. As each client has at
  * most DISK_DEPTH of them under way, none can hold up another for long.
@@ -11,6 +11,7 @@
 #ifndef VMM_DISK_WORKER_H
 #define VMM_DISK_WORKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -19,8 +20,10 @@
 #include "util/util.h"
 
 enum {
-	DISK_CLIENTS = 16, /* disks of one box */
-	DISK_DEPTH = 32,   /* requests of one client under way */
+	DISK_CLIENTS = 16,          /* disks of one box */
+	DISK_DEPTH = 32,            /* requests of one client under way */
+	DISK_SEGS = 64,             /* segments of one request */
+	DISK_PIECE_BYTES = 1 << 20, /* of a transfer, between two looks whether it was cancelled */
 };
 
 enum disk_op {
@@ -45,9 +48,9 @@ struct disk_req {
 /* Embedded in who uses the worker. */
 struct disk_client {
 	struct disk_worker *worker;
-	unsigned id;         /* 0, 1, ... in order of disk_attach() */
-	unsigned generation; /* of its requests; disk_cancel() starts a new one */
-	unsigned inflight;
+	unsigned id;       /* the lowest free number at disk_attach() */
+	unsigned inflight; /* submitted, on_done() not yet called */
+	bool batch;        /* on_batch() is due */
 
 	/* A request is done: result 0 (everything was transferred) or -errno. Loop thread. */
 	void (*on_done)(struct disk_client *c, uint16_t slot, int result);
@@ -70,9 +73,9 @@ void disk_detach(struct disk_client *c); /* cancels, too; also for one never att
 /* The caller keeps c->inflight below DISK_DEPTH; then this cannot fail. */
 void disk_submit(struct disk_client *c, const struct disk_req *r);
 
-/* Forgets everything submitted so far: no on_done() for it will come, and on return no memory of its
- * segments is touched any more. May wait for one piece of a running read or write (DISK_PIECE_BYTES);
- * a flush goes on by itself. */
+/* Forgets everything submitted so far: no on_done() for it will come, and on return nothing but a
+ * flush or an fallocate of it is still running: no memory is touched any more. May wait for one piece
+ * (DISK_PIECE_BYTES) of a transfer. */
 void disk_cancel(struct disk_client *c);
 
 #endif

@@ -6,16 +6,13 @@
 #include "util/loop.h"
 #include "vmm/virtio/device.h"
 
-enum {
-	CONSOLE_KEEP_BYTES = 1 << 20,  /* of a regular file; older bytes become a hole */
-	CONSOLE_QUEUE_BYTES = 1 << 16, /* held for a reader that is slow; then output is dropped */
-	CONSOLE_DRAIN_MS = 100,        /* longest wait of console_drain() */
-};
+enum { CONSOLE_DRAIN_MS = 100 }; /* longest wait of console_drain() */
 
 /* Output goes to out_fd, borrowed:
- * - a regular file is appended to, offsets never change, older bytes become a hole;
+ * - a regular file is appended to, offsets never change, and all but its newest SINK_KEEP_BYTES
+ *   (sink.h) becomes a hole;
  * - a pipe, socket or terminal that is not read neither blocks nor stops the guest: output beyond
- *   CONSOLE_QUEUE_BYTES is dropped, and a line in its place says how much.
+ *   SINK_QUEUE_BYTES is dropped, and a line in its place says how much.
  * The process must ignore SIGPIPE. NULL with the reason in e. Loop thread. */
 must_check struct virtio_dev *console_new(struct loop *loop, int out_fd, struct err *e);
 
