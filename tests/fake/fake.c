@@ -137,7 +137,7 @@ static void write_gpa(struct fake *f, uint64_t low_reg, gpa_t v)
 	fake_write(f, low_reg + 4, (uint32_t)(v.raw >> 32));
 }
 
-void fake_setup_queue(struct fake *f, unsigned q, uint16_t size)
+void fake_make_rings(struct fake *f, unsigned q, uint16_t size)
 {
 	f->q[q] = (struct fake_queue){
 		.size = size,
@@ -145,6 +145,11 @@ void fake_setup_queue(struct fake *f, unsigned q, uint16_t size)
 		.avail = fake_alloc(f, 6 + 2 * (size_t)size, 2),
 		.used = fake_alloc(f, 6 + 8 * (size_t)size, 4),
 	};
+}
+
+void fake_setup_queue(struct fake *f, unsigned q, uint16_t size)
+{
+	fake_make_rings(f, q, size);
 	fake_write(f, VIRTIO_MMIO_QUEUE_SEL, q);
 	fake_write(f, VIRTIO_MMIO_QUEUE_NUM, size);
 	write_gpa(f, VIRTIO_MMIO_QUEUE_DESC_LOW, f->q[q].desc);

@@ -64,7 +64,8 @@ void fake_config(struct fake *f, uint64_t at, void *buf, unsigned len); /* reads
 /* The steps of a driver's start; each returns Status as read back. */
 uint32_t fake_reset(struct fake *f); /* forgets the queues' indices as well */
 uint32_t fake_negotiate(struct fake *f, uint64_t features);       /* from reset to FEATURES_OK */
-void fake_setup_queue(struct fake *f, unsigned q, uint16_t size); /* makes its rings; ready */
+void fake_make_rings(struct fake *f, unsigned q, uint16_t size);  /* no register is touched */
+void fake_setup_queue(struct fake *f, unsigned q, uint16_t size); /* rings, registers, ready */
 /* All of it: reset, exactly these features (0: all that are offered), every queue of the class at
  * its greatest size, DRIVER_OK. Runs the loop until idle, so that the first kicks are through. */
 uint32_t fake_start(struct fake *f, uint64_t features);
