@@ -179,13 +179,6 @@ static enum pass run_event(struct vsock *v)
 
 /* ---- runs ---- */
 
-static void interrupt(struct vsock *v)
-{
-	for (unsigned i = 0; i < QUEUES; i++)
-		if (v->dev.vq[i] && vq_needs_irq(v->dev.vq[i]))
-			virtio_irq(&v->dev, i);
-}
-
 /* tx before rx: what comes in is answered, and piggybacked on, in the same run. */
 static void run(struct vsock *v)
 {
@@ -199,10 +192,11 @@ static void run(struct vsock *v)
 	if (rx == PASS_BROKEN) {
 		v->active = false;
 		vsock_mux_reset(&v->mux);
-		virtio_broken(&v->dev, "vsock: malformed ring or buffer");
+		virtio_broken(&v->dev, "malformed ring or packet buffer");
 		return;
 	}
-	interrupt(v);
+	for (unsigned q = 0; q < QUEUES; q++)
+		virtio_irq(&v->dev, q); /* if there is anything new, and wanted */
 	/* Without room there are no rx buffers: their kick goes on with tx, too. */
 	if (rx == PASS_STOPPED || (tx == PASS_STOPPED && vsock_mux_has_room(&v->mux)))
 		vsock_mux_again(&v->mux);

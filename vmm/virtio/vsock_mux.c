@@ -314,9 +314,10 @@ static bool speak(struct vsock_link *l, struct iovec *v, unsigned nv, struct vso
 {
 	struct vsock_conn *c = &l->conn;
 
-	return vsock_conn_say(c, ret) || pull(l, v, nv, ret) ||
-	       vsock_conn_say(c, ret) || /* pull() may have met the end */
-	       vsock_conn_say_credit(c, ret);
+	/* The last bytes of a client that is gone come first, so that its end is one packet. */
+	if (!l->gone && vsock_conn_say(c, ret))
+		return true;
+	return pull(l, v, nv, ret) || vsock_conn_say(c, ret) || vsock_conn_say_credit(c, ret);
 }
 
 bool vsock_mux_has_work(const struct vsock_mux *m)
