@@ -33,7 +33,6 @@ enum {
 	/* ports */
 	LAYOUT_PORT_KBD = 0x64, /* keyboard controller: only its reset line exists */
 	LAYOUT_PORT_DEBUG = 0x3f8,
-	LAYOUT_PORTS = 0x10000,
 };
 
 #define LAYOUT_HOLE_START    0xc0000000ULL

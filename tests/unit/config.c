@@ -1,0 +1,169 @@
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/config.h"
+
+enum { ARGS = 80 };
+
+static struct config c;
+static struct err e;
+
+/* Parses "conker-vmm", then the words given. */
+static int parse(const char *const *words)
+{
+	char *argv[ARGS] = {(char *)"conker-vmm"};
+	int argc = 1;
+
+	while (words[argc - 1]) {
+		argv[argc] = (char *)words[argc - 1];
+		argc++;
+	}
+	e = (struct err){0};
+	return config_parse(argc, argv, &c, &e);
+}
+
+#define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
+#define MINIMUM    "--memory-mib", "128", "--cpus", "1", "--kernel-fd", "3", "--cmdline", "x"
+
+Test(config, minimum_leaves_the_rest_absent)
+{
+	cr_assert_eq(PARSE(MINIMUM), 0, "%s", e.msg);
+	cr_assert_eq(c.memory_mib, 128);
+	cr_assert_eq(c.cpus, 1);
+	cr_assert_eq(c.kernel_fd, 3);
+	cr_assert_str_eq(c.cmdline, "x");
+	cr_assert_eq(c.initrd_fd, -1);
+	cr_assert_eq(c.console_fd, -1);
+	cr_assert_eq(c.state_fd, -1);
+	cr_assert_eq(c.lock_fd, -1);
+	cr_assert_eq(c.owner_fd, -1);
+	cr_assert_eq(c.ndisks, 0);
+	cr_assert_eq(c.nlisteners, 0);
+	cr_assert(!c.detach && !c.verbose);
+}
+
+Test(config, all_options_arrive)
+{
+	cr_assert_eq(PARSE(MINIMUM, "--initrd-fd", "4", "--disk", "5:ro", "--disk", "6",
+			   "--vsock-listen", "7:1", "--console-fd", "8", "--state-fd", "9",
+			   "--lock-fd", "10", "--owner-fd", "11", "--detach", "--verbose"),
+		     0, "%s", e.msg);
+	cr_assert_eq(c.initrd_fd, 4);
+	cr_assert_eq(c.ndisks, 2);
+	cr_assert(c.disk[0].fd == 5 && c.disk[0].read_only);
+	cr_assert(c.disk[1].fd == 6 && !c.disk[1].read_only);
+	cr_assert_eq(c.nlisteners, 1);
+	cr_assert(c.listener[0].fd == 7 && c.listener[0].port == 1);
+	cr_assert_eq(c.console_fd, 8);
+	cr_assert_eq(c.state_fd, 9);
+	cr_assert_eq(c.lock_fd, 10);
+	cr_assert_eq(c.owner_fd, 11);
+	cr_assert(c.detach && c.verbose);
+}
+
+Test(config, numbers_are_digits_only)
+{
+	static const char *const bad[] = {
+		"", "-1", "+1", " 1", "1 ", "0x3", "3fd", "2147483648", "99999999999999999999"};
+
+	for (size_t i = 0; i < countof(bad); i++) {
+		cr_expect_eq(PARSE(MINIMUM, "--initrd-fd", bad[i]), -EINVAL, "'%s'", bad[i]);
+		cr_expect_eq(PARSE(MINIMUM, "--cpus", bad[i]), -EINVAL, "'%s'", bad[i]);
+		cr_expect_eq(PARSE(MINIMUM, "--disk", bad[i]), -EINVAL, "'%s'", bad[i]);
+		cr_expect_eq(PARSE(MINIMUM, "--vsock-listen", bad[i]), -EINVAL, "'%s'", bad[i]);
+	}
+	cr_assert_eq(PARSE(MINIMUM, "--initrd-fd", "2147483647"), 0);
+}
+
+Test(config, composed_values_are_complete)
+{
+	static const char *const disks[] = {"5:", "5:rw", "5:ro ", ":ro", "ro"};
+	static const char *const listeners[] = {"5", "5:", ":1", "5:1:2", "5:4294967295", "5:-1"};
+
+	for (size_t i = 0; i < countof(disks); i++)
+		cr_expect_eq(PARSE(MINIMUM, "--disk", disks[i]), -EINVAL, "'%s'", disks[i]);
+	for (size_t i = 0; i < countof(listeners); i++)
+		cr_expect_eq(PARSE(MINIMUM, "--vsock-listen", listeners[i]), -EINVAL, "'%s'",
+			     listeners[i]);
+	cr_assert_eq(PARSE(MINIMUM, "--vsock-listen", "5:4294967294"), 0);
+}
+
+Test(config, limits_hold_at_the_limit_and_one_past_it)
+{
+	cr_expect_eq(PARSE(MINIMUM, "--memory-mib", "32"), 0);
+	cr_expect_eq(PARSE(MINIMUM, "--memory-mib", "31"), -EINVAL);
+	cr_expect_eq(PARSE(MINIMUM, "--memory-mib", "16777216"), 0);
+	cr_expect_eq(PARSE(MINIMUM, "--memory-mib", "16777217"), -EINVAL);
+	cr_expect_eq(PARSE(MINIMUM, "--cpus", "32"), 0);
+	cr_expect_eq(PARSE(MINIMUM, "--cpus", "33"), -EINVAL);
+	cr_expect_eq(PARSE(MINIMUM, "--cpus", "0"), -EINVAL);
+}
+
+Test(config, disks_and_listeners_are_counted)
+{
+	const char *words[ARGS] = {MINIMUM};
+	unsigned n = 8;
+
+	for (int i = 0; i < CONFIG_DISKS_MAX; i++) {
+		words[n++] = "--disk";
+		words[n++] = "5";
+	}
+	cr_assert_eq(parse(words), 0, "%s", e.msg);
+	cr_assert_eq(c.ndisks, CONFIG_DISKS_MAX);
+	words[n++] = "--disk";
+	words[n++] = "5";
+	cr_assert_eq(parse(words), -EINVAL);
+
+	n = 8;
+	memset(&words[n], 0, sizeof(words) - n * sizeof(words[0]));
+	for (int i = 0; i < CONFIG_LISTENERS_MAX + 1; i++) {
+		words[n++] = "--vsock-listen";
+		words[n++] = "5:6";
+	}
+	cr_assert_eq(parse(words), -EINVAL);
+	words[n - 2] = NULL;
+	cr_assert_eq(parse(words), 0, "%s", e.msg);
+}
+
+Test(config, command_line_of_the_kernel_is_bounded)
+{
+	char line[CONFIG_CMDLINE_MAX + 2];
+
+	memset(line, 'a', sizeof(line));
+	line[CONFIG_CMDLINE_MAX] = '\0';
+	cr_assert_eq(PARSE(MINIMUM, "--cmdline", line), 0);
+	line[CONFIG_CMDLINE_MAX] = 'a';
+	line[CONFIG_CMDLINE_MAX + 1] = '\0';
+	cr_assert_eq(PARSE(MINIMUM, "--cmdline", line), -EINVAL);
+}
+
+Test(config, errors_name_the_culprit)
+{
+	cr_assert_eq(PARSE(MINIMUM, "--colour", "red"), -EINVAL);
+	cr_assert(strstr(e.msg, "--colour"));
+	cr_assert_eq(PARSE(MINIMUM, "--initrd-fd"), -EINVAL);
+	cr_assert(strstr(e.msg, "--initrd-fd"));
+	cr_assert_eq(PARSE(MINIMUM, "stray"), -EINVAL);
+	cr_assert(strstr(e.msg, "stray"));
+	cr_assert_eq(PARSE("--memory-mib", "128", "--cpus", "1", "--cmdline", "x"), -EINVAL);
+	cr_assert(strstr(e.msg, "--kernel-fd"));
+	cr_assert_eq(PARSE("--memory-mib", "128", "--cpus", "1", "--kernel-fd", "3"), -EINVAL);
+	cr_assert(strstr(e.msg, "--cmdline"));
+	cr_assert_eq(PARSE("--kernel-fd", "3", "--cmdline", "x", "--cpus", "1"), -EINVAL);
+	cr_assert(strstr(e.msg, "--memory-mib"));
+}
+
+Test(config, help_needs_nothing_else)
+{
+	cr_assert_eq(PARSE("--help"), 0);
+	cr_assert(c.help);
+}
+
+Test(config, failure_leaves_the_result_alone)
+{
+	c.cpus = 77;
+	cr_assert_eq(PARSE(MINIMUM, "--cpus", "x"), -EINVAL);
+	cr_assert_eq(c.cpus, 77);
+}
