@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,7 @@ struct vm {
 	unsigned nslots;
 	struct slot slot[DEVICES_MAX];
 	struct virtio_dev *console; /* belongs to its port */
+	int null_fd;                /* where console output goes when nobody wants it */
 	struct disk_worker *worker; /* NULL: no disk */
 
 	unsigned ncpus, running; /* vCPUs that exist; whose threads have not gone */
@@ -252,7 +254,13 @@ static int plug(struct vm *v, unsigned i, struct virtio_dev *dev, struct err *e)
 
 static int add_console(struct vm *v, struct err *e)
 {
-	v->console = console_new(&v->loop, v->config->console_fd, e);
+	int fd = v->config->console_fd;
+
+	if (fd < 0)
+		fd = v->null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(e, "open '/dev/null'");
+	v->console = console_new(&v->loop, fd, e);
 	return plug(v, 0, v->console, e);
 }
 
@@ -369,7 +377,7 @@ int vm_new(const struct config *c, const struct events *ev, struct trace *t, str
 	v->events = ev;
 	v->trace = t;
 	v->signals.fd = v->owner.fd = v->loop.ep = v->loop.waker.fd = -1;
-	v->kvm.fd = v->kvm.vm_fd = -1;
+	v->kvm.fd = v->kvm.vm_fd = v->null_fd = -1;
 	v->nslots = FIXED_DEVICES + c->ndisks;
 	for (unsigned i = 0; i < DEVICES_MAX; i++)
 		v->slot[i].irq_fd = -1;
@@ -434,6 +442,8 @@ void vm_free(struct vm *v)
 		if (v->slot[i].irq_fd >= 0)
 			close(v->slot[i].irq_fd);
 	}
+	if (v->null_fd >= 0)
+		close(v->null_fd);
 	disk_worker_free(v->worker);
 	kvm_close(&v->kvm);
 	mem_fini(&v->mem);

@@ -1,0 +1,301 @@
+/* Rules of vmm/vm.h and vmm/vcpu.h, with guests of a few instructions: enough to tell how a machine
+ * ends, and done in milliseconds also where guest kernel code is emulated. */
+#include <criterion/criterion.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/vm.h"
+
+enum { BASE = 16 << 20, CODE_OFF = 0x1000 };
+
+/* A guest is entered in long mode with its first GiB mapped; MAP_DEVICES adds the 2 MiB at
+ * 0xd0000000 in the free page table at 0xd000. */
+#define MAP_DEVICES                                                                     \
+	"mov $0xd0000083, %eax; mov %rax, 0xd400; mov $0xd003, %eax; mov %rax, 0xa018;" \
+	"mov $0xd0000000, %ebx;"
+#define POWER_OFF "mov $0xd0100000, %ebx; movl $1, (%rbx);"
+#define REBOOT    "mov $0xfe, %al; out %al, $0x64;"
+#define SPIN      "99: pause; jmp 99b;"
+
+#define GUEST(name, code)                          \
+	extern const uint8_t name[], name##_end[]; \
+	__asm__(".pushsection .rodata; " #name ": " code " " #name "_end: .popsection")
+
+GUEST(off_guest, MAP_DEVICES POWER_OFF SPIN);
+GUEST(reboot_guest, REBOOT SPIN);
+GUEST(syscon_reboot_guest, MAP_DEVICES "movl $2, 0x100000(%rbx);" SPIN);
+GUEST(panic_guest, MAP_DEVICES "movb $1, 0x101000(%rbx);" SPIN);
+GUEST(crash_guest, "lidt 0x600; ud2;");
+GUEST(spin_guest, SPIN);
+GUEST(halt_guest, "98: hlt; jmp 98b;");
+/* Powers off if what nobody answers reads as it should, reboots if not. */
+GUEST(open_bus_guest, MAP_DEVICES "in $0x61, %al; cmp $0xff, %al; jne 1f;"
+				  "movl $0x1234, 0x1f0000(%rbx);"
+				  "cmpl $0, 0x1f0000(%rbx); jne 1f;"
+				  "out %al, $0x80;" POWER_OFF SPIN "1:" REBOOT SPIN);
+GUEST(devices_guest, MAP_DEVICES "cmpl $0x74726976, (%rbx); jne 1f;"
+				 "cmpl $3, 0x8(%rbx); jne 1f;"
+				 "cmpl $0x74726976, 0x1000(%rbx); jne 1f;"
+				 "cmpl $19, 0x1008(%rbx); jne 1f;"
+				 "cmpl $0, 0x2000(%rbx); jne 1f;" POWER_OFF SPIN "1:" REBOOT SPIN);
+
+static struct config config;
+static struct trace trace;
+static struct events events;
+static struct vm *vm;
+static char text[1024];
+
+static int kernel_of(const uint8_t *code, const uint8_t *end)
+{
+	size_t len = (size_t)(end - code);
+	struct {
+		Elf64_Ehdr h;
+		Elf64_Phdr ph;
+	} k = {.h = {.e_type = ET_EXEC,
+		     .e_machine = EM_X86_64,
+		     .e_entry = BASE,
+		     .e_phoff = sizeof(Elf64_Ehdr),
+		     .e_phentsize = sizeof(Elf64_Phdr),
+		     .e_phnum = 1},
+	       .ph = {.p_type = PT_LOAD,
+		      .p_offset = CODE_OFF,
+		      .p_paddr = BASE,
+		      .p_vaddr = BASE,
+		      .p_filesz = len,
+		      .p_memsz = len}};
+	int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+	memcpy(k.h.e_ident, ELFMAG, SELFMAG);
+	k.h.e_ident[EI_CLASS] = ELFCLASS64;
+	k.h.e_ident[EI_DATA] = ELFDATA2LSB;
+	cr_assert_eq(pwrite(fd, &k, sizeof(k), 0), (ssize_t)sizeof(k));
+	cr_assert_eq(pwrite(fd, code, len, CODE_OFF), (ssize_t)len);
+	return fd;
+}
+
+static void set_up(void)
+{
+	sigset_t set;
+
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm < 0)
+		cr_skip_test("no /dev/kvm");
+	close(kvm);
+	vm_signals(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	trace_init(&trace);
+	config = (struct config){.memory_mib = 32,
+				 .cpus = 1,
+				 .initrd_fd = -1,
+				 .console_fd = -1,
+				 .owner_fd = -1,
+				 .cmdline = ""};
+	events = (struct events){.state_fd = memfd_create("state", MFD_CLOEXEC), .owner_fd = -1};
+}
+
+TestSuite(vm, .init = set_up, .timeout = 60);
+
+static void make(const uint8_t *code, const uint8_t *end)
+{
+	struct err e = {0};
+
+	config.kernel_fd = kernel_of(code, end);
+	cr_assert_eq(vm_new(&config, &events, &trace, &vm, &e), 0, "%s", e.msg);
+}
+
+static enum exit_reason run(const uint8_t *code, const uint8_t *end)
+{
+	make(code, end);
+	enum exit_reason r = vm_run(vm);
+	vm_free(vm);
+	return r;
+}
+
+/* The last event line. */
+static const char *last_event(void)
+{
+	ssize_t n = pread(events.state_fd, text, sizeof(text) - 1, 0);
+
+	cr_assert_gt(n, 0);
+	cr_assert_eq(text[n - 1], '\n');
+	text[n - 1] = '\0';
+	char *nl = strrchr(text, '\n');
+	return nl ? nl + 1 : text;
+}
+
+Test(vm, power_off_is_told)
+{
+	cr_assert_eq(run(off_guest, off_guest_end), EXIT_POWEROFF);
+	cr_assert_str_eq(last_event(), "exited poweroff");
+	cr_assert_eq(strncmp(text, "started ", 8), 0);
+}
+
+Test(vm, reboot_is_told)
+{
+	cr_assert_eq(run(reboot_guest, reboot_guest_end), EXIT_REBOOT);
+	cr_assert_str_eq(last_event(), "exited reboot");
+}
+
+Test(vm, reboot_by_syscon_is_told)
+{
+	cr_assert_eq(run(syscon_reboot_guest, syscon_reboot_guest_end), EXIT_REBOOT);
+}
+
+Test(vm, panic_is_told)
+{
+	cr_assert_eq(run(panic_guest, panic_guest_end), EXIT_PANIC);
+	cr_assert_str_eq(last_event(), "exited panic");
+}
+
+Test(vm, triple_fault_is_a_crash_with_its_place)
+{
+	cr_assert_eq(run(crash_guest, crash_guest_end), EXIT_CRASH);
+	cr_assert_eq(strncmp(last_event(), "exited crash triple fault on vCPU 0", 35), 0);
+}
+
+Test(vm, open_bus_reads_ones_from_ports_and_zero_from_memory)
+{
+	cr_assert_eq(run(open_bus_guest, open_bus_guest_end), EXIT_POWEROFF);
+}
+
+Test(vm, console_and_vsock_are_always_there_and_disks_only_when_given)
+{
+	cr_assert_eq(run(devices_guest, devices_guest_end), EXIT_POWEROFF);
+}
+
+static void *send_term(void *delay_us)
+{
+	usleep(*(useconds_t *)delay_us);
+	kill(getpid(), SIGTERM);
+	return NULL;
+}
+
+static enum exit_reason run_and_term(const uint8_t *code, const uint8_t *end, useconds_t delay_us)
+{
+	pthread_t t;
+
+	cr_assert_eq(pthread_create(&t, NULL, send_term, &delay_us), 0);
+	enum exit_reason r = run(code, end);
+	pthread_join(t, NULL);
+	return r;
+}
+
+Test(vm, sigterm_stops_a_guest_that_spins)
+{
+	cr_assert_eq(run_and_term(spin_guest, spin_guest_end, 50000), EXIT_STOPPED);
+	cr_assert_str_eq(last_event(), "exited stopped SIGTERM");
+}
+
+Test(vm, sigterm_stops_a_guest_that_halted)
+{
+	cr_assert_eq(run_and_term(halt_guest, halt_guest_end, 50000), EXIT_STOPPED);
+}
+
+Test(vm, sigterm_during_set_up_is_not_lost)
+{
+	kill(getpid(), SIGTERM);
+	cr_assert_eq(run(spin_guest, spin_guest_end), EXIT_STOPPED);
+}
+
+Test(vm, vcpus_that_were_never_woken_stop_too)
+{
+	config.cpus = 3;
+	cr_assert_eq(run(off_guest, off_guest_end), EXIT_POWEROFF);
+	cr_assert_eq(run_and_term(halt_guest, halt_guest_end, 50000), EXIT_STOPPED);
+}
+
+Test(vm, many_stops_in_a_row_lose_no_kick)
+{
+	for (useconds_t i = 0; i < 20; i++)
+		cr_assert_eq(run_and_term(spin_guest, spin_guest_end, 1000 + i * 97), EXIT_STOPPED);
+}
+
+static int owner[2];
+
+static void *leave(void *arg)
+{
+	(void)arg;
+	usleep(30000);
+	close(owner[1]);
+	return NULL;
+}
+
+static void with_owner(void)
+{
+	pthread_t t;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, owner), 0);
+	config.owner_fd = events.owner_fd = owner[0];
+	cr_assert_eq(pthread_create(&t, NULL, leave, NULL), 0);
+	pthread_detach(t);
+}
+
+Test(vm, ends_when_its_owner_leaves)
+{
+	with_owner();
+	cr_assert_eq(run(spin_guest, spin_guest_end), EXIT_STOPPED);
+	cr_assert(strstr(last_event(), "gone"));
+}
+
+Test(vm, detached_one_outlives_its_owner)
+{
+	config.detach = true;
+	with_owner();
+	cr_assert_eq(run_and_term(spin_guest, spin_guest_end, 200000), EXIT_STOPPED);
+	cr_assert_str_eq(last_event(), "exited stopped SIGTERM");
+}
+
+/* Open descriptors, by trying. */
+static unsigned open_fds(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+Test(vm, leaves_no_descriptor_behind)
+{
+	unsigned before = open_fds();
+
+	cr_assert_eq(run(off_guest, off_guest_end), EXIT_POWEROFF);
+	cr_assert_eq(open_fds(), before + 1, "the kernel file alone, which is the test's own");
+}
+
+Test(vm, failed_set_up_says_why_and_leaves_nothing)
+{
+	static const uint8_t text_file[] = "this is not a kernel";
+	unsigned before;
+	struct err e = {0};
+
+	config.kernel_fd = memfd_create("text", MFD_CLOEXEC);
+	cr_assert_eq(write(config.kernel_fd, text_file, sizeof(text_file)), sizeof(text_file));
+	before = open_fds();
+	cr_assert_eq(vm_new(&config, &events, &trace, &vm, &e), -ENOEXEC);
+	cr_assert_eq(e.code, ENOEXEC);
+	cr_assert(strstr(e.msg, "kernel: not a kernel"), "%s", e.msg);
+	cr_assert_eq(open_fds(), before);
+}
+
+Test(vm, impossible_disk_fails_set_up)
+{
+	struct err e = {0};
+
+	config.kernel_fd = kernel_of(off_guest, off_guest_end);
+	config.ndisks = 1;
+	config.disk[0] = (struct config_disk){.fd = memfd_create("empty", MFD_CLOEXEC)};
+	unsigned before = open_fds();
+	cr_assert_lt(vm_new(&config, &events, &trace, &vm, &e), 0);
+	cr_assert(strstr(e.msg, "disk 0"), "%s", e.msg);
+	cr_assert_gt(e.code, 0);
+	cr_assert_eq(open_fds(), before);
+}
