@@ -27,6 +27,7 @@ enum { /* control bits the walk looks at, also of use to its callers */
        CR0_TS = 1 << 3,
        CR0_NE = 1 << 5,
        CR0_WP = 1 << 16,
+       CR4_TSD = 1 << 2,
        CR4_OSFXSR = 1 << 9,
        CR4_LA57 = 1 << 12,
        CR4_OSXSAVE = 1 << 18,
