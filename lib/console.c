@@ -1,0 +1,94 @@
+/* console.c - the end of a box's console, for error messages.
+ *
+ * The file is what the guest wrote: any bytes, possibly with a hole where old output was dropped.
+ */
+#include "lib/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+
+enum { TAIL_BYTES = 8 << 10, TAIL_LINES = 10 };
+
+/* The last TAIL_BYTES as a string. Bytes that end no C string are made into spaces. */
+static size_t load_tail(int dirfd, char buf[TAIL_BYTES + 1])
+{
+	struct stat st;
+	auto_close int fd = openat(dirfd, "console", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	buf[0] = 0;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return 0;
+
+	off_t from = st.st_size > TAIL_BYTES ? st.st_size - TAIL_BYTES : 0;
+	ssize_t n = pread(fd, buf, TAIL_BYTES, from);
+	if (n < 0)
+		n = 0;
+	for (ssize_t i = 0; i < n; i++)
+		if (buf[i] == 0 || buf[i] == '\r')
+			buf[i] = ' ';
+	buf[n] = 0;
+	return (size_t)n;
+}
+
+/* Takes the last line that is not blank off s, without blanks at its ends; NULL when none is left. */
+static char *last_line(char *s)
+{
+	size_t n = strlen(s);
+
+	while (n > 0 && strchr(" \n\t", s[n - 1]))
+		s[--n] = 0;
+	if (n == 0)
+		return NULL;
+
+	char *nl = strrchr(s, '\n');
+	if (!nl)
+		return s;
+	*nl = 0;
+	return nl + 1 + strspn(nl + 1, " \t");
+}
+
+void console_tail(int dirfd, char *ret, size_t size)
+{
+	char buf[TAIL_BYTES + 1];
+	char *lines[TAIL_LINES];
+	int n = 0;
+	size_t total = 0, at = 0;
+
+	*ret = 0;
+	load_tail(dirfd, buf);
+	while (n < TAIL_LINES) {
+		char *line = last_line(buf);
+		if (!line || total + strlen(line) + 3 >= size)
+			break;
+		total += strlen(line) + 3;
+		lines[n++] = line;
+		if (line == buf)
+			break;
+	}
+	while (n-- > 0)
+		at += (size_t)snprintf(ret + at, size - at, "%s%s", lines[n], n ? " | " : "");
+	text_clean(ret);
+}
+
+void console_panic(int dirfd, char *ret, size_t size)
+{
+	static const char mark[] = "Kernel panic - not syncing: ";
+	char buf[TAIL_BYTES + 1];
+	char *found = NULL;
+
+	load_tail(dirfd, buf);
+	for (char *p = buf; (p = strstr(p, mark)); p++)
+		found = p + sizeof(mark) - 1;
+	if (found)
+		found[strcspn(found, "\n")] = 0;
+	else
+		found = last_line(buf);
+	(void)snprintf(ret, size, "%s", found ? found : "");
+	text_clean(ret);
+}

@@ -1,0 +1,389 @@
+/* image.c - named root file systems: NAME.erofs in the image directory.
+ *
+ * An import works in a directory .import-N beside the target and ends with one rename, so an image is
+ * whole or absent. Whoever imports holds a flock on his directory, and so does each tool he runs; the
+ * next import or list removes directories that nobody holds.
+ *
+ * A directory becomes an image as it is. An archive is unpacked first: by GNU tar, which refuses names
+ * with ".." and makes symbolic links last, so that nothing in it reaches out of its root. Without root's
+ * rights both steps run under fakeroot, which remembers owners and devices from one to the other.
+ */
+#include "lib/internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+
+#define WORK_PREFIX  ".import-"
+#define IMAGE_SUFFIX ".erofs"
+
+enum { ARGV_MAX = 24, PATH_ROOM = PATH_MAX + 64 };
+
+struct work {
+	int images;          /* the image directory */
+	int fd;              /* ours in it, flock'd */
+	char name[32];       /* its name */
+	char path[PATH_MAX]; /* and path, for the tools */
+};
+
+/* ---- the working directory ---------------------------------------------------------------------------- */
+
+static int is_held(int images, const char *name)
+{
+	auto_close int fd = openat(images, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
+/* With the image directory locked. */
+static void sweep(int images)
+{
+	int fd = openat(images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *de;
+
+	while (d && (de = readdir(d)))
+		if (strncmp(de->d_name, WORK_PREFIX, strlen(WORK_PREFIX)) == 0 &&
+		    !is_held(images, de->d_name))
+			(void)tree_remove(images, de->d_name);
+	if (d)
+		closedir(d);
+}
+
+static int fd_path(int fd, char ret[PATH_MAX])
+{
+	char link[64];
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, ret, PATH_MAX - 1);
+	if (n < 0)
+		return -errno;
+	ret[n] = 0;
+	return 0;
+}
+
+static int work_begin(struct work *w, struct err *e)
+{
+	w->fd = -1;
+	w->images = place_images(e);
+	if (w->images < 0)
+		return w->images;
+
+	auto_close int locked = dir_lock(w->images, e);
+	if (locked < 0)
+		return locked;
+	sweep(w->images);
+	for (unsigned i = 0;; i++) {
+		(void)snprintf(w->name, sizeof(w->name), WORK_PREFIX "%u", i);
+		if (mkdirat(w->images, w->name, 0700) == 0)
+			break;
+		if (errno != EEXIST)
+			return err_errno(e, "make a directory beside the images");
+	}
+	w->fd = openat(w->images, w->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (w->fd < 0 || flock(w->fd, LOCK_EX) < 0 || fd_path(w->fd, w->path) < 0)
+		return err_errno(e, "open a directory beside the images");
+	return 0;
+}
+
+static void work_end(struct work *w)
+{
+	if (w->fd >= 0) {
+		(void)tree_remove(w->images,
+				  w->name); /* what fails here the next sweep tries again */
+		close(w->fd);
+	}
+	if (w->images >= 0)
+		close(w->images);
+}
+
+/* ---- the steps ------------------------------------------------------------------------------------------ */
+
+struct argv {
+	const char *v[ARGV_MAX];
+	int n;
+};
+
+static void add(struct argv *a, const char *s)
+{
+	a->v[a->n++] = s;
+	a->v[a->n] = NULL;
+}
+
+static void add_fakeroot(struct argv *a, const char *flag, const char *state)
+{
+	if (geteuid() == 0)
+		return;
+	add(a, "fakeroot");
+	add(a, flag);
+	add(a, state);
+	add(a, "--");
+}
+
+/* A tool may not have said that the disk is full; the disk does. */
+static int run(const struct work *w, const struct argv *a, struct err *e)
+{
+	struct statvfs vfs;
+	int r = tool_run(a->v, -1, w->fd, e);
+
+	if (r < 0 && r != -EINTR && r != -ENOENT && fstatvfs(w->fd, &vfs) == 0 && vfs.f_bavail == 0)
+		return err_set(e, ENOSPC, "no space left beside the images in '%.300s'", w->path);
+	return r;
+}
+
+static int unpack(const struct work *w, const char *archive, struct err *e)
+{
+	char root[PATH_ROOM], state[PATH_ROOM];
+	struct argv a = {0};
+
+	(void)snprintf(root, sizeof(root), "%s/root", w->path);
+	(void)snprintf(state, sizeof(state), "%s/fakeroot", w->path);
+	if (mkdirat(w->fd, "root", 0755) < 0)
+		return err_errno(e, "make the image's root");
+	add_fakeroot(&a, "-s", state);
+	add(&a, "tar");
+	add(&a, "--extract");
+	add(&a, "--file");
+	add(&a, archive);
+	add(&a, "--directory");
+	add(&a, root);
+	add(&a, "--force-local"); /* a colon in the name is no host */
+	add(&a, "--numeric-owner");
+	add(&a, "--same-owner");
+	add(&a, "--same-permissions");
+	add(&a, "--delay-directory-restore");
+	if (geteuid() == 0) {
+		add(&a, "--xattrs");
+		add(&a, "--xattrs-include=security.capability");
+	}
+	return run(w, &a, e);
+}
+
+static int make_image(const struct work *w, const char *root, int unpacked, struct err *e)
+{
+	char image[PATH_ROOM], state[PATH_ROOM];
+	struct argv a = {0};
+
+	(void)snprintf(image, sizeof(image), "%s/image", w->path);
+	(void)snprintf(state, sizeof(state), "%s/fakeroot", w->path);
+	if (unpacked)
+		add_fakeroot(&a, "-i", state);
+	add(&a, "mkfs.erofs");
+	add(&a, "--quiet");
+	/* Somebody's own files can only have been meant to be root's. */
+	if (!unpacked && geteuid() != 0)
+		add(&a, "--all-root");
+	add(&a, image);
+	add(&a, root);
+	return run(w, &a, e);
+}
+
+static int is_empty(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *de;
+	int n = 0;
+
+	while (d && (de = readdir(d)))
+		n++;
+	if (d)
+		closedir(d);
+	return n <= 2;
+}
+
+static int publish(const struct work *w, const char *name, struct err *e)
+{
+	char file[NAME_BYTES + 8];
+	auto_close int fd = openat(w->fd, "image", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return err_errno(e, "open the new image");
+	int r = erofs_check(fd, "the new image", e);
+	if (r < 0)
+		return r;
+	(void)snprintf(file, sizeof(file), "%s" IMAGE_SUFFIX, name);
+	if (fchmod(fd, 0644) < 0 || fsync(fd) < 0 ||
+	    renameat(w->fd, "image", w->images, file) < 0 || fsync(w->images) < 0)
+		return err_errno(e, "put the new image in its place");
+	return 0;
+}
+
+/* Standard input to a file: tar cannot look twice at a pipe to see how it is compressed. */
+static int spool(const struct work *w, char *ret_path, size_t size, struct err *e)
+{
+	char buf[4 << 10];
+	auto_close int fd = openat(w->fd, "archive", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ssize_t n;
+
+	if (fd < 0)
+		return err_errno(e, "make a file for standard input");
+	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) != 0) {
+		if (n < 0)
+			return err_errno(e, "read standard input");
+		for (ssize_t at = 0, m; at < n; at += m) {
+			m = write(fd, buf + at, (size_t)(n - at));
+			if (m < 0)
+				return err_errno(e, "keep standard input");
+		}
+	}
+	(void)snprintf(ret_path, size, "%s/archive", w->path);
+	return 0;
+}
+
+static int import_archive(const struct work *w, const char *path, struct err *e)
+{
+	char spooled[PATH_ROOM], root[PATH_ROOM];
+	int r = 0;
+
+	if (strcmp(path, "-") == 0) {
+		r = spool(w, spooled, sizeof(spooled), e);
+		path = spooled;
+	}
+	if (r == 0)
+		r = unpack(w, path, e);
+	if (r < 0)
+		return r;
+	(void)snprintf(root, sizeof(root), "%s/root", w->path);
+	if (is_empty(root))
+		return err_set(e, EINVAL, "the archive is empty");
+	return make_image(w, root, 1, e);
+}
+
+static int import(const struct work *w, const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (strcmp(path, "-") == 0)
+		return import_archive(w, path, e);
+	if (stat(path, &st) < 0)
+		return err_set(e, errno, "%s", strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return import_archive(w, path, e);
+	if (is_empty(path))
+		return err_set(e, EINVAL, "the directory is empty");
+	return make_image(w, path, 0, e);
+}
+
+int conker_image_import(const char *name, const char *path)
+{
+	struct err *e = api_enter();
+	char absolute[PATH_ROOM];
+	struct work w = {.images = -1, .fd = -1};
+
+	if (!name || !path)
+		return err_set(e, EINVAL, "no name or no path given");
+	int r = api_may_wait(e);
+	if (r == 0)
+		r = name_check("image", name, e);
+	if (r < 0)
+		return r;
+	/* A name that begins with '-' is no option to the tools. */
+	(void)snprintf(absolute, sizeof(absolute), "%s%s",
+		       path[0] == '/' || strcmp(path, "-") == 0 ? "" : "./", path);
+	r = work_begin(&w, e);
+	if (r == 0)
+		r = import(&w, absolute, e);
+	if (r == 0)
+		r = publish(&w, name, e);
+	work_end(&w);
+	return r < 0 ? err_wrap(e, r, "import '%s' as image '%s'", path, name) : 0;
+}
+
+/* ---- removing and listing ------------------------------------------------------------------------------- */
+
+int conker_image_remove(const char *name)
+{
+	struct err *e = api_enter();
+	char file[NAME_BYTES + 8];
+
+	if (!name)
+		return err_set(e, EINVAL, "no name given");
+	int r = name_check("image", name, e);
+	if (r < 0)
+		return r;
+
+	auto_close int dir = place_images(e);
+	if (dir < 0)
+		return dir;
+	(void)snprintf(file, sizeof(file), "%s" IMAGE_SUFFIX, name);
+	if (unlinkat(dir, file, 0) < 0)
+		return errno == ENOENT ? err_set(e, ENOENT, "no image named '%s'", name)
+				       : err_errno(e, "remove image '%s'", name);
+	return 0;
+}
+
+static int is_image(const struct dirent *de)
+{
+	size_t n = strlen(de->d_name), s = strlen(IMAGE_SUFFIX);
+
+	return n > s && de->d_name[0] != '.' && strcmp(de->d_name + n - s, IMAGE_SUFFIX) == 0 &&
+	       n - s < NAME_BYTES;
+}
+
+typedef int image_fn(const char *name, uint64_t bytes, int64_t created_s, void *user);
+
+static int tell(int dir, const char *file, image_fn *fn, void *user)
+{
+	char name[NAME_BYTES];
+	struct stat st;
+
+	if (fstatat(dir, file, &st, 0) < 0)
+		return 0; /* removed meanwhile */
+	(void)snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(IMAGE_SUFFIX)),
+		       file);
+	return fn(name, (uint64_t)st.st_size, st.st_mtime, user);
+}
+
+/* The base image that came with us, unless one of that name hides it. */
+static int tell_built_in(int dir, image_fn *fn, void *user)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (faccessat(dir, "base" IMAGE_SUFFIX, F_OK, 0) == 0 ||
+	    place_guest_path("base.erofs", path, sizeof(path), NULL) < 0 || stat(path, &st) < 0)
+		return 0;
+	return fn("base", (uint64_t)st.st_size, st.st_mtime, user);
+}
+
+int conker_image_list(image_fn *fn, void *user)
+{
+	struct err *e = api_enter();
+	char path[PATH_MAX];
+	struct dirent **list;
+
+	if (!fn)
+		return err_set(e, EINVAL, "no function given");
+
+	auto_close int dir = place_images(e);
+	if (dir < 0)
+		return dir;
+	if (fd_path(dir, path) < 0)
+		return err_errno(e, "the image directory");
+	int locked = dir_lock(dir, e);
+	if (locked < 0)
+		return locked;
+	sweep(dir);
+	close(locked); /* fn may import */
+	int n = scandir(path, &list, is_image, alphasort);
+	if (n < 0)
+		return err_errno(e, "read '%s'", path);
+	int r = tell_built_in(dir, fn, user);
+	for (int i = 0; i < n; i++) {
+		if (r == 0)
+			r = tell(dir, list[i]->d_name, fn, user);
+		free(list[i]);
+	}
+	free(list);
+	return r;
+}

@@ -1,0 +1,436 @@
+/* registry.c - boxes as directories, and who is alive.
+ *
+ * A box is a directory boxes/NAME with
+ *	lock	the VMM holds a POSIX lock on it for life: F_GETLK names it, even across pid namespaces;
+ *		the starter, while it has its handle, holds a flock. The two kinds ignore each other
+ *	box	what was asked for, key=value; complete or absent
+ *	state	the VMM's event lines
+ *	console, exec.sock
+ *
+ * Births, sweeps and removals take the registry's own flock (on boxes/), and a directory is born
+ * together with the starter's lock under it. So one whose lock file neither a VMM nor a starter holds
+ * is over for good, whatever was killed when. It is swept when nobody can want it any more: it died
+ * with its starter, or before it ever was ready.
+ */
+#include "lib/internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+#define auto_dir cleanup_(closedirp) DIR
+
+static DIR *dir_stream(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
+int dir_lock(int dir, struct err *e)
+{
+	/* A new open file description: the lock ends when this fd does, and not with another's. */
+	auto_close int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_errno(e, "lock directory");
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return err_errno(e, "lock directory");
+	return take_fd(fd);
+}
+
+/* ---- one box's directory ------------------------------------------------------------------------- */
+
+static pid_t lock_holder(int lock)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(lock, F_GETLK, &fl) < 0 || fl.l_type == F_UNLCK)
+		return 0;
+	return fl.l_pid;
+}
+
+enum liveness registry_liveness(int dir, pid_t *ret_vmm)
+{
+	auto_close int lock = openat(dir, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	*ret_vmm = 0;
+	if (lock < 0)
+		return BOX_OVER;
+	*ret_vmm = lock_holder(lock);
+	if (*ret_vmm != 0)
+		return BOX_RUNS;
+	/* Shared, so that two who look at the same time do not take each other for the starter. */
+	if (flock(lock, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return BOX_STARTING;
+	return BOX_OVER;
+}
+
+int registry_vmm(int dir)
+{
+	auto_close int lock = openat(dir, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	if (lock < 0)
+		return -ESRCH;
+
+	pid_t pid = lock_holder(lock);
+	if (pid <= 0)
+		return -ESRCH;
+
+	auto_close int fd = pidfd_of(pid);
+	if (fd < 0)
+		return fd;
+	/* The same number still holds the lock: it is the process that we opened. */
+	return lock_holder(lock) == pid ? take_fd(fd) : -ESRCH;
+}
+
+int registry_kill(int dir)
+{
+	enum { TRIES = 100, STEP_MS = 100 };
+
+	for (int i = 0; i < TRIES; i++) {
+		auto_close int vmm = registry_vmm(dir);
+		if (vmm < 0)
+			return 0;
+		(void)pidfd_kill(vmm, SIGKILL); /* it may be ending already */
+		if (pidfd_wait(vmm, STEP_MS) == 0)
+			return 0;
+	}
+	return -ETIMEDOUT;
+}
+
+static void parse_line(struct meta *m, const char *key, const char *value)
+{
+	if (strcmp(key, "id") == 0)
+		(void)snprintf(m->id, sizeof(m->id), "%s", value);
+	else if (strcmp(key, "name") == 0)
+		(void)snprintf(m->name, sizeof(m->name), "%s", value);
+	else if (strcmp(key, "image") == 0)
+		(void)snprintf(m->image, sizeof(m->image), "%s", value);
+	else if (strcmp(key, "memory_mib") == 0)
+		m->memory_mib = (uint32_t)strtoul(value, NULL, 10);
+	else if (strcmp(key, "cpus") == 0)
+		m->cpus = (uint32_t)strtoul(value, NULL, 10);
+	else if (strcmp(key, "flags") == 0)
+		m->flags = (uint32_t)strtoul(value, NULL, 10);
+	else if (strcmp(key, "created_s") == 0)
+		m->created_s = strtoll(value, NULL, 10);
+}
+
+int meta_load(int dir, struct meta *ret)
+{
+	char buf[1024];
+	char *save;
+	auto_close int fd = openat(dir, "box", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	memset(ret, 0, sizeof(*ret));
+	if (fd < 0)
+		return -errno;
+
+	ssize_t n = read(fd, buf, sizeof(buf) - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = 0;
+	for (char *l = strtok_r(buf, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+		char *eq = strchr(l, '=');
+		if (!eq)
+			continue;
+		*eq = 0;
+		parse_line(ret, l, eq + 1);
+	}
+	return ret->name[0] ? 0 : -EINVAL;
+}
+
+/* Written beside and renamed: who reads it sees all or nothing. */
+static int meta_save(int dir, const struct meta *m)
+{
+	char buf[1024];
+	auto_close int fd = openat(dir, "box.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+
+	int n = snprintf(buf, sizeof(buf),
+			 "id=%s\nname=%s\nimage=%s\nmemory_mib=%u\ncpus=%u\nflags=%u\n"
+			 "created_s=%lld\nstarter_pid=%d\n",
+			 m->id, m->name, m->image, m->memory_mib, m->cpus, m->flags,
+			 (long long)m->created_s, (int)getpid());
+	ssize_t w = write(fd, buf, (size_t)n);
+	if (w != n)
+		return w < 0 ? -errno : -ENOSPC;
+	return renameat(dir, "box.new", dir, "box") < 0 ? -errno : 0;
+}
+
+void info_fill(conker_box_info *ret, const struct meta *m, const struct vm_events *v, int dir)
+{
+	struct vm_events seen = *v;
+	pid_t vmm;
+	enum liveness alive = registry_liveness(dir, &vmm);
+
+	memset(ret, 0, sizeof(*ret));
+	(void)snprintf(ret->name, sizeof(ret->name), "%s", m->name);
+	(void)snprintf(ret->id, sizeof(ret->id), "%s", m->id);
+	(void)snprintf(ret->image, sizeof(ret->image), "%s", m->image);
+	ret->memory_mib = m->memory_mib;
+	ret->cpus = m->cpus;
+	ret->flags = m->flags;
+	ret->created_s = m->created_s;
+	ret->setup_us = v->setup_us;
+	ret->boot_us = v->boot_us;
+	if (v->over) {
+		ret->state = v->end;
+	} else if (alive == BOX_RUNS) {
+		ret->state = v->ready ? CONKER_BOX_RUNNING : CONKER_BOX_STARTING;
+		ret->vmm_pid = vmm;
+	} else if (alive == BOX_STARTING && !v->started) {
+		ret->state = CONKER_BOX_STARTING;
+	} else {
+		ret->state = CONKER_BOX_KILLED;
+	}
+	seen.end = ret->state;
+	events_reason(&seen, dir, ret->reason, sizeof(ret->reason));
+}
+
+/* ---- removal --------------------------------------------------------------------------------------- */
+
+/* `box` goes first: what is left when we are killed half-way is swept like an unfinished birth. */
+static void remove_dir(int reg, const char *name, int dir)
+{
+	auto_dir *d = dir_stream(dir);
+	struct dirent *de;
+
+	(void)unlinkat(dir, "box", 0);
+	while (d && (de = readdir(d)))
+		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
+			(void)unlinkat(dir, de->d_name, 0);
+	(void)unlinkat(reg, name, AT_REMOVEDIR);
+}
+
+void registry_remove(const char *name, int dir)
+{
+	struct stat a, b;
+	auto_close int reg = place_boxes(NULL);
+	auto_close int lock = reg < 0 ? -1 : dir_lock(reg, NULL);
+
+	/* The name may have been given to a new box since; ours goes only by its own name. */
+	if (lock < 0 || fstat(dir, &a) < 0 || fstatat(reg, name, &b, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (a.st_ino == b.st_ino && a.st_dev == b.st_dev)
+		remove_dir(reg, name, dir);
+}
+
+static int is_junk(int dir)
+{
+	struct meta m;
+	struct vm_events v;
+	pid_t vmm;
+
+	if (registry_liveness(dir, &vmm) != BOX_OVER)
+		return 0;
+	if (meta_load(dir, &m) < 0)
+		return 1;
+	events_load(&v, dir);
+	return !(m.flags & CONKER_BOX_DETACHED) || !v.ready;
+}
+
+/* With the registry locked. */
+static void sweep_one(int reg, const char *name)
+{
+	auto_close int dir = openat(reg, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (dir >= 0 && is_junk(dir))
+		remove_dir(reg, name, dir);
+}
+
+/* ---- birth ----------------------------------------------------------------------------------------- */
+
+static int make_id(char ret[ID_BYTES])
+{
+	uint8_t raw[6];
+
+	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw))
+		return -EIO;
+	for (size_t i = 0; i < sizeof(raw); i++)
+		(void)snprintf(ret + 2 * i, 3, "%02x", raw[i]);
+	return 0;
+}
+
+static int birth_in(int reg, struct meta *m, struct birth *ret, struct err *e)
+{
+	auto_close int locked = dir_lock(reg, e);
+
+	if (locked < 0)
+		return locked;
+	sweep_one(reg, m->name);
+	if (mkdirat(reg, m->name, 0700) < 0)
+		return errno == EEXIST
+			       ? err_set(e, EEXIST,
+					 "a box named '%s' exists; remove it first (conker rm %s) "
+					 "or choose another name",
+					 m->name, m->name)
+			       : err_errno(e, "make the directory of box '%s'", m->name);
+
+	auto_close int dir = openat(reg, m->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	auto_close int starter =
+		dir < 0 ? -1 : openat(dir, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (starter < 0 || flock(starter, LOCK_EX) < 0) {
+		int r = err_errno(e, "make the lock of box '%s'", m->name);
+		if (dir >= 0)
+			remove_dir(reg, m->name, dir);
+		return r;
+	}
+
+	int r = meta_save(dir, m);
+	if (r < 0) {
+		remove_dir(reg, m->name, dir);
+		return err_set(e, -r, "write the description of box '%s': %s", m->name,
+			       strerror(-r));
+	}
+	ret->dir = take_fd(dir);
+	ret->starter = take_fd(starter);
+	return 0;
+}
+
+int registry_birth(struct meta *m, struct birth *ret, struct err *e)
+{
+	auto_close int reg = place_boxes(e);
+
+	if (reg < 0)
+		return reg;
+	if (make_id(m->id) < 0)
+		return err_set(e, EIO, "no random number for the box's id");
+	if (!m->name[0])
+		memcpy(m->name, m->id, ID_BYTES);
+	m->created_s = time(NULL);
+	return birth_in(reg, m, ret, e);
+}
+
+/* ---- looking --------------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static int names_in(int reg, char (**ret)[NAME_BYTES], size_t *ret_n)
+{
+	char(*names)[NAME_BYTES] = NULL;
+	size_t n = 0, cap = 0;
+	auto_dir *d = dir_stream(reg);
+	struct dirent *de;
+
+	if (!d)
+		return -errno;
+	while ((de = readdir(d))) {
+		if (name_check("box", de->d_name, NULL) < 0)
+			continue;
+		if (n == cap) {
+			cap = cap ? 2 * cap : 16;
+			void *p = realloc(names, cap * sizeof(*names));
+			if (!p) {
+				free(names);
+				return -ENOMEM;
+			}
+			names = p;
+		}
+		memcpy(names[n++], de->d_name, strlen(de->d_name) + 1); /* name_check() bounds it */
+	}
+	if (n)
+		qsort(names, n, sizeof(*names), by_name);
+	*ret = names;
+	*ret_n = n;
+	return 0;
+}
+
+int registry_names(char (**ret)[NAME_BYTES], size_t *ret_n, struct err *e)
+{
+	auto_close int reg = place_boxes(e);
+	auto_close int locked = reg < 0 ? -1 : dir_lock(reg, e);
+	char(*names)[NAME_BYTES];
+	size_t n, kept = 0;
+
+	if (locked < 0)
+		return reg < 0 ? reg : locked;
+	int r = names_in(reg, &names, &n);
+	if (r < 0)
+		return err_set(e, -r, "read the directory of boxes: %s", strerror(-r));
+	for (size_t i = 0; i < n; i++) {
+		sweep_one(reg, names[i]);
+		if (faccessat(reg, names[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			memmove(names[kept++], names[i], NAME_BYTES);
+	}
+	*ret = names;
+	*ret_n = kept;
+	return 0;
+}
+
+static int open_named(int reg, const char *name, struct meta *ret)
+{
+	auto_close int dir = openat(reg, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (dir < 0)
+		return -errno;
+	int r = meta_load(dir, ret);
+	return r < 0 ? r : take_fd(dir);
+}
+
+static int open_by_id(int reg, const char *id, struct meta *ret)
+{
+	auto_free void *all = NULL;
+	char(*names)[NAME_BYTES] = NULL;
+	size_t n = 0;
+	int r = names_in(reg, &names, &n);
+
+	all = names;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		int dir = open_named(reg, names[i], ret);
+		if (dir >= 0 && strcmp(ret->id, id) == 0)
+			return dir;
+		if (dir >= 0)
+			close(dir);
+	}
+	return -ENOENT;
+}
+
+int registry_open(const char *name, struct meta *ret, struct err *e)
+{
+	auto_close int reg = place_boxes(e);
+
+	if (reg < 0)
+		return reg;
+	int r = name_check("box", name, e);
+	if (r < 0)
+		return r;
+
+	auto_close int locked = dir_lock(reg, e);
+	if (locked < 0)
+		return locked;
+	sweep_one(reg, name);
+	int dir = open_named(reg, name, ret);
+	if (dir < 0)
+		dir = open_by_id(reg, name, ret);
+	if (dir < 0)
+		return err_set(e, ENOENT, "no box named '%s'; `conker ls --all` lists them", name);
+	return dir;
+}
