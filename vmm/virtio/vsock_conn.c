@@ -51,7 +51,7 @@ static void build(struct vsock_conn *c, enum vsock_op op, struct vsock_pkt *ret)
 		.src_port = c->host_port,
 		.dst_port = c->guest_port,
 		.type = VSOCK_TYPE_STREAM,
-		.op = op,
+		.op = (uint16_t)op,
 		.buf_alloc = VSOCK_BUF_BYTES,
 		.fwd_cnt = c->forwarded,
 	};
