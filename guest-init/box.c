@@ -1,0 +1,140 @@
+/* box.c - see box.h. */
+#include "guest-init/box.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "guest-init/sys.h"
+#include "util/cleanup.h"
+
+int box_drop_caps(struct err *e)
+{
+	static const int caps[] = {
+		CAP_SYS_BOOT,   /* power-off, kexec */
+		CAP_SYS_MODULE, /* code in the kernel */
+		CAP_SYS_RAWIO,  /* I/O ports: the machine's power button is one */
+		CAP_SYS_PTRACE, /* the child that is init until it execs */
+		CAP_SYS_NICE,   /* real-time priority starves init */
+	};
+
+	for (size_t i = 0; i < countof(caps); i++)
+		if (prctl(PR_CAPBSET_DROP, caps[i], 0, 0, 0) < 0)
+			return err_errno(e, "drop capability %d", caps[i]);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_errno(e, "become undumpable");
+	return 0;
+}
+
+static int mount_proc(const char *path)
+{
+	return mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ? -errno : 0;
+}
+
+/* The initramfs cannot be pivoted away; moving the tree over it hides it as well. */
+static int enter_new_root(const char *root)
+{
+	if (chdir(root) < 0)
+		return -errno;
+
+	int r = mount_proc("proc");
+	if (r < 0)
+		return r;
+	if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
+		return -errno;
+	return 0;
+}
+
+static int reenter_root(int mnt_ns)
+{
+	if (setns(mnt_ns, CLONE_NEWNS) < 0)
+		return -errno;
+	(void)umount2("/proc", MNT_DETACH); /* of the dead namespace; perhaps gone already */
+	return mount_proc("/proc");
+}
+
+static int give_up_everything(void)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {{0}};
+
+	return syscall(SYS_capset, &h, none) < 0 ? -errno : 0;
+}
+
+static _Noreturn void reaper_main(int mnt_ns, const char *root, int report_fd)
+{
+	int r = mnt_ns < 0 ? enter_new_root(root) : reenter_root(mnt_ns);
+
+	if (r == 0)
+		r = give_up_everything();
+	signal(SIGCHLD, SIG_IGN); /* the kernel then buries orphans by itself */
+	/* Before the report: init must not close anything that lives on in here. */
+	(void)dup3(report_fd, 0, 0);
+	(void)syscall(SYS_close_range, 1, ~0U, 0);
+	(void)!write(0, &r, sizeof(r));
+	(void)close(0);
+	if (r < 0)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static int start_reaper(struct box *b, const char *root, struct err *e)
+{
+	int report[2], r = -EIO;
+	struct clone_args args = {
+		.flags = CLONE_PIDFD | (b->mnt_ns < 0 ? CLONE_NEWNS : 0),
+		.pidfd = (uint64_t)(uintptr_t)&b->reaper,
+		.exit_signal = SIGCHLD,
+	};
+
+	if (unshare(CLONE_NEWPID) < 0)
+		return err_errno(e, "new pid namespace");
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return err_errno(e, "reaper: pipe");
+
+	auto_close int in = report[0];
+	auto_close int out = report[1];
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid < 0)
+		return err_errno(e, "reaper: clone3");
+	if (pid == 0)
+		reaper_main(b->mnt_ns, root, out);
+	close(take_fd(out)); /* so that a reaper that dies early reads as an end */
+	if (read(in, &r, sizeof(r)) != sizeof(r))
+		r = -EIO;
+	return r < 0 ? err_set(e, -r, "reaper: enter '%s'", root ? root : "/") : 0;
+}
+
+int box_open(struct box *b, const char *root, struct err *e)
+{
+	b->mnt_ns = b->reaper = -1;
+	b->self = sys_pidfd_open(getpid());
+	if (b->self < 0)
+		return err_errno(e, "pidfd of init");
+
+	int r = start_reaper(b, root, e);
+	if (r < 0)
+		return r;
+	b->mnt_ns = ioctl(b->reaper, PIDFD_GET_MNT_NS, 0);
+	return b->mnt_ns < 0 ? err_errno(e, "mount namespace of the box") : 0;
+}
+
+int box_renew(struct box *b, struct err *e)
+{
+	siginfo_t si;
+
+	(void)sys_waitid(b->reaper, &si, NULL);
+	close(take_fd(b->reaper));
+	/* unshare() refuses while children would be born into another namespace than our own */
+	if (setns(b->self, CLONE_NEWPID) < 0)
+		return err_errno(e, "back to init's pid namespace");
+	return start_reaper(b, NULL, e);
+}

@@ -1,0 +1,37 @@
+/* box.h - the namespaces that user processes live in, and the reaper that holds them open.
+ *
+ * Everything a user starts is in a pid and a mount namespace that init is not in: it cannot name init,
+ * so it cannot signal or trace it, and what it mounts or unmounts is its own affair. PID 1 in there is
+ * the reaper, a fork of init without descriptors or capabilities: all that it does is to exist, since
+ * the kernel buries orphans by itself for a parent that ignores SIGCHLD. When the reaper dies, the
+ * kernel kills everything in the pid namespace; box_renew() then makes a new one around the same
+ * mounts.
+ *
+ * Until execve() a new process still holds init's descriptors and memory. It is safe from its
+ * neighbours: it is not dumpable, has more capabilities than they, and they have no CAP_SYS_PTRACE.
+ */
+#ifndef INIT_BOX_H
+#define INIT_BOX_H
+
+#include "util/err.h"
+#include "util/util.h"
+
+struct box {
+	int mnt_ns; /* the mount namespace of the box */
+	int self;   /* pidfd of init, the way back to its own pid namespace */
+	int reaper; /* pidfd */
+	int pts_fd; /* the directory /dev/pts of the box */
+};
+
+/* Takes away for good, from init's bounding set and so from everything it will exec, what would let
+ * root in the box reach past its namespaces; makes init undumpable. */
+must_check int box_drop_caps(struct err *e);
+
+/* Starts the reaper around the tree at `root`, a mount point with everything mounted below it but
+ * /proc. From here on, children of init are born into the box's pid namespace. */
+must_check int box_open(struct box *b, const char *root, struct err *e);
+
+/* After the reaper died: a new pid namespace with a new reaper. */
+must_check int box_renew(struct box *b, struct err *e);
+
+#endif

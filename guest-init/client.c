@@ -1,0 +1,314 @@
+/* client.c - what a client asks, and how answers leave. */
+#include "guest-init/client.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "guest-init/server.h"
+
+/* ---- answers ---- */
+
+static void put(struct client *c, const Conker__ServerMsg *m)
+{
+	size_t n = codec_server_size(m);
+
+	outbox_commit(&c->out, codec_server_put(m, outbox_room(&c->out, n)));
+}
+
+void client_send(struct client *c, const Conker__ServerMsg *m)
+{
+	put(c, m);
+	c->urgent = 1;
+}
+
+void client_send_lazy(struct server *s, struct client *c, const Conker__ServerMsg *m)
+{
+	if (outbox_pending(&c->out) == 0)
+		c->lazy_us = s->now_us + LAZY_MS * 1000;
+	put(c, m);
+}
+
+void client_error(struct client *c, uint32_t channel, int code, const char *step, const char *text)
+{
+	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
+	Conker__Error e = CONKER__ERROR__INIT;
+
+	e.code = code;
+	e.step = (char *)(uintptr_t)step;
+	e.text = (char *)(uintptr_t)text;
+	m.channel = channel;
+	m.msg_case = CONKER__SERVER_MSG__MSG_ERROR;
+	m.error = &e;
+	client_send(c, &m);
+}
+
+static void done(struct client *c, uint32_t channel)
+{
+	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
+	Conker__Done d = CONKER__DONE__INIT;
+
+	m.channel = channel;
+	m.msg_case = CONKER__SERVER_MSG__MSG_DONE;
+	m.done = &d;
+	client_send(c, &m);
+}
+
+/* ---- requests: 0, or -EPROTO with the reason ---- */
+
+static int on_hello(struct server *s, struct client *c, const Conker__Hello *h,
+		    const char **ret_why)
+{
+	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
+	Conker__Hello mine = CONKER__HELLO__INIT;
+
+	if (c->greeted || h->version != PROTO_VERSION) {
+		*ret_why = c->greeted ? "second Hello" : "protocol version is not 1";
+		return -EPROTO;
+	}
+	c->greeted = 1;
+	mine.version = PROTO_VERSION;
+	m.msg_case = CONKER__SERVER_MSG__MSG_HELLO;
+	m.hello = &mine;
+	client_send_lazy(s, c, &m);
+	return 0;
+}
+
+static void on_signal(struct server *s, struct client *c, uint32_t channel, const Conker__Signal *m)
+{
+	struct exec *x = m->exec ? exec_by_id(s, m->exec) : exec_by_channel(s, c, m->of_channel);
+	int r = x ? exec_signal(s, x, (int)m->signo, m->scope) : -ESRCH;
+
+	if (r < 0)
+		client_error(c, channel, -r, "", r == -ESRCH ? "no such execution" : strerror(-r));
+	else
+		done(c, channel);
+}
+
+static void on_shutdown(struct server *s, struct client *c, uint32_t channel)
+{
+	exec_kill_all(s);
+	done(c, channel);
+	s->power_off_us = s->now_us + POWER_OFF_MS * 1000;
+}
+
+/* Messages about an execution; one that has just ended is no error, the two crossed on the way. */
+static int on_exec_msg(struct server *s, struct client *c, const Conker__ClientMsg *m,
+		       const char **ret_why)
+{
+	struct exec *x = exec_by_channel(s, c, m->channel);
+
+	if (!x)
+		return 0;
+	if (m->msg_case == CONKER__CLIENT_MSG__MSG_INPUT)
+		return exec_stdin(s, x, m->input, ret_why);
+	if (m->msg_case == CONKER__CLIENT_MSG__MSG_CREDIT)
+		exec_credit(s, x, m->credit);
+	else
+		exec_resize(x, m->resize);
+	return 0;
+}
+
+static int dispatch(struct server *s, struct client *c, const Conker__ClientMsg *m,
+		    const char **ret_why)
+{
+	if (!c->greeted && m->msg_case != CONKER__CLIENT_MSG__MSG_HELLO) {
+		*ret_why = "the first message must be Hello";
+		return -EPROTO;
+	}
+	switch (m->msg_case) {
+	case CONKER__CLIENT_MSG__MSG_HELLO: return on_hello(s, c, m->hello, ret_why);
+	case CONKER__CLIENT_MSG__MSG_INPUT:
+	case CONKER__CLIENT_MSG__MSG_CREDIT:
+	case CONKER__CLIENT_MSG__MSG_RESIZE: return on_exec_msg(s, c, m, ret_why);
+	default: break;
+	}
+	if (exec_by_channel(s, c, m->channel)) {
+		*ret_why = "channel is in use";
+		return -EPROTO;
+	}
+	switch (m->msg_case) {
+	case CONKER__CLIENT_MSG__MSG_START: exec_start(s, c, m->channel, m->start); break;
+	case CONKER__CLIENT_MSG__MSG_SIGNAL: on_signal(s, c, m->channel, m->signal); break;
+	case CONKER__CLIENT_MSG__MSG_LIST:
+		exec_list(s, c, m->channel);
+		done(c, m->channel);
+		break;
+	case CONKER__CLIENT_MSG__MSG_PING: done(c, m->channel); break;
+	case CONKER__CLIENT_MSG__MSG_SHUTDOWN: on_shutdown(s, c, m->channel); break;
+	default: break;
+	}
+	return 0;
+}
+
+static int handle_frame(struct server *s, struct client *c, const uint8_t *msg, size_t len)
+{
+	enum { ARENA_KEEP_BYTES = 1 << 20 };
+	const char *why = NULL;
+	Conker__ClientMsg *m;
+	uint32_t channel;
+
+	s->arena.used_bytes = 0;
+	int r = codec_decode_client(msg, len, &s->arena, &m, &channel, &why);
+	if (r == 0)
+		r = dispatch(s, c, m, &why);
+	if (s->arena.used_bytes > ARENA_KEEP_BYTES)
+		(void)madvise(s->arena_mem, sizeof(s->arena_mem), MADV_DONTNEED);
+	if (r < 0)
+		client_error(c, channel, -r, "", why);
+	return r == -ENOSYS ? 0 : r;
+}
+
+/* ---- the socket ---- */
+
+static unsigned index_of(const struct server *s, const struct client *c)
+{
+	return (unsigned)(c - s->client);
+}
+
+static int is_blocked(const struct client *c)
+{
+	return outbox_free(&c->out) < OUTBOX_REPLY_BYTES;
+}
+
+/* What epoll should report now; a call only if that changed. */
+static void rearm(struct server *s, struct client *c)
+{
+	uint32_t events = (is_blocked(c) ? 0 : EPOLLIN) | (c->wants_write ? EPOLLOUT : 0);
+
+	if (events == c->events)
+		return;
+	c->events = events;
+	(void)!server_watch(s, EPOLL_CTL_MOD, c->fd, events, KIND_CLIENT, 0, index_of(s, c),
+			    c->gen);
+}
+
+void client_open(struct server *s, int fd)
+{
+	struct client *c = s->client;
+
+	while (c < s->client + CLIENTS_MAX && c->fd >= 0)
+		c++;
+	if (c == s->client + CLIENTS_MAX) {
+		close(fd);
+		return;
+	}
+	c->fd = fd;
+	c->greeted = c->wants_write = c->urgent = c->big = c->stalled = c->backlog = 0;
+	c->in_len = 0;
+	c->out = (struct outbox){.buf = c->out_buf, .size_bytes = sizeof(c->out_buf)};
+	c->events = EPOLLIN;
+	if (server_watch(s, EPOLL_CTL_ADD, fd, EPOLLIN, KIND_CLIENT, 0, index_of(s, c), c->gen) < 0)
+		client_close(s, c);
+}
+
+void client_close(struct server *s, struct client *c)
+{
+	exec_client_gone(s, c);
+	close(c->fd);
+	c->fd = -1;
+	c->gen++;
+	if (c->big)
+		(void)madvise(c->in, sizeof(c->in), MADV_DONTNEED);
+	if (s->power_off_us)
+		s->power_off_us = s->now_us; /* Done has arrived */
+}
+
+/* Handles the whole frames in the inbox, as long as there is room for answers. */
+static int handle_inbox(struct server *s, struct client *c)
+{
+	size_t at = 0, used = 0, len;
+	const uint8_t *msg;
+	int r = 0;
+
+	while (!is_blocked(c)) {
+		r = frame_peek(c->in + at, c->in_len - at, FRAME_MAX_BYTES, &msg, &len, &used);
+		if (r < 0)
+			client_error(c, 0, -r, "", "frame of no or too many bytes");
+		if (r <= 0)
+			break;
+		r = handle_frame(s, c, msg, len);
+		if (r < 0)
+			break;
+		at += used;
+	}
+	c->backlog = r == 0 && is_blocked(c);
+	c->in_len -= at;
+	if (at > 0 && c->in_len > 0)
+		memmove(c->in, c->in + at, c->in_len);
+	return r < 0 ? r : 0;
+}
+
+/* After a breach of the protocol: the reason goes out if it can, and that is all. */
+static void break_off(struct server *s, struct client *c)
+{
+	struct outbox *o = &c->out;
+
+	(void)send(c->fd, o->buf + o->head, outbox_pending(o), MSG_DONTWAIT | MSG_NOSIGNAL);
+	client_close(s, c);
+}
+
+/* What had to wait for room in the outbox: requests first, then output. */
+static int go_on(struct server *s, struct client *c)
+{
+	int r = 0;
+
+	if (c->backlog && !is_blocked(c))
+		r = handle_inbox(s, c);
+	if (r == 0 && c->stalled && outbox_pending(&c->out) < OUTBOX_DATA_BYTES) {
+		c->stalled = 0;
+		exec_resume(s, c);
+	}
+	return r;
+}
+
+void client_flush(struct server *s, struct client *c)
+{
+	struct outbox *o = &c->out;
+	ssize_t n = send(c->fd, o->buf + o->head, outbox_pending(o), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		client_close(s, c);
+		return;
+	}
+	if (n > 0)
+		outbox_sent(o, (size_t)n);
+	c->urgent = 0;
+	c->wants_write = outbox_pending(o) > 0;
+	if (go_on(s, c) < 0)
+		break_off(s, c);
+	else
+		rearm(s, c);
+}
+
+static void on_readable(struct server *s, struct client *c)
+{
+	size_t room = min_(sizeof(c->in) - c->in_len, (size_t)READ_BYTES);
+	ssize_t n = recv(c->fd, c->in + c->in_len, room, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		client_close(s, c);
+		return;
+	}
+	c->in_len += (size_t)n;
+	c->big |= c->in_len > READ_BYTES;
+	if (handle_inbox(s, c) < 0)
+		break_off(s, c);
+	else
+		rearm(s, c);
+}
+
+void client_on_event(struct server *s, struct client *c, uint32_t revents)
+{
+	uint32_t gen = c->gen;
+
+	if (revents & EPOLLOUT)
+		client_flush(s, c);
+	if (c->gen == gen && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !is_blocked(c))
+		on_readable(s, c);
+}

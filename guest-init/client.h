@@ -1,0 +1,60 @@
+/* client.h - one connection: frames in, frames out.
+ *
+ * A client that breaks the protocol is told why and cut off; nobody else notices. One that sends
+ * requests without reading the answers is no longer read; one that does not read output stalls the
+ * executions that are its own.
+ */
+#ifndef INIT_CLIENT_H
+#define INIT_CLIENT_H
+
+#include "guest-init/exec.h"
+#include "guest-init/outbox.h"
+
+enum {
+	INBOX_BYTES = FRAME_MAX_BYTES + FRAME_HEADER_BYTES,
+	READ_BYTES = 128 << 10, /* asked of a client's socket at once */
+	OUTBOX_BYTES = 1 << 20,
+	OUTBOX_DATA_BYTES = 256 << 10, /* output is not read while more than this is pending */
+	/* A request is not looked at while less is free. The longest answer is to List (EXEC_MAX
+	 * entries); the rest is for the Exit and the Credits that each execution may have to say
+	 * without being asked. */
+	OUTBOX_REPLY_BYTES = EXEC_MAX * 1024,
+	LAZY_MS = 5,        /* how long a frame that nobody waits for may wait for company */
+	POWER_OFF_MS = 100, /* for Done to arrive before the lights go */
+};
+
+struct client {
+	int fd; /* -1: free */
+	uint32_t gen;
+	uint32_t events; /* what epoll watches for */
+	int greeted;
+	int wants_write; /* the socket took less than all */
+	int backlog;     /* requests in the inbox wait for room in the outbox */
+	int stalled;     /* output of one of its executions does */
+	int big;         /* the inbox had a large message in it: give the pages back */
+	int urgent;      /* what is pending should go out in this turn */
+	int64_t lazy_us; /* when it goes out otherwise */
+	size_t in_len;
+	struct outbox out;
+	uint8_t in[INBOX_BYTES];
+	uint8_t out_buf[OUTBOX_BYTES];
+};
+
+/* Queues one frame for c; the outbox must have room, which OUTBOX_REPLY_BYTES sees to. A lazy one
+ * travels with the next that is not, or LAZY_MS later. */
+void client_send(struct client *c, const Conker__ServerMsg *m);
+void client_send_lazy(struct server *s, struct client *c, const Conker__ServerMsg *m);
+void client_error(struct client *c, uint32_t channel, int code, const char *step, const char *text);
+
+/* A new connection; takes fd over (non-blocking). Too many: closed at once. */
+void client_open(struct server *s, int fd);
+
+/* Ends it and everything it started. */
+void client_close(struct server *s, struct client *c);
+
+void client_on_event(struct server *s, struct client *c, uint32_t revents);
+
+/* Sends what is pending. May close c. */
+void client_flush(struct server *s, struct client *c);
+
+#endif

@@ -1,0 +1,75 @@
+/* flow.c - see flow.h. */
+#include "guest-init/flow.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+enum { CREDIT_MAX_BYTES = 1 << 30 };
+
+void out_flow_grant(struct out_flow *f, uint32_t bytes)
+{
+	f->credit_bytes = bytes > CREDIT_MAX_BYTES - f->credit_bytes ? CREDIT_MAX_BYTES
+								     : f->credit_bytes + bytes;
+}
+
+void out_flow_sent(struct out_flow *f, size_t n)
+{
+	assert(n <= f->credit_bytes);
+	f->credit_bytes -= (uint32_t)n;
+	f->offset += n;
+}
+
+void in_flow_init(struct in_flow *f, uint8_t *buf, uint32_t size_bytes)
+{
+	*f = (struct in_flow){.buf = buf, .size_bytes = size_bytes, .open_bytes = size_bytes};
+}
+
+int in_flow_receive(struct in_flow *f, size_t n)
+{
+	if (n > f->open_bytes)
+		return -EPROTO;
+	f->open_bytes -= (uint32_t)n;
+	return 0;
+}
+
+void in_flow_queue(struct in_flow *f, const uint8_t *data, size_t n)
+{
+	uint32_t tail = (f->head + f->len) % f->size_bytes;
+	size_t first = min_(n, (size_t)(f->size_bytes - tail));
+
+	assert(n <= f->size_bytes - f->len); /* the window guarantees it */
+	memcpy(f->buf + tail, data, first);
+	memcpy(f->buf, data + first, n - first);
+	f->len += (uint32_t)n;
+}
+
+size_t in_flow_peek(const struct in_flow *f, const uint8_t **ret)
+{
+	*ret = f->buf + f->head;
+	return min_(f->len, f->size_bytes - f->head);
+}
+
+void in_flow_drop(struct in_flow *f, size_t n)
+{
+	assert(n <= f->len);
+	f->head = (f->head + (uint32_t)n) % f->size_bytes;
+	f->len -= (uint32_t)n;
+}
+
+void in_flow_done(struct in_flow *f, size_t n)
+{
+	f->owed_bytes += (uint32_t)n;
+	assert(f->owed_bytes <= f->size_bytes - f->open_bytes);
+}
+
+uint32_t in_flow_take_credit(struct in_flow *f)
+{
+	uint32_t n = f->owed_bytes;
+
+	if (n < f->size_bytes / 4)
+		return 0;
+	f->owed_bytes = 0;
+	f->open_bytes += n;
+	return n;
+}

@@ -1,0 +1,55 @@
+/* flow.h - who may send how much: credit counters and the stdin queue of one execution.
+ *
+ * Pure: no descriptor, no clock, no allocation. The owner acts on what these say.
+ */
+#ifndef INIT_FLOW_H
+#define INIT_FLOW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/util.h"
+
+/* One output stream: bytes that may still be sent, and how many were. */
+struct out_flow {
+	uint64_t offset;
+	uint32_t credit_bytes;
+};
+
+/* Adds credit; it saturates, so that a client gains nothing from granting for ever. */
+void out_flow_grant(struct out_flow *f, uint32_t bytes);
+
+/* n bytes (at most the credit) were sent. */
+void out_flow_sent(struct out_flow *f, size_t n);
+
+/* Stdin: a ring that holds what the process has not taken yet, and the window that bounds it.
+ *   received by the queue <= window: size_bytes, plus every byte granted back. */
+struct in_flow {
+	uint8_t *buf;
+	uint32_t size_bytes, head, len;
+	uint32_t open_bytes; /* the client may still send this much */
+	uint32_t owed_bytes; /* taken by the process, not granted back yet */
+};
+
+void in_flow_init(struct in_flow *f, uint8_t *buf, uint32_t size_bytes);
+
+/* The client sent n bytes. 0, or -EPROTO: more than its window. */
+must_check int in_flow_receive(struct in_flow *f, size_t n);
+
+/* Queues received bytes that the process did not take at once. */
+void in_flow_queue(struct in_flow *f, const uint8_t *data, size_t n);
+
+/* The oldest queued bytes, as far as they are contiguous; 0 when empty. */
+size_t in_flow_peek(const struct in_flow *f, const uint8_t **ret);
+
+/* The oldest n queued bytes are gone. */
+void in_flow_drop(struct in_flow *f, size_t n);
+
+/* n received bytes are the process's now (or nobody's): they may be granted back. */
+void in_flow_done(struct in_flow *f, size_t n);
+
+/* Bytes to grant the client now: 0 until a quarter of the window has gathered, so that a credit
+ * message is worth its packet. */
+must_check uint32_t in_flow_take_credit(struct in_flow *f);
+
+#endif

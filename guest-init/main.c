@@ -1,0 +1,154 @@
+/* main.c - start-up of the guest's PID 1, in order; then the server, until the power goes.
+ *
+ * The kernel passes unknown NAME=value words of its command line to us as environment:
+ *   CONKER_ROOT=vda        disk with the root image; without it the initramfs is the root
+ *   CONKER_HOSTNAME=name
+ *
+ * A failure here is one line on the console, and then the end of PID 1, which the kernel turns into a
+ * panic that the host reports.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <linux/vm_sockets.h>
+
+#include "guest-init/mounts.h"
+#include "guest-init/server.h"
+#include "proto/ports.h"
+#include "util/cleanup.h"
+
+enum {
+	READY_FROM_PORT = 1023, /* privileged: proof that it is init who rings */
+	FILES_MAX = 65536, /* 4 descriptors an execution, and what users' programs are used to */
+	BACKLOG = 16,
+};
+
+/* fd 0 becomes /dev/null, not CLOEXEC: it is the stdin of every process that was given none. fds 1
+ * and 2 stay the console; each process gets its own in their place. */
+static int null_stdin(struct err *e)
+{
+	(void)close(0);
+	return open("/dev/null", O_RDONLY) == 0 ? 0 : err_errno(e, "open /dev/null");
+}
+
+/* The kernel gives lo its address when it comes up. A box without loopback is still a box. */
+static void loopback_up(void)
+{
+	struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0)
+		(void)ioctl(fd, SIOCSIFFLAGS, &ifr);
+}
+
+static int machine(struct err *e)
+{
+	const struct rlimit files = {FILES_MAX, FILES_MAX};
+	const char *name = getenv("CONKER_HOSTNAME");
+
+	int r = mounts_dev(e);
+	if (r == 0)
+		r = null_stdin(e);
+	if (r < 0)
+		return r;
+	loopback_up();
+	if (name)
+		(void)sethostname(name, strlen(name));
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return err_errno(e, "limit of open files");
+	return 0;
+}
+
+static int box(struct server *s, struct err *e)
+{
+	struct sysinfo info;
+
+	s->box.pts_fd = mounts_box(getenv("CONKER_ROOT"), e);
+	if (s->box.pts_fd < 0)
+		return s->box.pts_fd;
+	(void)sysinfo(&info); /* fails only for a bad pointer */
+
+	int group = cg_mount(e, (unsigned long long)info.totalram * info.mem_unit);
+	if (group < 0)
+		return group;
+	cg_init(&s->cg, group);
+	int r = box_drop_caps(e);
+	return r < 0 ? r : box_open(&s->box, MOUNTS_ROOT, e);
+}
+
+static int vsock_socket(unsigned cid, unsigned port, int flags, struct err *e)
+{
+	struct sockaddr_vm a = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port};
+	auto_close int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		return err_errno(e, "vsock port %u", port);
+	return take_fd(fd);
+}
+
+static int listen_exec(struct err *e)
+{
+	auto_close int fd = vsock_socket(VMADDR_CID_ANY, PORT_EXEC, 0, e);
+
+	if (fd < 0)
+		return fd;
+	if (listen(fd, BACKLOG) < 0)
+		return err_errno(e, "vsock listen");
+	return take_fd(fd);
+}
+
+/* The connection request is the message; nobody waits for its answer. The socket stays open because
+ * closing it would only cost time. */
+static int ring_ready(struct err *e)
+{
+	struct sockaddr_vm host = {
+		.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = PORT_READY};
+	int fd = vsock_socket(VMADDR_CID_ANY, READY_FROM_PORT, SOCK_NONBLOCK, e);
+
+	if (fd < 0)
+		return fd;
+	(void)connect(fd, (struct sockaddr *)&host, sizeof(host));
+	return 0;
+}
+
+static int serve(struct server *s, struct err *e)
+{
+	int fd = listen_exec(e);
+
+	if (fd < 0)
+		return fd;
+	int r = ring_ready(e);
+	if (r < 0)
+		return r;
+	r = server_run(s, fd);
+	return r < 0 ? err_set(e, -r, "server: %s", strerror(-r)) : 0;
+}
+
+int main(void)
+{
+	struct err e = {0};
+	struct server *s = server_new();
+	int r = s ? machine(&e) : err_set(&e, ENOMEM, "not enough memory");
+
+	if (r == 0)
+		r = box(s, &e);
+	if (r == 0)
+		r = serve(s, &e);
+	if (r < 0) {
+		(void)dprintf(2, "conker-init: %s\n", e.msg);
+		return 1;
+	}
+	sync();
+	(void)reboot(RB_POWER_OFF);
+	return 1;
+}

@@ -1,0 +1,190 @@
+/* spawn.c - see spawn.h. */
+#include "guest-init/spawn.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "guest-init/env.h"
+#include "guest-init/sys.h"
+
+/* ---- in the child: no malloc, no stdio, nothing that another thread would notice ---- */
+
+static int fail(struct spawn_area *a, const char *step, int error)
+{
+	a->step = step;
+	a->error = error;
+	return 127;
+}
+
+/* A file that is missing reads as empty, as for getpwnam(). */
+static struct text load(const char *path, char *buf, size_t size_bytes)
+{
+	struct text t = {.p = buf};
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	while (fd >= 0 && t.len < size_bytes) {
+		ssize_t n = read(fd, buf + t.len, size_bytes - t.len);
+
+		if (n <= 0)
+			break;
+		t.len += (size_t)n;
+	}
+	if (fd >= 0)
+		close(fd);
+	return t;
+}
+
+static int take_user(struct spawn_area *a)
+{
+	const struct spawn_req *q = a->req;
+	struct user *u = &a->user;
+	struct text passwd = load("/etc/passwd", a->passwd, sizeof(a->passwd));
+	struct text group = load("/etc/group", a->group, sizeof(a->group));
+	int r = user_resolve(q->user, passwd, group, u);
+
+	if (r < 0)
+		return r;
+	if (q->tty_fd >= 0 && fchown(0, u->uid, (gid_t)-1) < 0)
+		return -errno;
+	if (syscall(SYS_setgroups, u->n_groups, u->groups) < 0 ||
+	    syscall(SYS_setresgid, u->gid, u->gid, u->gid) < 0 ||
+	    syscall(SYS_setresuid, u->uid, u->uid, u->uid) < 0)
+		return -errno;
+	return 0;
+}
+
+static void add_home(struct spawn_area *a, const char *home)
+{
+	const struct spawn_req *q = a->req;
+
+	if (env_get(q->env, "HOME"))
+		return;
+	memcpy(a->home, "HOME=", 5);
+	memcpy(a->home + 5, home, strlen(home) + 1);
+	q->env[q->n_env] = a->home;
+	q->env[q->n_env + 1] = NULL;
+}
+
+static int take_streams(const struct spawn_req *q)
+{
+	int in = q->tty_fd >= 0 ? q->tty_fd : q->in_fd;
+	int out = q->tty_fd >= 0 ? q->tty_fd : q->out_fd;
+	int err = q->tty_fd >= 0 ? q->tty_fd : q->err_fd;
+
+	if ((in >= 0 && dup3(in, 0, 0) < 0) || dup3(out, 1, 0) < 0 || dup3(err, 2, 0) < 0)
+		return -errno;
+	return q->tty_fd >= 0 && ioctl(0, TIOCSCTTY, 0) < 0 ? -errno : 0;
+}
+
+/* execvp() but for its fallback to /bin/sh: a file without a known format is the caller's error. A
+ * directory that may not be searched hides what is behind it, but is remembered. */
+static int exec_along_path(struct spawn_area *a)
+{
+	const struct spawn_req *q = a->req;
+	const char *path = env_get(q->env, "PATH");
+	int denied = 0, r;
+
+	if (q->argv[0][0] == 0)
+		return ENOENT;
+	if (strchr(q->argv[0], '/')) {
+		execve(q->argv[0], q->argv, q->env);
+		return errno;
+	}
+	while ((r = env_path_next(&path, q->argv[0], a->path, sizeof(a->path))) != 0) {
+		if (r < 0)
+			continue;
+		execve(a->path, q->argv, q->env);
+		if (errno == EACCES)
+			denied = 1;
+		else if (errno != ENOENT && errno != ENOTDIR)
+			return errno;
+	}
+	return denied ? EACCES : ENOENT;
+}
+
+static int child(void *arg)
+{
+	struct spawn_area *a = arg;
+	const struct spawn_req *q = a->req;
+	const char *home = "/root";
+	int r;
+
+	a->box_pid = a->tid;
+	if (setns(q->mnt_ns, CLONE_NEWNS) < 0 || unshare(CLONE_NEWCGROUP) < 0)
+		return fail(a, "namespace", errno);
+	(void)setsid(); /* cannot fail: a new process leads no group */
+	r = take_streams(q);
+	if (r < 0)
+		return fail(a, "tty", -r);
+	if (q->user[0]) {
+		r = take_user(a);
+		if (r < 0)
+			return fail(a, "user", -r);
+		home = a->user.home;
+	}
+	add_home(a, home);
+	if (q->cwd[0] && chdir(q->cwd) < 0)
+		return fail(a, "cwd", errno);
+	return fail(a, "exec", exec_along_path(a));
+}
+
+/* ---- in init ---- */
+
+/* The kernel zeroes tid and wakes us when the child has execed or died. Somebody in the box may have
+ * stopped it before that: SIGCONT undoes it, and SIGKILL ends it when time is up. */
+static void await_exec(struct spawn_area *a, int pidfd)
+{
+	enum { SLICE_MS = 100 };
+	const struct timespec slice = {.tv_nsec = SLICE_MS * 1000000};
+	int waited_ms = 0;
+	pid_t tid;
+
+	while ((tid = __atomic_load_n(&a->tid, __ATOMIC_ACQUIRE)) != 0) {
+		if (syscall(SYS_futex, &a->tid, FUTEX_WAIT, tid, &slice, NULL, 0) == 0 ||
+		    errno != ETIMEDOUT)
+			continue;
+		waited_ms += SLICE_MS;
+		(void)sys_pidfd_signal(pidfd, waited_ms < SPAWN_STUCK_MS ? SIGCONT : SIGKILL, 0);
+	}
+}
+
+void spawn(struct spawn_area *a, const struct spawn_req *req, struct spawn_result *ret)
+{
+	struct clone_args args = {
+		.flags = CLONE_VM | CLONE_PIDFD | CLONE_INTO_CGROUP | CLONE_CHILD_SETTID |
+			 CLONE_CHILD_CLEARTID,
+		.pidfd = (uint64_t)(uintptr_t)&ret->pidfd,
+		.child_tid = (uint64_t)(uintptr_t)&a->tid,
+		.exit_signal = SIGCHLD,
+		.stack = (uint64_t)(uintptr_t)a->stack,
+		.stack_size = sizeof(a->stack),
+		.cgroup = (unsigned)req->cgroup_fd,
+	};
+	siginfo_t si;
+
+	*ret = (struct spawn_result){.pidfd = -1};
+	a->req = req;
+	a->error = 0;
+	a->tid = -1; /* not yet born; anything but 0 */
+	long pid = sys_clone3(&args, child, a);
+	if (pid < 0) {
+		ret->error = (int)-pid;
+		ret->step = "clone";
+		return;
+	}
+	await_exec(a, ret->pidfd);
+	ret->pid = (pid_t)pid;
+	ret->box_pid = a->box_pid;
+	ret->error = a->error;
+	ret->step = a->step;
+	if (ret->error == 0)
+		return;
+	(void)sys_waitid(ret->pidfd, &si, NULL);
+	close(ret->pidfd);
+	ret->pidfd = -1;
+}

@@ -1,0 +1,67 @@
+/* spawn.h - one new process in the box, with as few system calls as Linux allows.
+ *
+ * The child shares init's memory until it execs (no page tables are copied) but runs beside it on a
+ * stack of its own, not in place of it as after vfork(): a vforked parent sleeps until its child execs,
+ * and root in the box could stop that child and thereby init. So init sleeps on a futex, with a
+ * time limit, that the kernel clears when the child leaves the shared memory.
+ *
+ * Child:  setns (mounts of the box), unshare (cgroup namespace), setsid, one dup3 per stream,
+ *         with a terminal TIOCSCTTY, with a user the lookup and three id calls, with a cwd chdir, execve.
+ * What needs no call: descriptors are all CLOEXEC; fd 0 of init is /dev/null; signals are at their
+ * defaults and none is blocked, since PID 1 needs no handlers to be safe from them; bounding set and
+ * umask are inherited; the cgroup is given to clone3.
+ */
+#ifndef INIT_SPAWN_H
+#define INIT_SPAWN_H
+
+#include <sys/types.h>
+
+#include "guest-init/user.h"
+#include "util/util.h"
+
+enum {
+	SPAWN_STACK_BYTES = 64 << 10,
+	SPAWN_FILE_MAX_BYTES = 256
+			       << 10, /* of /etc/passwd and of /etc/group; more is not looked at */
+	SPAWN_PATH_MAX_BYTES = 4096,
+	SPAWN_STUCK_MS = 10000, /* an execve that takes longer is given up */
+};
+
+struct spawn_req {
+	char **argv;
+	char **env; /* NULL-terminated, and with room for one more pointer (HOME) */
+	size_t n_env;
+	const char *cwd;  /* absolute, or "" */
+	const char *user; /* a spec for user_resolve(), or "": root */
+	int in_fd;        /* -1: init's fd 0, which is /dev/null */
+	int out_fd, err_fd;
+	int tty_fd; /* -1, or the terminal that takes the place of all three */
+	int mnt_ns, cgroup_fd;
+};
+
+struct spawn_result {
+	int pidfd;
+	pid_t pid;        /* as init sees it */
+	pid_t box_pid;    /* as the box sees it */
+	int error;        /* errno; 0: it runs */
+	const char *step; /* what failed: "clone", "namespace", "tty", "user", "cwd", "exec" */
+};
+
+/* Memory that init and the child share; one child at a time. Zeroed by its owner once. */
+struct spawn_area {
+	_Alignas(64) uint8_t stack[SPAWN_STACK_BYTES];
+	char passwd[SPAWN_FILE_MAX_BYTES], group[SPAWN_FILE_MAX_BYTES];
+	char path[SPAWN_PATH_MAX_BYTES];
+	char home[USER_HOME_MAX_BYTES + 8];
+	struct user user;
+	const struct spawn_req *req;
+	pid_t tid; /* futex word: the child's number while it shares this memory, then 0 */
+	pid_t box_pid;
+	int error;
+	const char *step;
+};
+
+/* Starts req and waits until it runs or failed. Fills ret; on failure nothing is left to clean up. */
+void spawn(struct spawn_area *a, const struct spawn_req *req, struct spawn_result *ret);
+
+#endif

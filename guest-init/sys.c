@@ -1,0 +1,51 @@
+/* sys.c - see sys.h. */
+#include "guest-init/sys.h"
+
+/* In assembly because the child cannot return: its stack is new and holds no return address. */
+long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg)
+{
+#if defined(__x86_64__)
+	register long ret __asm__("rax") = SYS_clone3;
+	register void *a1 __asm__("rdi") = args;
+	register size_t a2 __asm__("rsi") = sizeof(*args);
+	register void *f __asm__("r12") = (void *)fn;
+	register void *a __asm__("r13") = arg;
+
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "mov %%r13, %%rdi\n\t"
+			 "call *%%r12\n\t"
+			 "mov %%eax, %%edi\n\t"
+			 "mov %[exit], %%eax\n\t"
+			 "syscall\n\t"
+			 "ud2\n"
+			 "1:"
+			 : "+r"(ret)
+			 : "r"(a1), "r"(a2), "r"(f), "r"(a), [exit] "i"(SYS_exit)
+			 : "rcx", "r11", "memory");
+#elif defined(__aarch64__)
+	register long ret __asm__("x0") = (long)args;
+	register size_t a2 __asm__("x1") = sizeof(*args);
+	register long nr __asm__("x8") = SYS_clone3;
+	register void *f __asm__("x19") = (void *)fn;
+	register void *a __asm__("x20") = arg;
+
+	__asm__ volatile("svc #0\n\t"
+			 "cbnz x0, 1f\n\t"
+			 "mov x29, xzr\n\t"
+			 "mov x0, x20\n\t"
+			 "blr x19\n\t"
+			 "mov x8, %[exit]\n\t"
+			 "svc #0\n\t"
+			 "brk #0\n"
+			 "1:"
+			 : "+r"(ret)
+			 : "r"(a2), "r"(nr), "r"(f), "r"(a), [exit] "i"(SYS_exit)
+			 : "memory");
+#else
+#error "clone3 for this architecture"
+#endif
+	return ret;
+}
