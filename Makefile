@@ -98,7 +98,7 @@ $(B)/libconker.a: $(call obj,pic,$(LIB_SRC) $(HOST_SRC))
 
 # --- guest ------------------------------------------------------------------------------------------
 # init is linked with musl: an initramfs costs guest kernel instructions by the page.
-INIT_CFLAGS := -std=gnu17 -D_GNU_SOURCE -Os -static -I. -I$(B)/gen -idirafter /usr/include \
+INIT_CFLAGS := -std=gnu17 -D_GNU_SOURCE -Os -static -no-pie -I. -I$(B)/gen -idirafter /usr/include \
                -idirafter /usr/include/x86_64-linux-gnu -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes \
                -Wmissing-prototypes -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
                -fstack-protector-strong -Wl,--gc-sections -Wl,-z,noseparate-code -s
@@ -106,7 +106,7 @@ INIT_DEPS   := $(INIT_SRC) $(PROTO_SRC) $(UTIL_SRC) $(wildcard guest-init/*.h pr
 
 $(B)/guest/init: $(INIT_DEPS)
 	@mkdir -p $(@D)
-	musl-gcc $(INIT_CFLAGS) -o $@ $(filter %.c,$^) -l:libprotobuf-c.a -L/usr/lib/x86_64-linux-gnu
+	musl-gcc $(INIT_CFLAGS) -o $@ $(filter %.c,$^) $(shell $(CC) -print-file-name=libprotobuf-c.a)
 
 $(B)/guest/initrd.cpio: $(B)/guest/init guest-init/mkinitrd.sh
 	guest-init/mkinitrd.sh $< $@
