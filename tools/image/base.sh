@@ -2,7 +2,7 @@
 # base.sh OUT [PROGRAM...] - makes the built-in base image: busybox and a sane minimal root.
 #
 # OUT is an uncompressed EROFS: a guest kernel that is slow (see kernel-config/) should not inflate
-# pages. Each PROGRAM, static, goes to /bin as well. Applets are hard links, not symbolic ones: one
+# pages. Each PROGRAM, static, goes to /usr/share/conker. Applets are hard links, not symbolic ones: one
 # inode, and a path walk in the guest less. Reproducible: same inputs, same bytes. Needs no root.
 set -eu
 
@@ -38,7 +38,7 @@ bin/busybox --list | grep -vx busybox | while read -r applet; do
 done
 cd - >/dev/null
 for program; do
-	install -m 755 "$program" "$root/bin/"
+	install -D -m 755 -t "$root/usr/share/conker" "$program"
 done
 
 # uid 1000 may be "user" and nothing more; --user takes either name.

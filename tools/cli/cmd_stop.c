@@ -1,0 +1,76 @@
+/* cmd_stop.c - conker stop and conker rm: the ends of boxes. */
+#include "tools/cli/cli.h"
+
+#include <errno.h>
+
+struct stop_args {
+	uint32_t timeout_ms;
+};
+
+static const struct opt stop_opts[] = {
+	{"timeout", 0, OPT_SECONDS, offsetof(struct stop_args, timeout_ms), "SECONDS",
+	 "then end it the hard way (5)"},
+};
+
+static int stop(const char *name, uint32_t timeout_ms)
+{
+	conker_box *b;
+	int r = conker_box_open(name, &b);
+
+	if (r == -ESHUTDOWN)
+		return 0; /* it has ended: nothing to do */
+	if (r < 0)
+		return fail_lib();
+	r = conker_box_stop(b, timeout_ms) < 0 ? fail_lib() : 0;
+	conker_box_free(b);
+	return r;
+}
+
+int cmd_stop(struct cli *c, int argc, char **argv)
+{
+	struct stop_args a = {0};
+	struct usage u = {
+		.operands = "[OPTIONS] BOX...",
+		.text = "Asks the guests to end everything and power off. The boxes stay listed "
+			"(conker ls --all)\n"
+			"with their consoles until they are removed.",
+		.group = {{stop_opts, countof(stop_opts), &a}},
+		.operands_min = 1,
+		.operands_max = -1,
+		.command_after = -1,
+	};
+	int status, n = opts_parse(c, &u, argc, argv, &status);
+
+	for (int i = 0; i < n; i++)
+		status |= stop(argv[i], a.timeout_ms);
+	return status;
+}
+
+/* ---- conker rm ----------------------------------------------------------------------------------- */
+
+struct rm_args {
+	int force;
+};
+
+static const struct opt rm_opts[] = {
+	{"force", 'f', OPT_FLAG, offsetof(struct rm_args, force), NULL, "end it first if it runs"},
+};
+
+int cmd_rm(struct cli *c, int argc, char **argv)
+{
+	struct rm_args a = {0};
+	struct usage u = {
+		.operands = "[OPTIONS] BOX...",
+		.text = "Forgets boxes that have ended, with their consoles.",
+		.group = {{rm_opts, countof(rm_opts), &a}},
+		.operands_min = 1,
+		.operands_max = -1,
+		.command_after = -1,
+	};
+	int status, n = opts_parse(c, &u, argc, argv, &status);
+
+	for (int i = 0; i < n; i++)
+		if (conker_box_remove(argv[i], a.force ? CONKER_RM_FORCE : 0) < 0)
+			status = fail_lib();
+	return status;
+}

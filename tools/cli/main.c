@@ -1,0 +1,107 @@
+/* main.c - the table of subcommands. */
+#include "tools/cli/cli.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static int cmd_help(struct cli *c, int argc, char **argv);
+static int cmd_version(struct cli *c, int argc, char **argv);
+
+static const struct command commands[] = {
+	{"run", cmd_run, "run a command in a new box, which ends with it"},
+	{"create", cmd_create, "start a box that stays"},
+	{"exec", cmd_exec, "run a command in a box"},
+	{"shell", cmd_shell, "an interactive shell in a box"},
+	{"ls", cmd_ls, "list boxes"},
+	{"info", cmd_info, "what is known of a box"},
+	{"ps", cmd_ps, "list the commands that run in a box"},
+	{"kill", cmd_kill, "send a signal to a command in a box"},
+	{"logs", cmd_logs, "the console of a box"},
+	{"stop", cmd_stop, "shut boxes down"},
+	{"rm", cmd_rm, "forget boxes that have ended"},
+	{"image", cmd_image, "root file systems: import, ls, rm"},
+	{"doctor", cmd_doctor, "what this host can do, and what to do about it"},
+	{"version", cmd_version, "the version"},
+	{"help", cmd_help, "this list"},
+};
+
+int64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000LL + ts.tv_nsec / 1000;
+}
+
+void command_list(FILE *f, const struct command *table, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "  %-9s %s\n", table[i].name, table[i].summary);
+}
+
+int command_dispatch(struct cli *c, const struct command *table, size_t n, int argc, char **argv)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(argv[0], table[i].name) == 0)
+			return table[i].run(c, argc - 1, argv + 1);
+	return -1;
+}
+
+static int cmd_help(struct cli *c, int argc, char **argv)
+{
+	char help[] = "--help";
+	char *args[] = {argv[0], help, NULL};
+
+	if (argc > 0) {
+		c->command = argv[0];
+		int r = command_dispatch(c, commands, countof(commands), 2, args);
+		return r < 0 ? fail("no command '%s' (see 'conker help')", argv[0]) : r;
+	}
+	printf("conker - run programs in small virtual machines of their own\n\n"
+	       "  conker COMMAND [OPTIONS] ...\n\n");
+	command_list(stdout, commands, countof(commands));
+	printf("\n'conker COMMAND --help' tells more. A first try: conker run -- uname -a\n");
+	return finish_output();
+}
+
+static int cmd_version(struct cli *c, int argc, char **argv)
+{
+	struct usage u = {.operands = ""};
+	int status;
+
+	if (opts_parse(c, &u, argc, argv, &status) < 0)
+		return status;
+	printf("conker " CONKER_VERSION "\n");
+	return finish_output();
+}
+
+/* A descriptor that is opened later must not become our stdin, stdout or stderr. */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli c = {.start_us = now_us()};
+
+	fill_standard_fds();
+	if (argc < 2)
+		return fail("no command given (see 'conker help')");
+	c.command = argv[1];
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return cmd_help(&c, 0, argv + 2);
+	if (strcmp(argv[1], "--version") == 0)
+		return cmd_version(&c, 0, argv + 2);
+	int r = command_dispatch(&c, commands, countof(commands), argc - 1, argv + 1);
+	return r < 0 ? fail("no command '%s' (see 'conker help')", argv[1]) : r;
+}
