@@ -107,11 +107,23 @@ static int on_system_event(struct vcpu *v)
 	}
 }
 
+static enum vcpu_count kind_of(uint32_t exit_reason)
+{
+	switch (exit_reason) {
+	case KVM_EXIT_IO: return VCPU_PIO;
+	case KVM_EXIT_MMIO: return VCPU_MMIO;
+	case KVM_EXIT_INTERNAL_ERROR: return VCPU_ASSIST;
+	case KVM_EXIT_INTR: return VCPU_SIGNAL;
+	default: return VCPU_OTHER;
+	}
+}
+
 /* EXIT_NONE: run on. */
 static int on_exit_of_kvm(struct vcpu *v)
 {
 	char what[64];
 
+	v->count[kind_of(v->run->exit_reason)]++;
 	switch (v->run->exit_reason) {
 	case KVM_EXIT_IO: return on_pio(v);
 	case KVM_EXIT_MMIO: return on_mmio(v);
@@ -138,8 +150,10 @@ static void *run_loop(void *arg)
 	while (r == EXIT_NONE && !atomic_load(&v->stop)) {
 		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
 			r = on_exit_of_kvm(v);
-		} else if (errno != EINTR && errno != EAGAIN) {
-			/* EAGAIN: a secondary vCPU was woken before its start-up message */
+		} else if (errno == EINTR || errno == EAGAIN) {
+			/* EAGAIN: a secondary vCPU was woken, now or before its start-up message */
+			v->count[VCPU_SIGNAL]++;
+		} else {
 			char what[64];
 
 			(void)snprintf(what, sizeof(what), "KVM_RUN: %s", strerror(errno));
@@ -203,6 +217,22 @@ void vcpu_stop(struct vcpu *v)
 	atomic_store(&v->stop, true);
 	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST); /* the kernel's partner */
 	(void)pthread_kill(v->thread, SIGRTMIN); /* not joined yet, so the thread id is valid */
+}
+
+void vcpu_print_counts(const struct vcpu *v)
+{
+	struct assist_count finished[32];
+	size_t n = assist_counts(v->assist, finished, countof(finished));
+
+	fprintf(stderr,
+		"conker-vmm: vCPU %u left KVM for ports %" PRIu64 ", MMIO %" PRIu64
+		", instructions %" PRIu64 ", signals %" PRIu64 ", other %" PRIu64 "\n",
+		v->id, v->count[VCPU_PIO], v->count[VCPU_MMIO], v->count[VCPU_ASSIST],
+		v->count[VCPU_SIGNAL], v->count[VCPU_OTHER]);
+	for (size_t i = 0; i < min_(n, countof(finished)); i++)
+		if (finished[i].n)
+			fprintf(stderr, "conker-vmm:   %s %" PRIu64 "\n", finished[i].name,
+				finished[i].n);
 }
 
 void vcpu_fini(struct vcpu *v)

@@ -18,6 +18,16 @@
 
 struct assist;
 
+/* How often a vCPU left KVM, by kind; what a slow guest did. */
+enum vcpu_count {
+	VCPU_PIO,
+	VCPU_MMIO,
+	VCPU_ASSIST, /* an instruction was finished in user space */
+	VCPU_SIGNAL, /* kicks, and anything else that interrupted it */
+	VCPU_OTHER,
+	VCPU_COUNTS,
+};
+
 struct vcpu {
 	unsigned id;
 	int fd;
@@ -29,8 +39,9 @@ struct vcpu {
 	pthread_t thread;
 	bool started;
 	atomic_bool stop;
-	struct exit_report
-		exit; /* written by the thread, for who gets on_gone; EXIT_NONE: stopped */
+	uint64_t count[VCPU_COUNTS]; /* the thread's own until it has gone */
+	/* Written by the thread, for who gets on_gone. EXIT_NONE: it was stopped. */
+	struct exit_report exit;
 
 	struct loop *loop;
 	struct loop_call gone;
@@ -59,6 +70,9 @@ must_check int vcpu_start(struct vcpu *v, struct err *e);
 /* Makes the thread leave KVM at the next instruction boundary; on_gone follows. A handler that sleeps
  * until the loop has run (virtio_port_access) must be let go by who owns it. May be repeated. */
 void vcpu_stop(struct vcpu *v);
+
+/* Prints the counters to stderr. After on_gone. */
+void vcpu_print_counts(const struct vcpu *v);
 
 /* After on_gone, or never started. */
 void vcpu_fini(struct vcpu *v);

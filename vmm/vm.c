@@ -428,6 +428,8 @@ enum exit_reason vm_run(struct vm *v)
 	events_emit(v->events, "exited %s%s%s", exit_reason_name(v->report.reason),
 		    v->report.detail[0] ? " " : "", v->report.detail);
 	trace_step(v->trace, "exited");
+	for (unsigned i = 0; i < v->ncpus && v->config->verbose; i++)
+		vcpu_print_counts(&v->cpu[i]);
 	return v->report.reason;
 }
 

@@ -9,7 +9,7 @@
 #include "util/err.h"
 #include "util/util.h"
 
-enum { FDT_MAX_BYTES = 16384 }; /* 32 vCPUs and 18 devices need about half */
+enum { FDT_MAX_BYTES = 12288 }; /* 32 vCPUs and 18 devices need less than 8192 */
 
 struct fdt_machine {
 	unsigned ncpus;   /* APIC id i is vCPU i */

@@ -91,6 +91,8 @@ static int load_kernel(const struct guest_mem *m, int fd, struct image *ret, str
 	ssize_t n = pread(fd, head, sizeof(head), 0);
 	if (n < 0)
 		return err_errno(e, "read");
+	if (n == 0)
+		return err_set(e, ENOEXEC, "the file is empty");
 	int r = image_parse(head, (size_t)n, (uint64_t)st.st_size, ret, e);
 	if (r < 0)
 		return r;
