@@ -1,3 +1,4 @@
+/* insn.c - see insn.h. */
 #include "vmm/arch/x86/insn.h"
 
 #include <assert.h>

@@ -4,11 +4,12 @@
 
 #include "vmm/arch/x86/operand.h"
 
-enum { /* what an instruction works on besides regs and sregs */
-       INSN_NEEDS_XSTATE = 1 << 0,
-       INSN_NEEDS_XCR0 = 1 << 1,
-       INSN_NEEDS_TSC = 1 << 2,    /* tsc, tsc_aux */
-       INSN_NEEDS_NO_XSS = 1 << 3, /* the caller has checked that IA32_XSS is 0 */
+/* what an instruction works on besides regs and sregs */
+enum {
+	INSN_NEEDS_XSTATE = 1 << 0,
+	INSN_NEEDS_XCR0 = 1 << 1,
+	INSN_NEEDS_TSC = 1 << 2,    /* tsc, tsc_aux */
+	INSN_NEEDS_NO_XSS = 1 << 3, /* the caller has checked that IA32_XSS is 0 */
 };
 
 unsigned insn_needs(enum insn_id id);

@@ -1,3 +1,4 @@
+/* operand.c - see operand.h. */
 #include "vmm/arch/x86/operand.h"
 
 #include <assert.h>

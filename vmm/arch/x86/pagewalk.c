@@ -1,3 +1,4 @@
+/* pagewalk.c - see pagewalk.h. */
 #include "vmm/arch/x86/pagewalk.h"
 
 #include <errno.h>
@@ -79,17 +80,38 @@ static void restrict_rights(struct rights *r, uint64_t pte)
 	r->exec &= !(pte & PTE_NX);
 }
 
+/* 0 when the page that pte maps may be accessed. */
+static int check_rights(const struct pagewalk *w, unsigned access, const struct rights *r,
+			uint32_t *ret_error)
+{
+	if (!(w->cpl == 3 ? user_may(access, r) : kernel_may(w, access, r)))
+		return fault(w, access, PF_PRESENT, ret_error);
+	if (pkey_denies(w, access, r))
+		return fault(w, access, PF_PRESENT | PF_PKEY, ret_error);
+	return 0;
+}
+
+/* A plain store would undo what another vCPU has just done to the entry: then false. */
+static bool set_bits(uint64_t *slot, uint64_t pte, uint64_t bits)
+{
+	return (pte & bits) == bits ||
+	       __atomic_compare_exchange_n(slot, &pte, pte | bits, false, __ATOMIC_RELAXED,
+					   __ATOMIC_RELAXED);
+}
+
 /* One walk from the root. -EAGAIN: the guest changed an entry under us. */
 static int walk_once(const struct pagewalk *w, uint64_t lin, unsigned access, gpa_t *ret,
 		     uint32_t *ret_error)
 {
-	struct rights r = {true, true, true, 0};
+	struct rights rights = {.write = true, .user = true, .exec = true};
 	uint64_t table = w->cr3 & PTE_ADDR;
 
 	for (unsigned level = w->cr4 & CR4_LA57 ? 5 : 4;; level--) {
 		unsigned shift = 12 + 9 * (level - 1);
-		uint64_t *slot = entry_at(w, table, lin >> shift & 511), pte, set = PTE_A;
-		uint64_t offset = lin & ((1ULL << shift) - 1);
+		uint64_t offset_mask = (1ULL << shift) - 1, pte;
+		uint64_t *slot = entry_at(w, table, lin >> shift & 511);
+		bool leaf;
+		int r = 0;
 
 		if (!slot)
 			return -EFAULT;
@@ -98,22 +120,18 @@ static int walk_once(const struct pagewalk *w, uint64_t lin, unsigned access, gp
 			return fault(w, access, 0, ret_error);
 		if (reserved(w, pte, level))
 			return fault(w, access, PF_PRESENT | PF_RSVD, ret_error);
-		restrict_rights(&r, pte);
-		if (level == 1 || (pte & PTE_PS)) {
-			r.pkey = pte >> 59 & 15;
-			if (!(w->cpl == 3 ? user_may(access, &r) : kernel_may(w, access, &r)))
-				return fault(w, access, PF_PRESENT, ret_error);
-			if (pkey_denies(w, access, &r))
-				return fault(w, access, PF_PRESENT | PF_PKEY, ret_error);
-			set |= access & PF_WRITE ? PTE_D : 0;
-			*ret = (gpa_t){(pte & PTE_ADDR & ~((1ULL << shift) - 1)) | offset};
+		restrict_rights(&rights, pte);
+		leaf = level == 1 || (pte & PTE_PS);
+		if (leaf) {
+			rights.pkey = pte >> 59 & 15;
+			r = check_rights(w, access, &rights, ret_error);
 		}
-		/* A plain store would undo what another vCPU just did to the entry. */
-		if ((pte & set) != set &&
-		    !__atomic_compare_exchange_n(slot, &pte, pte | set, false, __ATOMIC_RELAXED,
-						 __ATOMIC_RELAXED))
+		if (r < 0)
+			return r;
+		if (!set_bits(slot, pte, PTE_A | (leaf && (access & PF_WRITE) ? PTE_D : 0)))
 			return -EAGAIN;
-		if (set & PTE_D || level == 1 || (pte & PTE_PS))
+		*ret = (gpa_t){(pte & PTE_ADDR & ~offset_mask) | (lin & offset_mask)};
+		if (leaf)
 			return 0;
 		table = pte & PTE_ADDR;
 	}

@@ -12,32 +12,34 @@
 #include "util/util.h"
 #include "vmm/mem.h"
 
-enum { /* what is tried, and the page fault's error code: same bits */
-       PF_PRESENT = 1 << 0,
-       PF_WRITE = 1 << 1,
-       PF_USER = 1 << 2,
-       PF_RSVD = 1 << 3,
-       PF_FETCH = 1 << 4,
-       PF_PKEY = 1 << 5,
+/* what is tried, and the page fault's error code: same bits */
+enum {
+	PF_PRESENT = 1 << 0,
+	PF_WRITE = 1 << 1,
+	PF_USER = 1 << 2,
+	PF_RSVD = 1 << 3,
+	PF_FETCH = 1 << 4,
+	PF_PKEY = 1 << 5,
 };
 
-enum { /* control bits the walk looks at, also of use to its callers */
-       CR0_MP = 1 << 1,
-       CR0_EM = 1 << 2,
-       CR0_TS = 1 << 3,
-       CR0_NE = 1 << 5,
-       CR0_WP = 1 << 16,
-       CR4_TSD = 1 << 2,
-       CR4_OSFXSR = 1 << 9,
-       CR4_LA57 = 1 << 12,
-       CR4_OSXSAVE = 1 << 18,
-       CR4_SMEP = 1 << 20,
-       CR4_SMAP = 1 << 21,
-       CR4_PKE = 1 << 22,
-       EFER_LMA = 1 << 10,
-       EFER_NXE = 1 << 11,
-       RFLAGS_AC = 1 << 18,
-       PAGE_BYTES = 4096,
+/* control bits the walk looks at, also of use to its callers */
+enum {
+	CR0_MP = 1 << 1,
+	CR0_EM = 1 << 2,
+	CR0_TS = 1 << 3,
+	CR0_NE = 1 << 5,
+	CR0_WP = 1 << 16,
+	CR4_TSD = 1 << 2,
+	CR4_OSFXSR = 1 << 9,
+	CR4_LA57 = 1 << 12,
+	CR4_OSXSAVE = 1 << 18,
+	CR4_SMEP = 1 << 20,
+	CR4_SMAP = 1 << 21,
+	CR4_PKE = 1 << 22,
+	EFER_LMA = 1 << 10,
+	EFER_NXE = 1 << 11,
+	RFLAGS_AC = 1 << 18,
+	PAGE_BYTES = 4096,
 };
 
 struct pagewalk {

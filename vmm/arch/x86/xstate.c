@@ -1,3 +1,4 @@
+/* xstate.c - see xstate.h. */
 #include "vmm/arch/x86/xstate.h"
 
 #include <cpuid.h>
