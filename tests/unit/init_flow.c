@@ -1,0 +1,115 @@
+/* Rules of guest-init/flow.h. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "guest-init/flow.h"
+
+enum { SIZE = 16 };
+
+static uint8_t mem[SIZE];
+
+static struct in_flow fresh(void)
+{
+	struct in_flow f;
+
+	in_flow_init(&f, mem, SIZE);
+	return f;
+}
+
+Test(init_flow, sent_bytes_move_the_offset_and_use_credit)
+{
+	struct out_flow f = {.credit_bytes = 100};
+
+	out_flow_sent(&f, 60);
+	out_flow_sent(&f, 40);
+	cr_assert_eq(f.offset, 100);
+	cr_assert_eq(f.credit_bytes, 0);
+	out_flow_grant(&f, 7);
+	cr_assert_eq(f.credit_bytes, 7);
+}
+
+Test(init_flow, credit_saturates)
+{
+	struct out_flow f = {0};
+
+	for (int i = 0; i < 10; i++)
+		out_flow_grant(&f, UINT32_MAX);
+	cr_assert_eq(f.credit_bytes, 1U << 30);
+}
+
+Test(init_flow, window_takes_its_size_and_refuses_one_more)
+{
+	struct in_flow f = fresh();
+
+	cr_assert_eq(in_flow_receive(&f, SIZE), 0);
+	cr_assert_eq(in_flow_receive(&f, 1), -EPROTO);
+	cr_assert_eq(in_flow_receive(&f, 0), 0);
+}
+
+Test(init_flow, window_opens_only_by_what_was_granted)
+{
+	struct in_flow f = fresh();
+
+	cr_assert_eq(in_flow_receive(&f, SIZE), 0);
+	in_flow_done(&f, 5);
+	cr_assert_eq(in_flow_receive(&f, 1), -EPROTO, "done, but not granted yet");
+	cr_assert_eq(in_flow_take_credit(&f), 5);
+	cr_assert_eq(in_flow_receive(&f, 5), 0);
+	cr_assert_eq(in_flow_receive(&f, 1), -EPROTO);
+}
+
+Test(init_flow, credit_waits_for_a_quarter_of_the_window)
+{
+	struct in_flow f = fresh();
+
+	cr_assert_eq(in_flow_receive(&f, SIZE), 0);
+	in_flow_done(&f, SIZE / 4 - 1);
+	cr_assert_eq(in_flow_take_credit(&f), 0);
+	in_flow_done(&f, 1);
+	cr_assert_eq(in_flow_take_credit(&f), SIZE / 4);
+	cr_assert_eq(in_flow_take_credit(&f), 0);
+}
+
+Test(init_flow, queue_keeps_order_across_its_seam)
+{
+	struct in_flow f = fresh();
+	const uint8_t *p;
+
+	in_flow_queue(&f, (const uint8_t *)"0123456789ab", 12);
+	in_flow_drop(&f, 10);
+	in_flow_queue(&f, (const uint8_t *)"cdefghijklmnop", 14);
+	cr_assert_eq(f.len, SIZE);
+	cr_assert_eq(in_flow_peek(&f, &p), 6);
+	cr_assert_arr_eq(p, "abcdef", 6);
+	in_flow_drop(&f, 6);
+	cr_assert_eq(in_flow_peek(&f, &p), 10);
+	cr_assert_arr_eq(p, "ghijklmnop", 10);
+	in_flow_drop(&f, 10);
+	cr_assert_eq(in_flow_peek(&f, &p), 0);
+}
+
+Test(init_flow, any_chunking_carries_the_bytes_unchanged)
+{
+	struct in_flow f = fresh();
+	unsigned sent = 0, taken = 0;
+
+	for (unsigned step = 0; taken < 5000; step++) {
+		uint8_t chunk[SIZE];
+		unsigned n = step % 7 + 1;
+		const uint8_t *p;
+
+		if (in_flow_receive(&f, n) == 0) {
+			for (unsigned i = 0; i < n; i++)
+				chunk[i] = (uint8_t)sent++;
+			in_flow_queue(&f, chunk, n);
+		}
+		size_t have = in_flow_peek(&f, &p);
+		have = min_(have, (size_t)(step % 5));
+		for (size_t i = 0; i < have; i++)
+			cr_assert_eq(p[i], (uint8_t)taken++);
+		in_flow_drop(&f, have);
+		in_flow_done(&f, have);
+		(void)!in_flow_take_credit(&f);
+	}
+}
