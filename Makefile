@@ -50,6 +50,7 @@ CLI_SRC   := $(wildcard tools/cli/*.c)
 INIT_SRC  := $(wildcard guest-init/*.c)
 PB_SRC    := $(B)/gen/exec.pb-c.c
 FAKE_SRC  := $(wildcard tests/fake/*.c)
+LIBFAKE_SRC := $(wildcard tests/lib/fake*.c)
 HOST_SRC  := $(UTIL_SRC) $(PROTO_SRC) $(PB_SRC)
 
 obj = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(patsubst $(B)/gen/%,gen/%,$(2)))
@@ -120,9 +121,12 @@ $(B)/guest/vmlinux-smp: $(KERNEL_DEPS) $(B)/guest/vmlinux | $(B)/setup/kernel.st
 	kernel-config/build.sh $(B)/guest smp
 	@touch $@
 
-$(B)/guest/base.erofs: tools/image/base.sh $(B)/setup/build.stamp
+$(B)/guest/demo: tools/demo/demo.c $(B)/setup/build.stamp
 	@mkdir -p $(@D)
-	tools/image/base.sh $@
+	musl-gcc -std=gnu17 -D_GNU_SOURCE -O2 -static -s $(WARN) -o $@ $<
+$(B)/guest/base.erofs: tools/image/base.sh $(B)/guest/demo $(B)/setup/build.stamp
+	@mkdir -p $(@D)
+	tools/image/base.sh $@ $(B)/guest/demo
 
 # --- unit tests ---------------------------------------------------------------------------------------
 # One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with
@@ -134,7 +138,7 @@ part = $(if $(filter init_%,$(1)),init,$(if $(filter lib_%,$(1)),lib,vmm))
 define tested
 $(B)/obj/$(1)/tested-vmm.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC)) $(HOST_SRC) $(FAKE_SRC))
 $(B)/obj/$(1)/tested-init.a: $(call obj,$(1),$(filter-out %/main.c,$(INIT_SRC)) $(HOST_SRC))
-$(B)/obj/$(1)/tested-lib.a: $(call obj,$(1),$(LIB_SRC) $(HOST_SRC))
+$(B)/obj/$(1)/tested-lib.a: $(call obj,$(1),$(LIB_SRC) $(HOST_SRC) $(LIBFAKE_SRC))
 $(B)/obj/$(1)/tested-%.a:
 	rm -f $$@
 	ar rcs $$@ $$^

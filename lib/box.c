@@ -237,7 +237,6 @@ static int await_ready(conker_box *b, const conker_box_opts *o, struct err *e)
 	if (o->flags & CONKER_BOX_DETACHED) {
 		/* It is on its own now: nobody's death ends it, and its process was only a step. */
 		b->doomed = 0;
-		(void)spawn_reap(b->child);
 		close(take_fd(b->child));
 		close(take_fd(b->starter));
 	}
@@ -356,13 +355,14 @@ void box_lose(conker_box *b, int code, const char *reason)
 /* Ends a box of ours: nothing is left of it on return. */
 static void destroy(conker_box *b)
 {
-	enum { ROUNDS = 100, STEP_MS = 20 };
+	enum { ROUNDS = 100, STEP_MS = 20, END_MS = 10000 };
 	char rest[LINE_MAX_BYTES];
 	int r = 0;
 
 	if (b->child >= 0) {
 		(void)pidfd_kill(b->child, SIGKILL);
-		(void)spawn_reap(b->child);
+		while (pidfd_wait(b->child, END_MS) == -EINTR)
+			;
 	}
 	/* One that was told to detach may be anywhere between its fork and its lock; it has been ended
 	 * when it no longer holds the other side of the owner socket. */

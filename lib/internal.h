@@ -62,9 +62,12 @@ must_check int place_vmm(char *ret, size_t size, struct err *e); /* path of conk
 must_check int place_guest(const char *file, struct err *e);     /* opened artefact */
 must_check int place_guest_path(const char *file, char *ret, size_t size, struct err *e);
 
-/* ---- spawn.c: children that the caller's wait() never meets -------------------------------------- */
+/* ---- spawn.c: processes that the caller's wait() never meets ------------------------------------- */
 
-enum { SPAWN_SESSION = 1 << 0, SPAWN_GROUP = 1 << 1, SPAWN_DIE_WITH_US = 1 << 2 };
+enum {
+	SPAWN_TOOL =
+		1 << 0, /* dies with us, leads a process group, is to be reaped; else: on its own */
+};
 
 struct spawn {
 	const char *path; /* without '/': looked up in /usr/sbin, /usr/bin, /sbin, /bin */
@@ -74,13 +77,14 @@ struct spawn {
 	int flags;
 };
 
-/* The child's pid, with *ret_pidfd to poll and to signal it by; or -errno, that of exec included. */
+/* With *ret_pidfd to poll and to signal it by. A tool's process group; or -errno, for what is no tool
+ * that of exec included. */
 must_check int spawn_start(const struct spawn *s, int *ret_pidfd);
 /* A file for a child's standard error: in memory, small, and sealed, so that a child gone bad can fill
  * nothing; and its first line, fit for a message. */
 must_check int spawn_stderr(void);
 void spawn_complaint(int fd, char *ret, size_t size);
-/* Reaps an ended child: its exit status, or 128 + signal. Waits for it. */
+/* Waits for a tool and reaps it: its exit status, or 128 + signal. */
 int spawn_reap(int pidfd);
 /* Waits until the process behind pidfd (anyone's child) has ended. 0, -ETIMEDOUT, -EINTR. */
 int pidfd_wait(int pidfd, int timeout_ms);

@@ -152,8 +152,7 @@ static int start(const struct artefacts *a, const struct files *f, struct args *
 			  .argv = args->v,
 			  .env = no_env,
 			  .fds = fds,
-			  .nfds = FD_DISKS + a->ndisks,
-			  .flags = SPAWN_SESSION};
+			  .nfds = FD_DISKS + a->ndisks};
 
 	for (int i = 0; i < a->ndisks; i++)
 		fds[FD_DISKS + i] = a->disk[i];

@@ -1,10 +1,14 @@
-/* spawn.c - children that the caller's own wait() never meets.
+/* spawn.c - processes that the caller's own wait() never meets.
  *
- * A child made with exit signal 0 raises no SIGCHLD and is invisible to wait() and waitpid() without
- * __WALL, so a program that embeds the library is not confused by it; we reap it through its pidfd.
- * posix_spawn() cannot do that. clone(CLONE_VM | CLONE_VFORK) shares our memory until exec, hence the
- * usual duties: all signals blocked meanwhile (a handler run by the child would write to our memory),
- * a stack of its own, and nothing but system calls in child_main().
+ * A child made with an exit signal of 0 raises no SIGCHLD and is invisible to wait() and waitpid()
+ * without __WALL. But exec() makes the signal SIGCHLD again, so what execs must not be our child: a
+ * hidden child in between is its parent.
+ *	a VMM	the one in between ends at once, init reaps the VMM; a pidfd tells of its end
+ *	a tool	the one in between waits for it and hands on its status; both die with us
+ *
+ * clone(CLONE_VM | CLONE_VFORK) shares our memory until exec or exit, hence the usual duties: all
+ * signals blocked meanwhile (a handler run by the child would write to our memory), a stack of its own,
+ * and nothing but system calls in there.
  */
 #include "lib/internal.h"
 
@@ -33,18 +37,19 @@ enum { STACK_BYTES = 64 << 10, FD_ASIDE = 64, STDERR_BYTES = 16 << 10 };
 struct child {
 	const struct spawn *s;
 	const char *path;
+	char *stack; /* two of STACK_BYTES: the hidden child's and the last one's */
 	pid_t parent;
 	sigset_t mask; /* the caller's, restored before exec */
-	int error;     /* out: errno of what failed */
+	int pidfd;     /* out, of a VMM */
+	int error;     /* out, of a VMM: errno of what failed */
 };
 
-static void reset_signals(const struct child *c)
+static void reset_signals(void)
 {
 	struct sigaction sa = {.sa_handler = SIG_DFL};
 
 	for (int i = 1; i < NSIG; i++)
 		(void)sigaction(i, &sa, NULL); /* fails for KILL, STOP and libc's own only */
-	(void)c;
 }
 
 /* Descriptor i of the child becomes fds[i]. First all out of the way, then down, so that no target
@@ -66,26 +71,50 @@ static int place_fds(const struct spawn *s)
 	return 0;
 }
 
-static int child_main(void *arg)
+static int last_main(void *arg)
 {
 	struct child *c = arg;
 	const struct spawn *s = c->s;
 
-	reset_signals(c);
-	if ((s->flags & SPAWN_SESSION) && setsid() < 0)
+	reset_signals();
+	if ((s->flags & SPAWN_TOOL) && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		goto fail;
-	if ((s->flags & SPAWN_GROUP) && setpgid(0, 0) < 0)
-		goto fail;
-	if ((s->flags & SPAWN_DIE_WITH_US) &&
-	    (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != c->parent))
+	if (!(s->flags & SPAWN_TOOL) && setsid() < 0)
 		goto fail;
 	if (place_fds(s) < 0)
 		goto fail;
 	(void)sigprocmask(SIG_SETMASK, &c->mask, NULL);
 	execve(c->path, s->argv, s->env);
 fail:
-	c->error = errno ? errno : ESRCH;
+	c->error = errno ? errno : EIO;
 	_exit(127);
+}
+
+/* Runs in memory of its own, a copy of ours. */
+static void tool_parent(struct child *c)
+{
+	siginfo_t si = {0};
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != c->parent || setpgid(0, 0) < 0)
+		_exit(127);
+	pid_t pid =
+		clone(last_main, c->stack + 2 * STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, c);
+	if (pid < 0 || waitid(P_PID, (id_t)pid, &si, WEXITED) < 0)
+		_exit(127);
+	_exit(si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status);
+}
+
+static int hidden_main(void *arg)
+{
+	struct child *c = arg;
+
+	if (c->s->flags & SPAWN_TOOL)
+		tool_parent(c);
+	/* Our descriptor table is the caller's: the pidfd is made in there. */
+	if (clone(last_main, c->stack + 2 * STACK_BYTES,
+		  CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c, &c->pidfd) < 0)
+		c->error = errno;
+	_exit(0);
 }
 
 static int find_path(const struct spawn *s, char *ret, size_t size)
@@ -105,38 +134,58 @@ static int find_path(const struct spawn *s, char *ret, size_t size)
 	return -ENOENT;
 }
 
+/* With all signals blocked. The hidden child's pid, or -errno. */
+static pid_t start_hidden(struct child *c, int *ret_pidfd)
+{
+	enum { VMM = CLONE_VM | CLONE_VFORK | CLONE_FILES };
+	int flags = CLONE_PIDFD | (c->s->flags & SPAWN_TOOL ? 0 : VMM); /* exit signal: 0 */
+	pid_t pid = clone(hidden_main, c->stack + STACK_BYTES, flags, c, ret_pidfd);
+
+	return pid < 0 ? -errno : pid;
+}
+
+static int start(struct child *c, int *ret_pidfd)
+{
+	int hidden = -1;
+	pid_t pid = start_hidden(c, &hidden);
+
+	if (pid < 0)
+		return pid;
+	if (c->s->flags & SPAWN_TOOL) {
+		*ret_pidfd = hidden;
+		return pid;
+	}
+	(void)spawn_reap(hidden);
+	close(hidden);
+	if (c->error) {
+		if (c->pidfd >= 0)
+			close(c->pidfd);
+		return -c->error;
+	}
+	*ret_pidfd = c->pidfd;
+	return pid;
+}
+
 int spawn_start(const struct spawn *s, int *ret_pidfd)
 {
 	char path[4096];
-	struct child c = {.s = s, .path = path, .parent = getpid()};
+	struct child c = {.s = s, .path = path, .parent = getpid(), .pidfd = -1};
 	sigset_t all;
 
 	if (s->nfds > FD_ASIDE)
 		return -EINVAL;
 	if (find_path(s, path, sizeof(path)) < 0)
 		return -ENOENT;
-
-	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	if (stack == MAP_FAILED)
+	c.stack = mmap(NULL, 2 * STACK_BYTES, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (c.stack == MAP_FAILED)
 		return -errno;
 	sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &c.mask);
-	int pidfd = -1;
-	pid_t pid = clone(child_main, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | CLONE_PIDFD, &c,
-			  &pidfd);
-	int r = pid < 0 ? -errno : 0;
+	int r = start(&c, ret_pidfd);
 	(void)pthread_sigmask(SIG_SETMASK, &c.mask, NULL);
-	(void)munmap(stack, STACK_BYTES);
-	if (r < 0)
-		return r;
-	if (c.error) {
-		(void)spawn_reap(pidfd);
-		close(pidfd);
-		return -c.error;
-	}
-	*ret_pidfd = pidfd;
-	return pid;
+	(void)munmap(c.stack, 2 * STACK_BYTES);
+	return r;
 }
 
 int spawn_stderr(void)

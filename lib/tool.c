@@ -105,7 +105,7 @@ int tool_run(const char *const *argv, int stdin_fd, int keep_fd, struct err *e)
 			  .env = env,
 			  .fds = fds,
 			  .nfds = keep_fd >= 0 ? 4 : 3,
-			  .flags = SPAWN_GROUP | SPAWN_DIE_WITH_US};
+			  .flags = SPAWN_TOOL};
 	pid = spawn_start(&s, &pidfd_raw);
 	auto_close int pidfd = pidfd_raw;
 	if (pid == -ENOENT)

@@ -1,0 +1,717 @@
+/* lib_exec.c - executions, against a server of exec.proto that runs nothing. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/conker.h"
+#include "tests/lib/fakeinit.h"
+
+static conker_box *box;
+
+static void up(void)
+{
+	conker_box_opts o = {.size = sizeof(o), .name = "b1"};
+
+	fakevmm_use();
+	int r = conker_box_create(&o, &box);
+	cr_assert_eq(r, 0, "%d %s", r, conker_errmsg());
+}
+
+static void down(void)
+{
+	box = conker_box_free(box);
+	fakevmm_clean();
+}
+
+TestSuite(lib_exec, .init = up, .fini = down, .timeout = 30);
+
+struct got {
+	char out[1024], err[256];
+	size_t nout, nerr, total;
+	int started, exits, losts, frees, writable, order_ok;
+	conker_status st;
+	char text[400], step[40];
+	int error;
+	conker_exec *free_on; /* freed in the callback of event free_at */
+	enum conker_event free_at;
+};
+
+static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+{
+	struct got *g = user;
+
+	if (g->exits + g->losts + g->frees)
+		g->order_ok = -1;
+	switch (ev) {
+	case CONKER_STARTED: g->started++; break;
+	case CONKER_STDOUT:
+		if (g->nout + len < sizeof(g->out)) {
+			memcpy(g->out + g->nout, data, len);
+			g->nout += len;
+		}
+		g->total += len;
+		break;
+	case CONKER_STDERR:
+		memcpy(g->err + g->nerr, data, len);
+		g->nerr += len;
+		break;
+	case CONKER_WRITABLE: g->writable++; break;
+	case CONKER_EXIT:
+		g->exits++;
+		g->st = *(const conker_status *)data;
+		break;
+	case CONKER_LOST:
+		g->losts++;
+		g->error = ((const conker_failure *)data)->error;
+		snprintf(g->text, sizeof(g->text), "%s", ((const conker_failure *)data)->text);
+		snprintf(g->step, sizeof(g->step), "%s", ((const conker_failure *)data)->step);
+		break;
+	}
+	if (g->free_on && g->free_at == ev)
+		g->free_on = conker_exec_free(e);
+}
+
+static void on_free(void *user)
+{
+	((struct got *)user)->frees++;
+}
+
+static conker_exec *start(struct got *g, uint32_t flags, const char *const *argv)
+{
+	conker_exec_opts o = {.size = sizeof(o), .argv = argv, .flags = flags};
+	conker_exec_cb cb = {.fn = on_event, .user = g, .free = on_free};
+	conker_exec *e = NULL;
+	int r = conker_exec_start(box, &o, cb, &e);
+
+	cr_assert_eq(r, 0, "%s", conker_errmsg());
+	return e;
+}
+
+#define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void run(struct got *g, const char *const *argv)
+{
+	conker_exec *e = start(g, 0, argv);
+
+	(void)conker_exec_wait(e, -1, NULL);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, exit_code_and_output_arrive_in_order)
+{
+	struct got g = {0};
+
+	run(&g, ARGV("echo", "hello", "world"));
+	cr_expect_str_eq(g.out, "hello world\n");
+	cr_expect_eq(g.started, 1);
+	cr_expect_eq(g.exits, 1);
+	cr_expect_eq(g.losts, 0);
+	cr_expect_eq(g.frees, 1);
+	cr_expect_eq(g.order_ok, 0, "an event came after the last");
+	cr_expect_eq(g.st.code, 0);
+	cr_expect_eq(g.st.duration_us, 1234);
+}
+
+Test(lib_exec, streams_are_separate)
+{
+	struct got g = {0};
+
+	run(&g, ARGV("both"));
+	cr_expect_str_eq(g.out, "out\n");
+	cr_expect_str_eq(g.err, "err\n");
+}
+
+Test(lib_exec, wait_gives_the_status)
+{
+	conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("exit", "42")};
+	conker_status st = {.size = sizeof(st)};
+	conker_exec *e;
+
+	cr_assert_eq(conker_exec_start(box, &o, (conker_exec_cb){0}, &e), 0);
+	cr_expect_eq(conker_exec_wait(e, 5000, &st), 0);
+	cr_expect_eq(st.code, 42);
+	cr_expect_eq(conker_exec_wait(e, 0, &st), 0, "a second wait knows it too");
+	cr_expect_eq(conker_exec_kill(e, SIGTERM, CONKER_KILL_PROCESS), -ESRCH);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, signal_ends_and_is_reported)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("sleep"));
+
+	cr_expect_eq(conker_exec_kill(e, SIGTERM, CONKER_KILL_ALL), 0, "also before STARTED");
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), 0);
+	cr_expect_eq(g.st.signo, SIGTERM);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, what_cannot_start_is_lost_with_step_and_errno)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("missing"));
+
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), -ENOENT);
+	cr_expect_str_eq(conker_errmsg(), "exec: missing: not found?[31m");
+	cr_expect_eq(g.losts, 1);
+	cr_expect_eq(g.started, 0);
+	cr_expect_eq(g.error, ENOENT);
+	cr_expect_str_eq(g.step, "exec");
+	cr_expect_eq(g.frees, 1);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, wait_times_out_and_can_be_repeated)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("sleep"));
+
+	cr_expect_eq(conker_exec_wait(e, 0, NULL), -ETIMEDOUT);
+	cr_expect_eq(conker_exec_wait(e, 30, NULL), -ETIMEDOUT);
+	conker_exec_kill(e, SIGKILL, CONKER_KILL_ALL);
+	cr_expect_eq(conker_exec_wait(e, -1, NULL), 0);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, all_options_reach_the_guest)
+{
+	struct got g = {0};
+	conker_exec_opts o = {.size = sizeof(o),
+			      .argv = ARGV("show", "a b", "\xff\xfe"),
+			      .env = ARGV("A=1", "B="),
+			      .cwd = "/tmp",
+			      .user = "nobody:nogroup",
+			      .name = "job",
+			      .flags = CONKER_EXEC_TTY,
+			      .timeout_ms = 77,
+			      .rows = 3};
+	conker_exec *e;
+
+	cr_assert_eq(conker_exec_start(box, &o, (conker_exec_cb){.fn = on_event, .user = &g}, &e),
+		     0);
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), 0);
+	cr_expect_str_eq(g.out,
+			 "arg=show\narg=a b\narg=\xff\xfe\nenv=A=1\nenv=B=\nnenv=2\ncwd=/tmp\n"
+			 "user=nobody:nogroup\nname=job\nstdin=0\ntimeout=77\ntty=3x80 \n");
+	conker_exec_free(e);
+}
+
+Test(lib_exec, an_environment_of_a_mebibyte_passes)
+{
+	enum { N = 1000, EACH = 1024 };
+	static char text[N][EACH + 1];
+	static const char *env[N + 1];
+	struct got g = {0};
+	conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("show"), .env = env};
+	conker_exec *e;
+
+	for (int i = 0; i < N; i++) {
+		memset(text[i], 'x', EACH);
+		text[i][1] = '=';
+		env[i] = text[i];
+	}
+	cr_assert_eq(conker_exec_start(box, &o, (conker_exec_cb){.fn = on_event, .user = &g}, &e),
+		     0);
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), 0);
+	cr_expect_gt(g.total, 40000);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, impossible_options_are_refused_and_the_baggage_freed)
+{
+	static char huge[3 << 20];
+	struct {
+		conker_exec_opts o;
+		int error;
+	} cases[] = {
+		{{.size = sizeof(conker_exec_opts)}, -EINVAL},
+		{{.argv = ARGV("true")}, -EINVAL},
+		{{.size = sizeof(conker_exec_opts), .argv = ARGV("true"), .cwd = "tmp"}, -EINVAL},
+		{{.size = sizeof(conker_exec_opts), .argv = ARGV("true"), .flags = 1 << 20},
+		 -EINVAL},
+		{{.size = sizeof(conker_exec_opts), .argv = ARGV("true"), .window_bytes = 1},
+		 -EINVAL},
+		{{.size = sizeof(conker_exec_opts), .argv = ARGV("true", huge)}, -E2BIG},
+	};
+	conker_exec *e = NULL;
+
+	memset(huge, 'h', sizeof(huge) - 1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct got g = {0};
+		conker_exec_cb cb = {.fn = on_event, .user = &g, .free = on_free};
+
+		cr_expect_eq(conker_exec_start(box, &cases[i].o, cb, &e), cases[i].error,
+			     "case %zu", i);
+		cr_expect_eq(g.frees, 1, "case %zu", i);
+		cr_expect_neq(*conker_errmsg(), 0);
+	}
+	cr_expect_null(e);
+	cr_expect_eq(conker_box_ping(box, 5000), 0);
+}
+
+Test(lib_exec, a_newer_callers_unknown_field_is_refused)
+{
+	struct {
+		conker_exec_opts o;
+		int newer;
+	} o = {.o = {.size = sizeof(o), .argv = ARGV("true")}};
+	conker_exec *e;
+
+	cr_expect_eq(conker_exec_start(box, &o.o, (conker_exec_cb){0}, &e), 0, "zero is fine");
+	conker_exec_free(e);
+	o.newer = 1;
+	cr_expect_eq(conker_exec_start(box, &o.o, (conker_exec_cb){0}, &e), -E2BIG);
+}
+
+/* ---- flow ------------------------------------------------------------------------------------------- */
+
+Test(lib_exec, output_beyond_many_windows_arrives_whole)
+{
+	struct got g = {0};
+	conker_exec_opts o = {
+		.size = sizeof(o), .argv = ARGV("flood", "5000001"), .window_bytes = 4096};
+	conker_exec *e;
+
+	cr_assert_eq(conker_exec_start(box, &o, (conker_exec_cb){.fn = on_event, .user = &g}, &e),
+		     0);
+	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
+	cr_expect_eq(g.total, 5000001);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, without_acks_output_stops_at_the_window_and_others_go_on)
+{
+	struct got g = {0}, h = {0};
+	conker_exec *e = start(&g, CONKER_EXEC_MANUAL_ACK, ARGV("flood", "1000000"));
+
+	cr_expect_eq(conker_exec_wait(e, 100, NULL), -ETIMEDOUT);
+	cr_expect_eq(g.total, 256 << 10);
+	run(&h, ARGV("echo", "x"));
+	cr_expect_str_eq(h.out, "x\n");
+	cr_expect_eq(conker_exec_ack(e, CONKER_STDOUT, (256 << 10) + 1), -EINVAL);
+	cr_expect_eq(conker_exec_ack(e, CONKER_STDOUT, 10), 0, "a stalled guest gets even little");
+	cr_expect_eq(conker_exec_wait(e, 100, NULL), -ETIMEDOUT);
+	cr_expect_eq(g.total, (256 << 10) + 10);
+	while (conker_exec_wait(e, 50, NULL) == -ETIMEDOUT)
+		cr_assert_eq(conker_exec_ack(e, CONKER_STDOUT, 100000), 0);
+	cr_expect_eq(g.total, 1000000);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, cat_returns_its_input_unchanged)
+{
+	enum { N = 3 << 20 };
+	struct got g = {0};
+	conker_exec *e = start(&g, CONKER_EXEC_STDIN, ARGV("cat"));
+	char *data = calloc(1, N);
+	size_t at = 0;
+	int again = 0;
+
+	while (at < N) {
+		ssize_t n = conker_exec_write(e, data + at, N - at);
+		if (n == -EAGAIN) {
+			int seen = g.writable;
+			again++;
+			while (g.writable == seen)
+				cr_assert_eq(conker_exec_wait(e, 1000, NULL), -ETIMEDOUT);
+			continue;
+		}
+		cr_assert_gt(n, 0);
+		at += (size_t)n;
+	}
+	cr_expect_gt(again, 0, "back-pressure was never met");
+	cr_expect_eq(conker_exec_close_stdin(e), 0);
+	cr_expect_eq(conker_exec_close_stdin(e), 0);
+	cr_expect_eq(conker_exec_write(e, "x", 1), -EPIPE);
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), 0);
+	cr_expect_eq(g.total, N);
+	conker_exec_free(e);
+	free(data);
+}
+
+Test(lib_exec, stdin_is_bounded_when_nobody_reads_it)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, CONKER_EXEC_STDIN, ARGV("deaf"));
+	static char buf[100000];
+	size_t total = 0;
+	ssize_t n;
+
+	while ((n = conker_exec_write(e, buf, sizeof(buf))) > 0)
+		total += (size_t)n;
+	cr_expect_eq(n, -EAGAIN);
+	cr_expect_eq(total, 256 << 10);
+	cr_expect_eq(conker_exec_kill(e, SIGKILL, CONKER_KILL_ALL), 0);
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), 0);
+	cr_expect_eq(conker_exec_write(e, buf, 1), -EPIPE);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, without_stdin_a_write_is_refused)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("sleep"));
+
+	cr_expect_eq(conker_exec_write(e, "x", 1), -EPIPE);
+	conker_exec_free(e);
+}
+
+/* ---- handles ------------------------------------------------------------------------------------------ */
+
+Test(lib_exec, free_kills_what_runs_and_ends_the_callbacks)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("sleep"));
+
+	cr_expect_eq(conker_exec_wait(e, 20, NULL), -ETIMEDOUT);
+	conker_exec_free(e);
+	cr_expect_eq(g.frees, 1);
+	cr_expect_eq(conker_box_ping(box, 5000), 0);
+	cr_expect_eq(g.exits + g.losts, 0);
+	cr_expect_eq(conker_box_kill(box, "1", SIGTERM, 0), -ESRCH, "it was killed");
+}
+
+Test(lib_exec, free_of_a_stalled_flood_lets_the_guest_finish)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, CONKER_EXEC_MANUAL_ACK, ARGV("flood", "9000000"));
+
+	cr_expect_eq(conker_exec_wait(e, 50, NULL), -ETIMEDOUT);
+	conker_exec_free(e);
+	cr_expect_eq(conker_box_ping(box, 5000), 0);
+	cr_expect_eq(g.frees, 1);
+}
+
+Test(lib_exec, free_inside_each_callback_is_safe)
+{
+	static const enum conker_event at[] = {CONKER_STARTED, CONKER_STDOUT, CONKER_EXIT};
+
+	for (int i = 0; i < 3; i++) {
+		struct got g = {.free_at = at[i]};
+		g.free_on = start(&g, 0, ARGV("echo", "x"));
+		while (g.free_on)
+			cr_assert_eq(conker_box_ping(box, 5000), 0);
+		cr_assert_eq(conker_box_ping(box, 5000), 0);
+		cr_expect_eq(g.frees, 1, "at %d", at[i]);
+		cr_expect_eq(g.order_ok, 0);
+	}
+}
+
+static int nested;
+
+static void wait_inside(conker_exec *e, enum conker_event ev, const void *d, size_t n, void *user)
+{
+	(void)d;
+	(void)n;
+	if (ev == CONKER_STARTED) {
+		nested = conker_exec_wait(e, 0, NULL) == -EDEADLK &&
+			 conker_box_ping(user, 0) == -EDEADLK && conker_box_dispatch(user) == 0;
+	}
+}
+
+Test(lib_exec, calls_that_wait_are_refused_inside_callbacks)
+{
+	conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("true")};
+	conker_exec *e;
+
+	cr_assert_eq(
+		conker_exec_start(box, &o, (conker_exec_cb){.fn = wait_inside, .user = box}, &e),
+		0);
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), 0);
+	cr_expect_eq(nested, 1);
+	conker_exec_free(e);
+}
+
+static void free_box(conker_exec *e, enum conker_event ev, const void *d, size_t n, void *user)
+{
+	struct got *g = user;
+
+	on_event(e, ev, d, n, user);
+	if (ev == CONKER_STARTED)
+		box = conker_box_free(box);
+	(void)g;
+}
+
+Test(lib_exec, the_box_may_be_freed_inside_a_callback)
+{
+	struct got g = {0};
+	conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("sleep")};
+	conker_exec *e;
+
+	cr_assert_eq(conker_exec_start(box, &o, (conker_exec_cb){free_box, &g, on_free}, &e), 0);
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), -ESHUTDOWN);
+	cr_expect_eq(g.losts, 1);
+	cr_expect_eq(g.frees, 1);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, executions_outlive_their_box)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, CONKER_EXEC_STDIN, ARGV("sleep"));
+
+	box = conker_box_free(box);
+	cr_expect_eq(g.losts, 1);
+	cr_expect_eq(g.frees, 1);
+	cr_expect_eq(conker_exec_wait(e, -1, NULL), -ESHUTDOWN);
+	cr_expect_eq(conker_exec_write(e, "x", 1), -EPIPE);
+	cr_expect_eq(conker_exec_kill(e, 9, 0), -ESRCH);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, after_fork_the_child_is_refused)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("sleep"));
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int ok = conker_box_ping(box, 0) == -ECHILD &&
+			 conker_exec_kill(e, 9, 0) == -ECHILD &&
+			 conker_exec_wait(e, 0, NULL) == -ECHILD;
+		conker_exec_free(e);
+		conker_box_free(box);
+		_exit(ok ? 0 : 1);
+	}
+	int status = -1;
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect_eq(status, 0);
+	cr_expect_eq(conker_box_ping(box, 5000), 0, "the parent's box lives on");
+	cr_expect_eq(conker_exec_wait(e, 20, NULL), -ETIMEDOUT);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, the_callers_wait_never_meets_the_vmm)
+{
+	cr_expect_eq(waitpid(-1, NULL, WNOHANG), -1);
+	cr_expect_eq(errno, ECHILD);
+}
+
+/* ---- loops and threads ---------------------------------------------------------------------------------- */
+
+Test(lib_exec, an_event_loop_needs_one_descriptor)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("echo", "x"));
+	struct pollfd p = {.fd = conker_box_fd(box), .events = POLLIN};
+	int n = 0, rounds = 0;
+
+	while (!g.exits && rounds++ < 100) {
+		cr_assert_eq(poll(&p, 1, 5000), 1);
+		int r = conker_box_dispatch(box);
+		cr_assert_geq(r, 0);
+		n += r;
+	}
+	cr_expect_eq(n, 3, "STARTED, STDOUT, EXIT");
+	cr_expect_lt(rounds, 20);
+	cr_expect_eq(poll(&p, 1, 50), 0, "quiet when nothing is pending");
+	conker_exec_free(e);
+}
+
+static void *waiter(void *arg)
+{
+	return (void *)(intptr_t)conker_exec_wait(arg, -1, NULL);
+}
+
+Test(lib_exec, kill_works_while_another_thread_waits)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("sleep"));
+	pthread_t t;
+	void *r = NULL;
+
+	pthread_create(&t, NULL, waiter, e);
+	usleep(20000);
+	cr_expect_eq(conker_exec_kill(e, SIGUSR1, CONKER_KILL_PROCESS), 0);
+	pthread_join(t, &r);
+	cr_expect_eq((intptr_t)r, 0);
+	cr_expect_eq(g.st.signo, SIGUSR1);
+	conker_exec_free(e);
+}
+
+Test(lib_exec, followers_take_over_from_a_leader_that_leaves)
+{
+	enum { N = 16 };
+	static struct got g[N];
+	conker_exec *e[N];
+	pthread_t t[N];
+
+	for (int i = 0; i < N; i++) {
+		e[i] = start(&g[i], 0, ARGV("sleep"));
+		pthread_create(&t[i], NULL, waiter, e[i]);
+	}
+	for (int i = 0; i < N; i++) {
+		usleep(1000);
+		cr_expect_eq(conker_exec_kill(e[i], SIGTERM, 0), 0);
+		pthread_join(t[i], NULL);
+		cr_expect_eq(g[i].exits, 1);
+		conker_exec_free(e[i]);
+	}
+}
+
+static void on_alarm(int signo)
+{
+	(void)signo;
+}
+
+Test(lib_exec, a_signal_handler_interrupts_a_wait)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("sleep"));
+
+	signal(SIGALRM, on_alarm);
+	ualarm(50000, 0);
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), -EINTR);
+	conker_exec_free(e);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------ */
+
+static int count(const conker_exec_info *i, void *user)
+{
+	if (strcmp(i->argv[0], "sleep") == 0 && !i->argv[1] && i->pid == 1000 + i->id)
+		++*(int *)user;
+	return strcmp(i->name, "stop-here") == 0 ? 77 : 0;
+}
+
+Test(lib_exec, list_and_kill_by_name_and_number)
+{
+	struct got g = {0};
+	conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("sleep"), .name = "job"};
+	conker_exec *e, *e2 = start(&g, 0, ARGV("sleep"));
+	conker_status st = {.size = sizeof(st)};
+	char number[32];
+	int n = 0;
+
+	cr_assert_eq(conker_exec_start(box, &o, (conker_exec_cb){0}, &e), 0);
+	cr_expect_eq(conker_exec_list(box, count, &n), 0);
+	cr_expect_eq(n, 2);
+	cr_expect_eq(conker_box_kill(box, "nobody", 15, 0), -ESRCH);
+	cr_expect_eq(conker_box_kill(box, "job", 99, 0), -EINVAL);
+	cr_expect_eq(conker_box_kill(box, "job", 15, CONKER_KILL_GROUP), 0);
+	cr_expect_eq(conker_exec_wait(e, 5000, &st), 0);
+	cr_expect_eq(st.signo, 15);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)conker_exec_id(e2));
+	cr_expect_eq(conker_box_kill(box, number, 10, 0), 0);
+	cr_expect_eq(conker_exec_wait(e2, 5000, &st), 0);
+	cr_expect_eq(st.signo, 10);
+	conker_exec_free(e);
+	conker_exec_free(e2);
+}
+
+/* ---- when the box or the guest goes wrong ------------------------------------------------------------------ */
+
+static void expect_lost(const char *command, int error, const char *text)
+{
+	struct got g = {0}, other = {0};
+	conker_exec *o = start(&other, 0, ARGV("sleep"));
+	/* Unacknowledged, or a guest that exceeds its window could not be told from one with credit. */
+	conker_exec *e = start(&g, CONKER_EXEC_MANUAL_ACK, ARGV(command));
+
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), -error, "%s: %s", command, conker_errmsg());
+	cr_expect_eq(conker_exec_wait(o, 5000, NULL), -error);
+	cr_expect(strstr(g.text, text) != NULL, "%s: %s", command, g.text);
+	cr_expect_eq(g.losts, 1);
+	cr_expect_eq(other.losts, 1);
+	cr_expect_eq(g.frees + other.frees, 2);
+	cr_expect_eq(conker_box_ping(box, 1000), -error);
+	cr_expect_eq(conker_box_dispatch(box), -error);
+	cr_expect(strstr(conker_errmsg(), text) != NULL, "%s", conker_errmsg());
+	conker_exec_free(e);
+	conker_exec_free(o);
+}
+
+Test(lib_exec, a_panic_loses_all_with_its_message)
+{
+	expect_lost("panic", ECONNRESET, "the guest kernel panicked: sysrq triggered crash");
+}
+
+Test(lib_exec, a_killed_vmm_loses_all)
+{
+	expect_lost("vanish", ECONNRESET, "its conker-vmm was killed");
+}
+
+Test(lib_exec, a_power_off_loses_all)
+{
+	expect_lost("poweroff", ESHUTDOWN, "the guest powered off");
+}
+
+Test(lib_exec, a_crash_loses_all)
+{
+	expect_lost("crash", ECONNRESET, "triple fault");
+}
+
+Test(lib_exec, a_failing_host_loses_all)
+{
+	expect_lost("die", ECONNRESET, "KVM_RUN: bad things");
+}
+
+Test(lib_exec, a_closed_connection_loses_all_though_the_vmm_lives)
+{
+	expect_lost("hangup", ECONNRESET, "guest-init closed the connection");
+}
+
+Test(lib_exec, output_out_of_place_ends_the_connection)
+{
+	expect_lost("bad-offset", EPROTO, "output out of place");
+}
+
+Test(lib_exec, output_beyond_the_window_ends_the_connection)
+{
+	expect_lost("bad-window", EPROTO, "more output than the window");
+}
+
+Test(lib_exec, a_second_started_ends_the_connection)
+{
+	expect_lost("bad-order", EPROTO, "out of order");
+}
+
+Test(lib_exec, a_frame_of_impossible_length_ends_the_connection)
+{
+	expect_lost("bad-length", EPROTO, "impossible length");
+}
+
+Test(lib_exec, junk_ends_the_connection)
+{
+	expect_lost("bad-bytes", EPROTO, "broke the protocol");
+}
+
+Test(lib_exec, an_answer_that_fits_no_question_ends_the_connection)
+{
+	expect_lost("bad-answer", EPROTO, "out of order");
+}
+
+Test(lib_exec, a_message_of_a_later_version_is_ignored)
+{
+	struct got g = {0};
+
+	run(&g, ARGV("new-kind"));
+	cr_expect_eq(g.exits, 1);
+}
+
+Test(lib_exec, loop_users_are_told_of_the_loss_once)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("vanish"));
+	struct pollfd p = {.fd = conker_box_fd(box), .events = POLLIN};
+	int r = 0, rounds = 0;
+
+	while (r >= 0 && rounds++ < 100) {
+		cr_assert_eq(poll(&p, 1, 5000), 1);
+		r = conker_box_dispatch(box);
+	}
+	cr_expect_eq(r, -ECONNRESET);
+	cr_expect_eq(g.losts, 1);
+	cr_expect_lt(rounds, 20);
+	poll(&p, 1, 50);
+	(void)conker_box_dispatch(box); /* the VMM's own end may still be news */
+	cr_expect_eq(poll(&p, 1, 50), 0, "quiet after that");
+	conker_exec_free(e);
+}
