@@ -15,7 +15,7 @@
 
 enum {
 	RAM_BASE = 4096,
-	RAM_BYTES = 32 << 10,
+	RAM_BYTES = 96 << 10,
 	CLIENTS = 4,
 	QUEUE_SIZE = 16,
 	QUEUES = 3,
@@ -106,15 +106,29 @@ static void expose(struct rig *r, unsigned q, struct vring_desc d)
 	memcpy(ring + 256 + 2, &r->avail[q], 2);
 }
 
-static void guest_packet(struct rig *r)
+/* The payload is whatever follows the header in memory. */
+static void guest_packet(struct rig *r, struct vsock_pkt p)
 {
-	uint32_t at = PACKETS_AT + r->avail[1] % 8 * PACKET_BYTES, which = next(r);
+	uint32_t at = PACKETS_AT + r->avail[1] % 8 * PACKET_BYTES;
+	uint32_t room = RAM_BYTES - at - VSOCK_HDR_BYTES;
+
+	p.src_cid = GUEST_CID;
+	p.dst_cid = VSOCK_HOST_CID;
+	p.type = VSOCK_TYPE_STREAM;
+	vsock_pkt_build(&p, r->ram + at);
+	expose(r, 1,
+	       (struct vring_desc){
+		       .addr = RAM_BASE + at,
+		       .len = VSOCK_HDR_BYTES + min_(p.len, room),
+	       });
+}
+
+static void any_packet(struct rig *r)
+{
+	uint32_t which = next(r);
 	struct vsock_pkt p = {
-		.src_cid = GUEST_CID,
-		.dst_cid = VSOCK_HOST_CID,
 		.src_port = which & 0x80 ? next_half(r) : PORT_EXEC,
 		.dst_port = VSOCK_PORT_FIRST + (which & 3) + (which >> 2 & 3) * VSOCK_CONNS_MAX,
-		.type = VSOCK_TYPE_STREAM,
 		.op = (uint16_t)next(r),
 		.flags = next(r),
 		.buf_alloc = next_word(r),
@@ -123,23 +137,17 @@ static void guest_packet(struct rig *r)
 	if ((which & 0x70) == 0x70)
 		p.dst_port = PORT_READY;
 	p.len = p.op == VSOCK_OP_RW ? next_half(r) : 0;
-	vsock_pkt_build(&p, r->ram + at);
-	expose(r, 1,
-	       (struct vring_desc){
-		       .addr = RAM_BASE + at,
-		       .len = VSOCK_HDR_BYTES +
-			      min_(p.len, (uint32_t)(PACKET_BYTES - VSOCK_HDR_BYTES)),
-	       });
+	guest_packet(r, p);
 }
 
-static void guest_buffer(struct rig *r, unsigned q)
+static void guest_buffer(struct rig *r, unsigned q, uint32_t len)
 {
 	uint32_t at = PACKETS_AT + 8 * PACKET_BYTES + r->avail[q] % 8 * PACKET_BYTES;
 
 	expose(r, q,
 	       (struct vring_desc){
 		       .addr = RAM_BASE + at,
-		       .len = next_half(r) % PACKET_BYTES,
+		       .len = len % PACKET_BYTES,
 		       .flags = VRING_DESC_F_WRITE,
 	       });
 }
@@ -152,6 +160,14 @@ static void scribble(struct rig *r)
 		r->ram[at++] = (uint8_t)next(r);
 }
 
+static int dial(struct rig *r)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)connect(fd, (struct sockaddr *)&r->addr, r->addr_len); /* a full backlog is fine */
+	return fd;
+}
+
 static void client_acts(struct rig *r)
 {
 	static uint8_t block[8192];
@@ -159,8 +175,7 @@ static void client_acts(struct rig *r)
 	int *fd = &r->client[what % CLIENTS];
 
 	if (*fd < 0) {
-		*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		(void)connect(*fd, (struct sockaddr *)&r->addr, r->addr_len);
+		*fd = dial(r);
 		return;
 	}
 	switch (what / CLIENTS % 4) {
@@ -190,9 +205,9 @@ static void turn(struct rig *r)
 
 	switch (what % 10) {
 	case 0:
-	case 1: guest_packet(r); break;
-	case 2: guest_buffer(r, 0); break;
-	case 3: guest_buffer(r, 2); break;
+	case 1: any_packet(r); break;
+	case 2: guest_buffer(r, 0, next_half(r)); break;
+	case 3: guest_buffer(r, 2, next_half(r)); break;
 	case 4: scribble(r); break;
 	case 5:
 	case 6: client_acts(r); break;
@@ -209,7 +224,7 @@ static void turn(struct rig *r)
 	}
 }
 
-static void set_up(struct rig *r)
+static uint32_t set_up(struct rig *r)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -227,11 +242,50 @@ static void set_up(struct rig *r)
 	r->dev = vsock_new(&r->loop, &c, NULL);
 	assert(r->dev);
 	r->features = 1ull << VIRTIO_F_VERSION_1;
-	if (next(r) & 1)
+	uint32_t how = next(r);
+	if (how & 1)
 		r->features |= 1ull << VIRTIO_RING_F_EVENT_IDX;
 	activate(r);
 	for (int i = 0; i < CLIENTS; i++)
 		r->client[i] = -1;
+	return how;
+}
+
+/* To the interesting part: the guest serves, and two clients are connected. */
+static void open_two(struct rig *r)
+{
+	struct vsock_pkt ring = {.op = VSOCK_OP_REQUEST, .src_port = 9, .dst_port = PORT_READY};
+	struct vsock_pkt yes = {
+		.op = VSOCK_OP_RESPONSE, .src_port = PORT_EXEC, .buf_alloc = 100000};
+
+	for (int i = 0; i < 8; i++)
+		guest_buffer(r, 0, 1000);
+	guest_packet(r, ring);
+	r->dev->cls->ops->kick(r->dev, 1);
+	for (uint32_t i = 0; i < 2; i++) {
+		r->client[i] = dial(r);
+		settle(r);
+		yes.dst_port = VSOCK_PORT_FIRST + i;
+		guest_packet(r, yes);
+		r->dev->cls->ops->kick(r->dev, 1);
+	}
+}
+
+/* The first client's socket is full, and bytes are stored for it. */
+static void clog_first(struct rig *r)
+{
+	struct vsock_pkt p = {
+		.op = VSOCK_OP_RW,
+		.src_port = PORT_EXEC,
+		.dst_port = VSOCK_PORT_FIRST,
+		.len = 60000,
+		.buf_alloc = 100000,
+	};
+
+	for (int i = 0; i < 4; i++) {
+		guest_packet(r, p);
+		r->dev->cls->ops->kick(r->dev, 1);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -241,7 +295,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(r, 0, sizeof(*r));
 	r->in = data;
 	r->left = size;
-	set_up(r);
+
+	uint32_t how = set_up(r);
+	if (how & 2)
+		open_two(r);
+	if ((how & 6) == 6)
+		clog_first(r);
 	while (r->left)
 		turn(r);
 	settle(r);
