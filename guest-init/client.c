@@ -199,7 +199,8 @@ void client_open(struct server *s, int fd)
 	c->fd = fd;
 	c->greeted = c->wants_write = c->urgent = c->big = c->stalled = c->backlog = 0;
 	c->in_len = 0;
-	c->out = (struct outbox){.buf = c->out_buf, .size_bytes = sizeof(c->out_buf)};
+	c->in = s->inbox_mem[index_of(s, c)];
+	c->out = (struct outbox){.buf = s->out_mem[index_of(s, c)], .size_bytes = OUTBOX_BYTES};
 	c->events = EPOLLIN;
 	if (server_watch(s, EPOLL_CTL_ADD, fd, EPOLLIN, KIND_CLIENT, 0, index_of(s, c), c->gen) < 0)
 		client_close(s, c);
@@ -212,7 +213,7 @@ void client_close(struct server *s, struct client *c)
 	c->fd = -1;
 	c->gen++;
 	if (c->big)
-		(void)madvise(c->in, sizeof(c->in), MADV_DONTNEED);
+		(void)madvise(c->in, INBOX_BYTES, MADV_DONTNEED);
 	if (s->power_off_us)
 		s->power_off_us = s->now_us; /* Done has arrived */
 }
@@ -286,7 +287,7 @@ void client_flush(struct server *s, struct client *c)
 
 static void on_readable(struct server *s, struct client *c)
 {
-	size_t room = min_(sizeof(c->in) - c->in_len, (size_t)READ_BYTES);
+	size_t room = min_(INBOX_BYTES - c->in_len, (size_t)READ_BYTES);
 	ssize_t n = recv(c->fd, c->in + c->in_len, room, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))

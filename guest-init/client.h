@@ -11,15 +11,15 @@
 #include "guest-init/outbox.h"
 
 enum {
-	INBOX_BYTES = FRAME_MAX_BYTES + FRAME_HEADER_BYTES,
-	READ_BYTES = 128 << 10, /* asked of a client's socket at once */
+	INBOX_BYTES = FRAME_MAX_BYTES + 4096, /* the largest frame with its header, in pages */
+	READ_BYTES = 128 << 10,               /* asked of a client's socket at once */
 	OUTBOX_BYTES = 1 << 20,
 	OUTBOX_DATA_BYTES = 256 << 10, /* output is not read while more than this is pending */
 	/* A request is not looked at while less is free. The longest answer is to List (EXEC_MAX
 	 * entries); the rest is for the Exit and the Credits that each execution may have to say
 	 * without being asked. */
 	OUTBOX_REPLY_BYTES = EXEC_MAX * 1024,
-	LAZY_MS = 5,        /* how long a frame that nobody waits for may wait for company */
+	LAZY_MS = 20,       /* how long a frame that nobody waits for may wait for company */
 	POWER_OFF_MS = 100, /* for Done to arrive before the lights go */
 };
 
@@ -35,9 +35,8 @@ struct client {
 	int urgent;      /* what is pending should go out in this turn */
 	int64_t lazy_us; /* when it goes out otherwise */
 	size_t in_len;
+	uint8_t *in; /* INBOX_BYTES */
 	struct outbox out;
-	uint8_t in[INBOX_BYTES];
-	uint8_t out_buf[OUTBOX_BYTES];
 };
 
 /* Queues one frame for c; the outbox must have room, which OUTBOX_REPLY_BYTES sees to. A lazy one

@@ -69,21 +69,23 @@ static int machine(struct err *e)
 	return 0;
 }
 
-static int box(struct server *s, struct err *e)
+/* Returns the cgroup of the box. */
+static int make_box(struct box *b, struct err *e)
 {
 	struct sysinfo info;
 
-	s->box.pts_fd = mounts_box(getenv("CONKER_ROOT"), e);
-	if (s->box.pts_fd < 0)
-		return s->box.pts_fd;
+	b->pts_fd = mounts_box(getenv("CONKER_ROOT"), e);
+	if (b->pts_fd < 0)
+		return b->pts_fd;
 	(void)sysinfo(&info); /* fails only for a bad pointer */
 
-	int group = cg_mount(e, (unsigned long long)info.totalram * info.mem_unit);
+	auto_close int group = cg_mount(e, (unsigned long long)info.totalram * info.mem_unit);
 	if (group < 0)
 		return group;
-	cg_init(&s->cg, group);
 	int r = box_drop_caps(e);
-	return r < 0 ? r : box_open(&s->box, MOUNTS_ROOT, e);
+	if (r == 0)
+		r = box_open(b, MOUNTS_ROOT, e);
+	return r < 0 ? r : take_fd(group);
 }
 
 static int vsock_socket(unsigned cid, unsigned port, int flags, struct err *e)
@@ -121,10 +123,17 @@ static int ring_ready(struct err *e)
 	return 0;
 }
 
-static int serve(struct server *s, struct err *e)
+/* The reaper is forked off before the server's memory is there, which it then need not copy. */
+static int serve(const struct box *b, int group, struct err *e)
 {
-	int fd = listen_exec(e);
+	struct server *s = server_new();
 
+	if (!s)
+		return err_set(e, ENOMEM, "not enough memory");
+	s->box = *b;
+	cg_init(&s->cg, group);
+
+	int fd = listen_exec(e);
 	if (fd < 0)
 		return fd;
 	int r = ring_ready(e);
@@ -137,13 +146,13 @@ static int serve(struct server *s, struct err *e)
 int main(void)
 {
 	struct err e = {0};
-	struct server *s = server_new();
-	int r = s ? machine(&e) : err_set(&e, ENOMEM, "not enough memory");
+	struct box b;
+	int r = machine(&e);
 
 	if (r == 0)
-		r = box(s, &e);
-	if (r == 0)
-		r = serve(s, &e);
+		r = make_box(&b, &e);
+	if (r >= 0)
+		r = serve(&b, r, &e);
 	if (r < 0) {
 		(void)dprintf(2, "conker-init: %s\n", e.msg);
 		return 1;

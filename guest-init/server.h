@@ -41,7 +41,11 @@ struct server {
 	char *vec[ARGS_MAX + 8]; /* argv and env of the process being started */
 	struct arena arena;
 	struct client client[CLIENTS_MAX];
-	_Alignas(64) uint8_t arena_mem[ARENA_MAX_BYTES];
+
+	/* Each on pages of its own, so that using one touches no other. */
+	_Alignas(4096) uint8_t arena_mem[ARENA_MAX_BYTES];
+	uint8_t inbox_mem[CLIENTS_MAX][INBOX_BYTES];
+	uint8_t out_mem[CLIENTS_MAX][OUTBOX_BYTES];
 	uint8_t in_mem[EXEC_MAX][STDIN_WINDOW_BYTES];
 };
 

@@ -275,5 +275,8 @@ void exec_start(struct server *s, struct client *c, uint32_t channel, const Conk
 	reply.channel = channel;
 	reply.msg_case = CONKER__SERVER_MSG__MSG_STARTED;
 	reply.started = &started;
-	client_send_lazy(s, c, &reply);
+	if (x->in_fd >= 0) /* a sender waits for it */
+		client_send(c, &reply);
+	else
+		client_send_lazy(s, c, &reply);
 }
