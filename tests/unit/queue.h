@@ -69,4 +69,18 @@ static inline void add(unsigned n, const struct fake_seg *s)
 	add(sizeof((struct fake_seg[]){__VA_ARGS__}) / sizeof(struct fake_seg), \
 	    (struct fake_seg[]){__VA_ARGS__})
 
+/* Broken for good: also when the ring is made right again. */
+static inline void assert_broken(void)
+{
+	cr_assert_eq(vq_pop(&q, &c), -EPROTO);
+	cr_assert(q.broken);
+	*fake_desc(&f, 0, 0) = (struct vring_desc){.addr = buf.raw, .len = 1};
+	for (unsigned i = 0; i < f.q[0].size; i++)
+		fake_avail(&f, 0)[2 + i] = 0;
+	fake_avail(&f, 0)[1] = (uint16_t)(q.last_avail + 1);
+	cr_assert_eq(vq_pop(&q, &c), -EPROTO);
+	vq_push(&q, &c, 0);
+	cr_assert_not(vq_needs_irq(&q));
+}
+
 #endif

@@ -1,6 +1,9 @@
 /* Split virtqueues, device side: what goes back: notifications, used entries, the cursor. */
 #include "tests/unit/queue.h"
 
+#include <signal.h>
+#include <sys/mman.h>
+
 TestSuite(vq_out, .init = setup, .fini = teardown);
 
 /* ---- notifications ---- */
@@ -118,6 +121,32 @@ Test(vq_out, an_interrupt_is_not_lost_after_a_long_silence)
 	set_used_event(q.next_used);
 	serve(1);
 	cr_assert(vq_needs_irq(&q));
+}
+
+/* The race of "empty, so ask for a kick" with "not asked, so no kick", made certain: our write of
+ * avail_event faults, and in that moment the driver queues a chain. */
+static void *used_page;
+
+static void driver_is_faster(int sig)
+{
+	(void)sig;
+	fake_expose(&f, 0, 0);
+	mprotect(used_page, 4096, PROT_READ | PROT_WRITE);
+}
+
+Test(vq_out, a_chain_queued_while_we_ask_for_kicks_is_found)
+{
+	make(SIZE, EVENT_IDX);
+	struct vq_layout l = layout();
+	l.used = fake_alloc(&f, 4096, 4096);
+	(void)fake_alloc(&f, 4096, 4096); /* nothing else on that page */
+	cr_assert_eq(vq_init(&q, &f.mem, &l, EVENT_IDX), 0);
+	*fake_desc(&f, 0, 0) = (struct vring_desc){.addr = buf.raw, .len = 1};
+	used_page = fake_ptr(&f, l.used);
+	cr_assert_eq(mprotect(used_page, 4096, PROT_READ), 0);
+	signal(SIGSEGV, driver_is_faster);
+	cr_assert_eq(vq_pop(&q, &c), 1);
+	cr_assert_eq(f.q[0].avail_idx, 1);
 }
 
 /* ---- pushing ---- */

@@ -140,10 +140,10 @@ static int enter_indirect(const struct vq *q, const struct vring_desc *d, struct
 static int walk(const struct vq *q, struct vq_chain *c)
 {
 	struct table t = {q->desc, q->layout.size, false};
-	uint32_t i = c->head, direct = 0;
+	uint32_t i = c->head;
 
 	for (;;) {
-		if (i >= t.entries || (!t.indirect && direct++ == q->layout.size))
+		if (i >= t.entries)
 			return -EPROTO;
 
 		struct vring_desc d = load_desc(&t, i);
@@ -262,7 +262,7 @@ static unsigned rest(const struct vq_chain *c, unsigned first, unsigned end, siz
 /* Moves the cursor n bytes on, from first on at least. The cursor never rests at a segment's end. */
 static void advance(struct vq_chain *c, unsigned first, size_t n)
 {
-	if (n && c->at < first) {
+	if (c->at < first) {
 		c->at = (uint16_t)first;
 		c->at_off = 0;
 	}
