@@ -46,6 +46,15 @@ GUEST(devices_guest, MAP_DEVICES "cmpl $0x74726976, (%rbx); jne 1f;"
 				 "cmpl $19, 0x1008(%rbx); jne 1f;"
 				 "cmpl $0, 0x2000(%rbx); jne 1f;" POWER_OFF SPIN "1:" REBOOT SPIN);
 
+/* Powers off if XCR0 allows SSE and AVX registers, or if there is no XSAVE; the port access makes it
+ * leave the guest in between, as that is when a hypervisor puts XCR0 back. */
+GUEST(xcr0_guest, MAP_DEVICES "mov $1, %eax; xor %ecx, %ecx; cpuid; mov $0xd0000000, %ebx;"
+			      "bt $26, %ecx; jnc 2f;"
+			      "mov %cr4, %rax; or $0x40000, %eax; mov %rax, %cr4;"
+			      "out %al, $0x80; xor %ecx, %ecx; xgetbv;"
+			      "and $6, %eax; cmp $6, %eax; jne 1f;"
+			      "2:" POWER_OFF SPIN "1:" REBOOT SPIN);
+
 static struct config config;
 static struct trace trace;
 static struct events events;
@@ -169,6 +178,11 @@ Test(vm, open_bus_reads_ones_from_ports_and_zero_from_memory)
 Test(vm, console_and_vsock_are_always_there_and_disks_only_when_given)
 {
 	cr_assert_eq(run(devices_guest, devices_guest_end), EXIT_POWEROFF);
+}
+
+Test(vm, vector_registers_are_allowed_from_the_start)
+{
+	cr_assert_eq(run(xcr0_guest, xcr0_guest_end), EXIT_POWEROFF, "%s", last_event());
 }
 
 static void *send_term(void *delay_us)

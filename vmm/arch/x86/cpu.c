@@ -175,9 +175,26 @@ static int set_msrs(int vcpu_fd, struct err *e)
 	return ioctl(vcpu_fd, KVM_SET_MSRS, &m) < 0 ? err_errno(e, "KVM_SET_MSRS") : 0;
 }
 
-int cpu_set_up(int vcpu_fd, const struct kvm_cpuid2 *c, struct err *e)
+/* XCR0 as Linux will set it: x87, SSE, AVX and AVX-512, as far as they are there. Reset leaves x87
+ * alone, and the guest's own XSETBV follows, so nobody notices - except under QEMU's emulated SVM
+ * (7.2), which does not tell KVM of an XSETBV: KVM then puts its own idea of XCR0 back at every entry,
+ * and with x87 alone the guest kernel would save and restore no vector registers. */
+static void set_xcr0(int vcpu_fd, struct kvm_cpuid2 *c)
+{
+	enum { XCR0_LINUX = 0xe7 };
+	const struct kvm_cpuid_entry2 *l = find(c, 0xd, 0);
+	struct kvm_xcrs x = {.nr_xcrs = 1};
+
+	if (!l)
+		return;
+	x.xcrs[0].value = l->eax & XCR0_LINUX;
+	(void)ioctl(vcpu_fd, KVM_SET_XCRS, &x); /* refused: a processor without XSAVE */
+}
+
+int cpu_set_up(int vcpu_fd, struct kvm_cpuid2 *c, struct err *e)
 {
 	if (ioctl(vcpu_fd, KVM_SET_CPUID2, c) < 0)
 		return err_errno(e, "KVM_SET_CPUID2");
+	set_xcr0(vcpu_fd, c);
 	return set_msrs(vcpu_fd, e);
 }

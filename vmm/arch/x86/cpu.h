@@ -17,7 +17,7 @@ struct cpu_shape {
  * entries than KVM filled in. May be applied again, for the next vCPU, to its own result. Pure. */
 void cpu_template(struct kvm_cpuid2 *c, const struct cpu_shape *shape);
 
-/* CPUID and the MSRs that a BIOS would have set. Before the first KVM_RUN of the vCPU. */
-must_check int cpu_set_up(int vcpu_fd, const struct kvm_cpuid2 *c, struct err *e);
+/* CPUID, XCR0 and the MSRs that a BIOS would have set. Before the first KVM_RUN of the vCPU. */
+must_check int cpu_set_up(int vcpu_fd, struct kvm_cpuid2 *c, struct err *e);
 
 #endif
