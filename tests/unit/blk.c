@@ -353,6 +353,19 @@ Test(blk, as_many_segments_as_promised)
 	free(disk);
 }
 
+Test(blk, large_reads_are_as_right_as_small_ones)
+{
+	static const uint32_t len[] = {64 << 10, (64 << 10) + SECTOR, DISK_SECTORS * SECTOR};
+	static uint8_t disk[DISK_SECTORS * SECTOR], b[DISK_SECTORS * SECTOR];
+
+	pattern(disk, sizeof(disk), 6);
+	cr_assert_eq(pwrite(file, disk, sizeof(disk), 0), (ssize_t)sizeof(disk));
+	for (size_t i = 0; i < countof(len); i++) {
+		cr_assert_eq(io(VIRTIO_BLK_T_IN, 0, b, len[i]), VIRTIO_BLK_S_OK);
+		cr_assert_eq(memcmp(b, disk, len[i]), 0);
+	}
+}
+
 Test(blk, flush_succeeds)
 {
 	cr_assert_eq(io(VIRTIO_BLK_T_FLUSH, 0, "", 0), VIRTIO_BLK_S_OK);
