@@ -49,8 +49,6 @@ static int on_image(const char *name, uint64_t bytes, int64_t created_s, void *u
 		printf(",\"bytes\":%llu,\"created\":%lld}", (unsigned long long)bytes,
 		       (long long)created_s);
 	} else {
-		if (l->count == 0)
-			printf("%-24s %10s %6s\n", "NAME", "MIB", "AGE");
 		printf("%-24s %10.1f %6s\n", name, (double)bytes / (1 << 20),
 		       age_text(time(NULL) - created_s, age, sizeof(age)));
 	}
@@ -77,6 +75,8 @@ static int ls(struct cli *c, int argc, char **argv)
 		return status;
 	if (l.json)
 		putchar('[');
+	else
+		printf("%-24s %10s %6s\n", "NAME", "MIB", "AGE");
 	if (conker_image_list(on_image, &l) < 0)
 		return fail_lib();
 	if (l.json)

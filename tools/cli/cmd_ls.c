@@ -49,9 +49,6 @@ static int on_box(const conker_box_info *i, void *user)
 		fputs(l->count ? ",\n " : "", stdout);
 		json_box(i);
 	} else {
-		if (l->count == 0)
-			printf("%-20s %-9s %-12s %4s %7s %6s %8s\n", "NAME", "STATE", "IMAGE",
-			       "CPUS", "MIB", "AGE", "PID");
 		text_box(i);
 	}
 	l->count++;
@@ -73,6 +70,9 @@ int cmd_ls(struct cli *c, int argc, char **argv)
 		return status;
 	if (l.json)
 		putchar('[');
+	else
+		printf("%-20s %-9s %-12s %4s %7s %6s %8s\n", "NAME", "STATE", "IMAGE", "CPUS",
+		       "MIB", "AGE", "PID");
 	if (conker_box_list(on_box, &l) < 0)
 		return fail_lib();
 	if (l.json)

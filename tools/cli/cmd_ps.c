@@ -45,9 +45,6 @@ static int on_exec(const conker_exec_info *i, void *user)
 		fputs(p->count ? ",\n " : "", stdout);
 		json_exec(i);
 	} else {
-		if (p->count == 0)
-			printf("%-6s %-7s %-6s %-12s %s\n", "EXEC", "PID", "AGE", "NAME",
-			       "COMMAND");
 		text_exec(i);
 	}
 	p->count++;
@@ -74,6 +71,8 @@ int cmd_ps(struct cli *c, int argc, char **argv)
 		return fail_lib();
 	if (p.json)
 		putchar('[');
+	else
+		printf("%-6s %-7s %-6s %-12s %s\n", "EXEC", "PID", "AGE", "NAME", "COMMAND");
 	int r = conker_exec_list(b, on_exec, &p);
 	status = r < 0 ? fail_lib() : 0;
 	conker_box_free(b);

@@ -85,6 +85,18 @@ static int status_of(const conker_failure *f)
 	return EXIT_CONKER;
 }
 
+static void print_failure(const struct pump *p, const conker_failure *f)
+{
+	conker_box_info info = {.size = sizeof(info)};
+
+	if (*f->step)
+		fail("%s: %s", f->step, f->text);
+	else if (conker_box_info_get(p->box, &info) == 0)
+		fail("box '%s': %s", info.name, f->text);
+	else
+		fail("%s", f->text);
+}
+
 static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
 {
 	struct pump *p = user;
@@ -97,7 +109,7 @@ static void on_event(conker_exec *e, enum conker_event ev, const void *data, siz
 	case CONKER_LOST:
 		f = data;
 		finish(p, SESSION_FAILED, status_of(f));
-		fail("%s", f->text);
+		print_failure(p, f);
 		break;
 	case CONKER_STARTED:
 	case CONKER_WRITABLE: break; /* the loop tries by itself */
