@@ -223,7 +223,8 @@ lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) ## format, layers, 
 		xargs -P $$(nproc) -n 8 clang-tidy --quiet -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
 
 install: all ## into $(DESTDIR)$(PREFIX)
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1 \
+		share/bash-completion/completions)
 	install -m 755 $(B)/conker $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(B)/conker-vmm $(DESTDIR)$(PREFIX)/lib/conker/
 	install -m 644 $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/initrd.cpio $(B)/guest/base.erofs \
@@ -233,6 +234,8 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	ln -sf libconker.so.0 $(DESTDIR)$(PREFIX)/lib/libconker.so
 	install -m 644 $(B)/libconker.a $(DESTDIR)$(PREFIX)/lib/
 	sed 's,@PREFIX@,$(PREFIX),' lib/conker.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/conker.pc
+	install -m 644 docs/man/conker.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 tools/cli/conker.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/conker
 
 clean: ## remove everything built
 	rm -rf $(B)
