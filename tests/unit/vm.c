@@ -55,6 +55,13 @@ GUEST(xcr0_guest, MAP_DEVICES "mov $1, %eax; xor %ecx, %ecx; cpuid; mov $0xd0000
 			      "and $6, %eax; cmp $6, %eax; jne 1f;"
 			      "2:" POWER_OFF SPIN "1:" REBOOT SPIN);
 
+/* Wakes vCPU 1 by INIT and start-up message (x2APIC), which then reboots from real mode: its five bytes
+ * at 0x8000 are REBOOT and a jump to itself. */
+GUEST(second_vcpu_guest, "movabs $0xfeeb64e6feb0, %rax; mov %rax, 0x8000;"
+			 "mov $0x1b, %ecx; rdmsr; or $0xc00, %eax; wrmsr;"
+			 "mov $0x830, %ecx; mov $1, %edx; mov $0x4500, %eax; wrmsr;"
+			 "mov $0x4608, %eax; wrmsr;" SPIN);
+
 static struct config config;
 static struct trace trace;
 static struct events events;
@@ -224,6 +231,12 @@ Test(vm, vcpus_that_were_never_woken_stop_too)
 	config.cpus = 3;
 	cr_assert_eq(run(off_guest, off_guest_end), EXIT_POWEROFF);
 	cr_assert_eq(run_and_term(halt_guest, halt_guest_end, 50000), EXIT_STOPPED);
+}
+
+Test(vm, second_vcpu_runs_when_the_first_wakes_it)
+{
+	config.cpus = 2;
+	cr_assert_eq(run(second_vcpu_guest, second_vcpu_guest_end), EXIT_REBOOT);
 }
 
 Test(vm, many_stops_in_a_row_lose_no_kick)
