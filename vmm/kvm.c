@@ -141,13 +141,18 @@ int kvm_new_irqfd(const struct kvm *k, unsigned gsi, int *ret_fd, struct err *e)
 
 int kvm_supported_cpuid(const struct kvm *k, struct kvm_cpuid2 **ret, struct err *e)
 {
-	auto_free struct kvm_cpuid2 *c = calloc(
-		1, sizeof(*c) + (KVM_CPUID_ENTRIES + KVM_CPUID_SPARE) * sizeof(c->entries[0]));
+	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + (KVM_CPUID_ENTRIES + KVM_CPUID_SPARE) *
+							      sizeof(c->entries[0]));
+
 	if (!c)
 		return err_set(e, ENOMEM, "out of memory");
 	c->nent = KVM_CPUID_ENTRIES;
-	if (ioctl(k->fd, KVM_GET_SUPPORTED_CPUID, c) < 0)
-		return err_errno(e, "KVM_GET_SUPPORTED_CPUID");
-	*ret = take_ptr(c);
+	if (ioctl(k->fd, KVM_GET_SUPPORTED_CPUID, c) < 0) {
+		int r = err_errno(e, "KVM_GET_SUPPORTED_CPUID");
+
+		free(c);
+		return r;
+	}
+	*ret = c;
 	return 0;
 }

@@ -54,7 +54,7 @@ static int check_fds(const struct config *c, struct err *e)
 static int run(const struct config *c, const struct events *ev, struct trace *t)
 {
 	struct err e = {0};
-	struct vm *v;
+	struct vm *v = NULL;
 	sigset_t set;
 
 	int r = check_fds(c, &e);

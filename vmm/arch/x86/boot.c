@@ -38,9 +38,12 @@ enum {
 	EFER_LME = 1 << 8,
 	EFER_LMA = 1 << 10,
 };
-#define CR0_PG        (1ULL << 31)
+#define CR0_PG (1ULL << 31)
 
-#define MIB_UP(bytes) ((unsigned long long)(((bytes) + 0xfffff) >> 20))
+static unsigned long long mib_up(uint64_t bytes)
+{
+	return (bytes + 0xfffff) >> 20;
+}
 
 static int read_exactly(int fd, uint8_t *buf, size_t len, uint64_t off, struct err *e)
 {
@@ -103,7 +106,7 @@ static int load_kernel(const struct guest_mem *m, int fd, struct image *ret, str
 
 		if (mem_slice(m, (gpa_t){s->gpa}, s->mem_bytes, &v) < 0)
 			return err_set(e, ENOMEM, "it needs %llu MiB, give the box more memory",
-				       MIB_UP(ret->end + BOOT_SLACK_BYTES));
+				       mib_up(ret->end + BOOT_SLACK_BYTES));
 		r = place(fd, s->file_off, v.iov_base, s->file_bytes, e);
 		if (r < 0)
 			return r;
@@ -131,7 +134,7 @@ static int load_initrd(const struct guest_mem *m, int fd, const struct image *im
 		return err_set(e, ENOMEM,
 			       "%llu MiB do not fit beside the kernel: give the box at "
 			       "least %llu MiB of memory",
-			       MIB_UP(bytes), MIB_UP(low + 2 * pages));
+			       mib_up(bytes), mib_up(low + 2 * pages));
 
 	int r = mem_slice(m, (gpa_t){top - pages}, bytes, &v);
 	if (r < 0)
@@ -170,7 +173,7 @@ static int put(const struct guest_mem *m, uint64_t gpa, const void *buf, size_t 
 	int r = mem_write(m, (gpa_t){gpa}, buf, len);
 
 	return r < 0 ? err_set(e, -r, "guest memory ends below %#llx",
-			       (unsigned long long)(gpa + len))
+			       (unsigned long long)gpa + len)
 		     : 0;
 }
 
@@ -237,7 +240,7 @@ int boot_load(const struct guest_mem *m, const struct boot_source *s, uint64_t *
 	      struct err *e)
 {
 	struct boot_params bp = {0};
-	struct image im;
+	struct image im = {0};
 
 	int r = load_kernel(m, s->kernel_fd, &im, e);
 	if (r < 0)

@@ -164,15 +164,17 @@ void cpu_template(struct kvm_cpuid2 *c, const struct cpu_shape *s)
  * no BTS and no PEBS, are KVM's own values). IA32_MTRR_DEF_TYPE: MTRRs on, all memory write-back. */
 static int set_msrs(int vcpu_fd, struct err *e)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry[2];
-	} m = {.entry = {{.index = 0x1a0, .data = 1 << 0 | 1 << 11 | 1 << 12},
-			 {.index = 0x2ff, .data = 1 << 11 | 6}}};
+	static const struct kvm_msr_entry entry[] = {
+		{.index = 0x1a0, .data = 1 << 0 | 1 << 11 | 1 << 12},
+		{.index = 0x2ff, .data = 1 << 11 | 6},
+	};
+	_Alignas(struct kvm_msrs) uint8_t buf[sizeof(struct kvm_msrs) + sizeof(entry)] = {0};
+	struct kvm_msrs *m = (struct kvm_msrs *)buf;
 
-	m.head.nmsrs = countof(m.entry);
+	m->nmsrs = countof(entry);
+	memcpy(m->entries, entry, sizeof(entry));
 	/* Fewer than asked for is no failure: both only make the guest faster. */
-	return ioctl(vcpu_fd, KVM_SET_MSRS, &m) < 0 ? err_errno(e, "KVM_SET_MSRS") : 0;
+	return ioctl(vcpu_fd, KVM_SET_MSRS, m) < 0 ? err_errno(e, "KVM_SET_MSRS") : 0;
 }
 
 /* XCR0 as Linux will set it: x87, SSE, AVX and AVX-512, as far as they are there. Reset leaves x87
