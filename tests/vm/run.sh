@@ -9,6 +9,14 @@
 # fails it. Exit status 77 skips, with the reason as last line. After each test nothing may be left:
 # no box directory, no conker process. A file may define setup_file() to make a box that its tests
 # share (in $XDG_RUNTIME_DIR, one for the whole file) and teardown_file().
+# A process namespace of its own, where that can be had: what is left behind is then ours beyond doubt.
+if [ -z "${CONKER_TEST_NS:-}" ]; then
+	CONKER_TEST_NS=no
+	unshare -p -f --mount-proc true 2>/dev/null && CONKER_TEST_NS=yes
+	export CONKER_TEST_NS
+	[ $CONKER_TEST_NS = no ] || exec unshare -p -f --mount-proc sh "$0" "$@"
+fi
+
 here=$(cd "$(dirname "$0")" && pwd)
 BUILD=${BUILD:-$(cd "$here/../.." && pwd)/build}
 PATH=$BUILD:$PATH

@@ -19,7 +19,7 @@ test_unknown_option() {
 test_no_kvm_device() {
 	[ "$(id -u)" = 0 ] || skip "needs root to hide /dev/kvm"
 	unshare -m true 2>/dev/null || skip "no mount namespaces here"
-	bad 125 '/dev/kvm' unshare -m sh -c 'mount -t tmpfs none /dev && exec conker run -- true'
+	bad 125 '/dev/kvm' unshare -m sh -c 'mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec conker run -- true'
 }
 
 test_no_permission_for_kvm() {
@@ -134,6 +134,10 @@ test_starter_killed_takes_its_box_along() {
 	soon 20 sh -c '! pgrep -x conker-vmm'
 	conker ls --all >"$TMP/ls"
 	[ -z "$(grep orphan "$TMP/ls")" ] || fail "the box is still listed"
+}
+
+test_box_not_ready_in_time() {
+	bad 125 'ready' conker run --kernel "$BUILD/tests/guest/raw_spin" --ready-timeout 2 -- true
 }
 
 test_interrupt_at_any_moment_leaves_nothing() {
