@@ -242,6 +242,20 @@ static unsigned long edited_frame(void)
 	return (unsigned long)vec_differs("after the handler changed xmm0", &in, &out);
 }
 
+/* QEMU's TCG does not; there the last of the cases below would prove nothing. */
+static bool cpu_checks_mxcsr(void)
+{
+	pid_t pid = fork();
+	uint32_t all = 0xffffffff;
+
+	must(pid, "fork");
+	if (pid == 0) {
+		__asm__ volatile("ldmxcsr %0" : : "m"(all));
+		_exit(1);
+	}
+	return vec_wait(pid) == 128 + SIGSEGV;
+}
+
 static unsigned long faults_of_our_own_making(void)
 {
 	unsigned long bad = kills_itself("read-only stack", read_only_stack);
@@ -252,7 +266,9 @@ static unsigned long faults_of_our_own_making(void)
 		return bad; /* without XSAVE, frames have no header to tamper with */
 	bad += kills_itself("unknown components in the frame", tamper_components);
 	bad += kills_itself("reserved bytes in the frame", tamper_header);
-	return bad + kills_itself("reserved MXCSR bits in the frame", tamper_mxcsr);
+	if (cpu_checks_mxcsr())
+		bad += kills_itself("reserved MXCSR bits in the frame", tamper_mxcsr);
+	return bad;
 }
 
 int main(int argc, char **argv)
