@@ -216,25 +216,25 @@ Test(vsock_mux, resets_a_flow_whose_shutdown_is_not_answered)
 	stop(r);
 }
 
-Test(vsock_mux, again_comes_back_in_the_next_step)
+Test(vsock_mux, wakes_in_the_next_step)
 {
 	struct rig *r = start();
 
 	r->works = 0;
-	vsock_mux_again(&r->mux);
-	vsock_mux_again(&r->mux);
+	vsock_mux_wake(&r->mux, 0);
+	vsock_mux_wake(&r->mux, 0);
 	cr_assert_eq(loop_step(&r->loop, 100), 1);
 	cr_assert_eq(r->works, 1);
 	cr_assert(is_idle(r));
 	stop(r);
 }
 
-Test(vsock_mux, again_loses_no_deadline)
+Test(vsock_mux, a_wake_up_loses_no_deadline)
 {
 	struct rig *r = start();
 	int fd = dial(r, 0);
 
-	vsock_mux_again(&r->mux);
+	vsock_mux_wake(&r->mux, 0);
 	cr_assert_eq(said(r), VSOCK_OP_REQUEST);
 	cr_assert_gt(r->mux.timer_at_ms, now_ms());
 	close(fd);

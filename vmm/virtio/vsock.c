@@ -12,7 +12,10 @@
  *     of the VMM have its turn.
  *   - A run serves both queues whatever woke it, and continues by itself whatever it left. So
  *     there is no "who kicks whom" state that a missed wake-up, a reset or a restore could falsify.
- *   - One interrupt per run and queue at most, and only if the driver wants it.
+ *   - Interrupts are dear to the guest, too. One per run and queue at most, and only if the driver wants
+ *     it. Returned tx buffers are nothing but memory to it: it hears of them with its next packet, every
+ *     TX_IRQ_PACKETS, or after TX_IRQ_DELAY_MS, whatever comes first. An exchange of small messages so
+ *     costs one interrupt each way instead of two.
  * A buffer that cannot hold, or does not hold, a header breaks the device: the framing is lost. A bad
  * packet in a good buffer only harms its own flow (vsock_pkt.c).
  *
@@ -36,13 +39,17 @@
 enum { RX, TX, EVENT, QUEUES };
 enum { RX_SIZE = 32, TX_SIZE = 64, EVENT_SIZE = 2 };
 enum { BUDGET_PACKETS = 64, BUDGET_BYTES = 256 * 1024 };
+enum { TX_IRQ_PACKETS = 8, TX_IRQ_DELAY_MS = 20 };
 
 struct vsock {
 	struct virtio_dev dev; /* first */
 	struct virtio_vsock_config config;
 	struct vsock_mux mux;
-	bool active;     /* between activate and reset, and not broken */
-	bool owes_event; /* a TRANSPORT_RESET that the guest has no buffer for yet */
+	bool active;             /* between activate and reset, and not broken */
+	bool owes_event;         /* a TRANSPORT_RESET that the guest has no buffer for yet */
+	bool urgent;             /* something was pushed that the guest waits for */
+	unsigned returned;       /* tx buffers pushed since the last look at interrupts */
+	uint64_t returned_at_ms; /* the first of them */
 };
 
 static struct vsock *vsock_of(struct virtio_dev *d)
@@ -101,6 +108,7 @@ static enum pass run_tx(struct vsock *v)
 		if (r < 0)
 			return PASS_BROKEN;
 		vq_push(q, &c, 0);
+		v->returned++;
 		b.packets++;
 		b.bytes += (uint32_t)r;
 	}
@@ -151,6 +159,7 @@ static enum pass run_rx(struct vsock *v)
 			continue;
 		}
 		vq_push(q, &c, (uint32_t)r);
+		v->urgent = true;
 		b.packets++;
 		b.bytes += (uint32_t)r;
 	}
@@ -173,11 +182,32 @@ static enum pass run_event(struct vsock *v)
 	if (r < 0 || c.nout || chain_put(&c, &event, sizeof(event)) < 0)
 		return PASS_BROKEN;
 	vq_push(q, &c, sizeof(event));
+	v->urgent = true;
 	v->owes_event = false;
 	return PASS_DONE;
 }
 
 /* ---- runs ---- */
+
+static void interrupt(struct vsock *v)
+{
+	if (!v->urgent && !v->returned)
+		return;
+
+	uint64_t now_ms = vsock_mux_now_ms();
+	if (!v->returned_at_ms)
+		v->returned_at_ms = now_ms;
+	if (!v->urgent && v->returned < TX_IRQ_PACKETS &&
+	    now_ms - v->returned_at_ms < TX_IRQ_DELAY_MS) {
+		vsock_mux_wake(&v->mux, v->returned_at_ms + TX_IRQ_DELAY_MS);
+		return;
+	}
+	v->urgent = false;
+	v->returned = 0;
+	v->returned_at_ms = 0;
+	for (unsigned q = 0; q < QUEUES; q++)
+		virtio_irq(&v->dev, q); /* if there is anything new, and wanted */
+}
 
 /* tx before rx: what comes in is answered, and piggybacked on, in the same run. */
 static void run(struct vsock *v)
@@ -195,11 +225,10 @@ static void run(struct vsock *v)
 		virtio_broken(&v->dev, "malformed ring or packet buffer");
 		return;
 	}
-	for (unsigned q = 0; q < QUEUES; q++)
-		virtio_irq(&v->dev, q); /* if there is anything new, and wanted */
+	interrupt(v);
 	/* Without room there are no rx buffers: their kick goes on with tx, too. */
 	if (rx == PASS_STOPPED || (tx == PASS_STOPPED && vsock_mux_has_room(&v->mux)))
-		vsock_mux_again(&v->mux);
+		vsock_mux_wake(&v->mux, 0);
 }
 
 static void on_work(struct vsock_mux *m)
@@ -229,7 +258,9 @@ static void vsock_reset(struct virtio_dev *d)
 	struct vsock *v = vsock_of(d);
 
 	v->active = false;
-	v->owes_event = false;
+	v->owes_event = v->urgent = false;
+	v->returned = 0;
+	v->returned_at_ms = 0;
 	vsock_mux_reset(&v->mux);
 }
 

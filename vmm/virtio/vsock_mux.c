@@ -56,7 +56,7 @@ enum {
 };
 _Static_assert(VSOCK_CONNS_MAX == 1 << PORT_SLOT_BITS, "the slot is part of the port");
 
-static uint64_t clock_ms(void)
+uint64_t vsock_mux_now_ms(void)
 {
 	struct timespec t;
 
@@ -78,9 +78,9 @@ static void arm(struct vsock_mux *m, uint64_t at_ms)
 	(void)timerfd_settime(m->timer.fd, TFD_TIMER_ABSTIME, &t, NULL); /* fails only if misused */
 }
 
-void vsock_mux_again(struct vsock_mux *m)
+void vsock_mux_wake(struct vsock_mux *m, uint64_t at_ms)
 {
-	arm(m, 1); /* long ago: expires at once */
+	arm(m, at_ms ? at_ms : 1); /* 1: long ago, so it expires at once */
 }
 
 /* ---- segments ---- */
@@ -182,7 +182,7 @@ static void on_gone(struct vsock_link *l)
 	if (vsock_conn_credit(c))
 		return; /* its last bytes first, and then its end: pull() meets it */
 	vsock_conn_host_shut(c, c->guest_shut & VSOCK_SHUT_RCV ? VSOCK_SHUT_BOTH : VSOCK_SHUT_RCV,
-			     clock_ms());
+			     vsock_mux_now_ms());
 }
 
 /* Draws the conclusions after anything happened to l: the one place that closes, frees and queues. l may
@@ -200,7 +200,7 @@ static void update(struct vsock_link *l)
 		(void)shutdown(l->fd, SHUT_WR); /* fails when the client is gone: no matter */
 	}
 	if (l->readable && !vsock_conn_credit(c))
-		vsock_conn_stalled(c, clock_ms());
+		vsock_conn_stalled(c, vsock_mux_now_ms());
 	if (c->deadline_ms)
 		arm(l->mux, c->deadline_ms);
 	if (c->say || (l->readable && vsock_conn_credit(c)))
@@ -215,7 +215,7 @@ static void update(struct vsock_link *l)
 static void discard(struct vsock_link *l)
 {
 	l->stored = 0;
-	vsock_conn_host_shut(&l->conn, VSOCK_SHUT_RCV, clock_ms());
+	vsock_conn_host_shut(&l->conn, VSOCK_SHUT_RCV, vsock_mux_now_ms());
 	vsock_conn_forwarded(&l->conn, l->conn.received - l->conn.forwarded);
 }
 
@@ -287,7 +287,8 @@ static void on_end(struct vsock_link *l)
 	l->readable = false;
 	if (poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR))
 		l->gone = true;
-	vsock_conn_host_shut(&l->conn, l->gone ? VSOCK_SHUT_BOTH : VSOCK_SHUT_SEND, clock_ms());
+	vsock_conn_host_shut(&l->conn, l->gone ? VSOCK_SHUT_BOTH : VSOCK_SHUT_SEND,
+			     vsock_mux_now_ms());
 }
 
 /* One packet of the client's bytes. */
@@ -459,7 +460,7 @@ static void add_client(struct vsock_mux *m, int client, uint32_t port)
 		.used = true,
 	};
 	vsock_conn_init(&l->conn, VSOCK_PORT_FIRST + (uses << PORT_SLOT_BITS) + slot, port,
-			clock_ms());
+			vsock_mux_now_ms());
 	update(l);
 }
 
@@ -477,7 +478,7 @@ static void on_client(struct loop_src *s, uint32_t revents)
 		} else if (errno != EINTR && errno != ECONNABORTED) {
 			if (errno !=
 			    EAGAIN) /* EMFILE and the like: the event would come back at once */
-				m->closed_till_ms = clock_ms() + VSOCK_ACCEPT_RETRY_MS;
+				m->closed_till_ms = vsock_mux_now_ms() + VSOCK_ACCEPT_RETRY_MS;
 			break;
 		}
 	}
@@ -500,7 +501,7 @@ static void set_doors(struct vsock_mux *m)
 		if (!open)
 			loop_del(m->loop, &d->src);
 		else if (loop_add(m->loop, &d->src, d->fd, EPOLLIN, on_client) < 0)
-			m->closed_till_ms = clock_ms() + VSOCK_ACCEPT_RETRY_MS;
+			m->closed_till_ms = vsock_mux_now_ms() + VSOCK_ACCEPT_RETRY_MS;
 	}
 	if (open && m->closed_till_ms)
 		set_doors(m);
@@ -529,7 +530,7 @@ static void on_timer(struct loop_src *s, uint32_t revents)
 	(void)revents;
 	(void)!read(s->fd, &expirations, sizeof(expirations)); /* only resets it */
 	m->timer_at_ms = 0;
-	vsock_mux_expire(m, clock_ms());
+	vsock_mux_expire(m, vsock_mux_now_ms());
 	m->on_work(m);
 }
 

@@ -101,10 +101,13 @@ must_check bool vsock_mux_has_work(const struct vsock_mux *m);
 must_check bool vsock_mux_next(struct vsock_mux *m, struct iovec *v, unsigned nv,
 			       struct vsock_pkt *ret);
 
-/* Calls on_work() in the next step of the loop: for a caller whose budget is used up. */
-void vsock_mux_again(struct vsock_mux *m);
+/* CLOCK_MONOTONIC in milliseconds. */
+uint64_t vsock_mux_now_ms(void);
 
-/* What the timer does: acts on every deadline up to now_ms (CLOCK_MONOTONIC). */
+/* Calls on_work() from the loop at at_ms, perhaps sooner; 0: in its next step. Holds once. */
+void vsock_mux_wake(struct vsock_mux *m, uint64_t at_ms);
+
+/* What the timer does: acts on every deadline up to now_ms. */
 void vsock_mux_expire(struct vsock_mux *m, uint64_t now_ms);
 
 #endif
