@@ -19,7 +19,7 @@ PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-d
                musl-tools busybox-static erofs-utils cpio pkg-config
 PKGS_KERNEL := linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils patch kmod
 PKGS_IMAGE  := mmdebstrap fakeroot tar e2fsprogs
-PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3
+PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3 procps bsdutils
 PKGS_LINT   := clang-format clang-tidy cppcheck
 
 # --- flags --------------------------------------------------------------------------------------
