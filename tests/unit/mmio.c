@@ -258,6 +258,8 @@ Test(mmio, reset_of_a_live_device_runs_on_the_loop_thread_and_clears_everything)
 	cr_assert_eq(reg(VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 	set(VIRTIO_MMIO_QUEUE_SEL, 0);
 	cr_assert_eq(reg(VIRTIO_MMIO_QUEUE_READY), 0);
+	fake_reset(&f);
+	cr_assert_eq(dev->resets, 1, "once is enough");
 }
 
 Test(mmio, reset_of_an_idle_device_does_not_bother_it)
@@ -430,6 +432,7 @@ Test(mmio, a_kick_for_no_queue_is_ignored)
 	fake_run(&f);
 	cr_assert_eq(status(), LIVE);
 	cr_assert_eq(stats().kicks, 2);
+	cr_assert_eq(stats().ignored, 2);
 }
 
 Test(mmio, a_kick_before_driver_ok_or_after_reset_is_not_delivered)
@@ -519,4 +522,35 @@ Test(mmio, a_reset_mends_a_broken_device)
 	dev->breaks = false;
 	cr_assert_eq(fake_start(&f, 0), LIVE);
 	cr_assert_eq(dev->resets, 1);
+}
+
+static unsigned lines(int fd)
+{
+	char text[4096];
+	ssize_t len = pread(fd, text, sizeof(text), 0);
+	unsigned n = 0;
+
+	for (ssize_t i = 0; i < len; i++)
+		n += text[i] == '\n';
+	return n;
+}
+
+Test(mmio, is_logged_once_per_reset_and_a_few_times_in_all)
+{
+	int fd = memfd_create("stderr", MFD_CLOEXEC), was = dup(STDERR_FILENO);
+
+	cr_assert_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	dev->breaks = true;
+	fake_start(&f, 0);
+	virtio_broken(&dev->dev, "again");
+	fake_run(&f);
+	unsigned first = lines(fd);
+	for (int i = 0; i < 20; i++) {
+		f.next_free = 0;
+		fake_start(&f, 0);
+	}
+	dup2(was, STDERR_FILENO);
+	cr_assert_eq(first, 1);
+	cr_assert_eq(lines(fd), 8);
+	cr_assert_eq(stats().broken, 21);
 }

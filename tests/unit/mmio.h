@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tests/fake/fake.h"
@@ -22,7 +23,7 @@ struct probe {
 	bool breaks; /* the device, at its first kick */
 	uint64_t features;
 	unsigned activated, resets, kicks[VIRTIO_QUEUES];
-	unsigned *freed;
+	unsigned *freed;  /* set to 1 + resets */
 	pthread_t thread; /* of the last op */
 };
 
@@ -58,7 +59,7 @@ static void probe_free(struct virtio_dev *d)
 	struct probe *p = container_of(d, struct probe, dev);
 
 	if (p->freed)
-		++*p->freed;
+		*p->freed = 1 + p->resets;
 	free(p);
 }
 

@@ -56,6 +56,17 @@ Test(mmio_threads, stop_frees_a_vcpu_that_waits_for_a_loop_that_no_longer_turns,
 	cr_assert_eq(status(), 0xb);
 }
 
+Test(mmio_threads, after_stop_nothing_is_started_any_more)
+{
+	uint32_t v = LIVE;
+
+	fake_negotiate(&f, VERSION_1);
+	virtio_port_stop(f.port);
+	virtio_port_access(f.port, true, VIRTIO_MMIO_STATUS, &v, sizeof(v));
+	fake_run(&f);
+	cr_assert_eq(dev->activated, 0);
+}
+
 Test(mmio_threads, freeing_resets_a_live_device_first)
 {
 	static unsigned freed;
@@ -63,7 +74,7 @@ Test(mmio_threads, freeing_resets_a_live_device_first)
 	fake_start(&f, 0);
 	virtio_port_free(f.port);
 	f.port = NULL;
-	cr_assert_eq(freed, 1);
+	cr_assert_eq(freed, 2, "reset once, then freed");
 	fake_run(&f); /* nothing of it is left in the loop */
 }
 

@@ -133,6 +133,23 @@ Test(worker, moves_more_than_one_piece)
 	free(in);
 }
 
+Test(worker, a_piece_may_begin_inside_one_segment_and_end_in_another)
+{
+	size_t first = DISK_PIECE_BYTES + 5, len = first + 200;
+	uint8_t *out = malloc(len), *in = calloc(1, len);
+	struct iovec w[] = {{out, first}, {out + first, 100}, {out + first + 100, 100}};
+	struct iovec r[] = {{in, first}, {in + first, 100}, {in + first + 100, 100}};
+
+	for (size_t i = 0; i < len; i++)
+		out[i] = (uint8_t)(i * 2654435761U >> 13);
+	submit_io(&a, DISK_WRITE, file, 0, w, 3);
+	submit_io(&a, DISK_READ, file, 0, r, 3);
+	run_until(&a, 2);
+	cr_assert_eq(memcmp(in, out, len), 0);
+	free(out);
+	free(in);
+}
+
 Test(worker, completes_in_order_with_one_batch_call_per_step)
 {
 	for (uint16_t i = 0; i < DISK_DEPTH; i++)
@@ -145,6 +162,12 @@ Test(worker, completes_in_order_with_one_batch_call_per_step)
 	cr_assert_geq(a.nbatches, 1);
 	cr_assert_leq(a.nbatches, DISK_DEPTH);
 	cr_assert_eq(b.nbatches, 0);
+
+	unsigned was = a.nbatches;
+	submit(&b, DISK_FLUSH, 0, 0, 0);
+	run_until(&b, 1);
+	cr_assert_eq(b.nbatches, 1);
+	cr_assert_eq(a.nbatches, was, "only those that had results");
 }
 
 Test(worker, a_read_past_the_end_fails)
@@ -283,6 +306,9 @@ Test(worker, memory_is_left_alone_once_cancel_returned)
 			cr_assert_eq(buf[i], 0);
 	}
 	cr_assert_eq(a.ndone, 0);
+	submit_io(&a, DISK_READ, file, 0, &v, 1);
+	run_until(&a, 1);
+	cr_assert_eq(a.result[0], 0, "the next one is not affected");
 	free(buf);
 }
 

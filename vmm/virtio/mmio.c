@@ -168,9 +168,9 @@ static void on_kick(struct loop_src *s, uint32_t revents)
 	(void)revents;
 	(void)!read(k->fd, &v, sizeof(v)); /* only resets the counter */
 	pthread_mutex_lock(&p->lock);
-	bool go = p->live && !(p->regs.status & FOREVER_GONE);
+	bool gone = p->regs.status & FOREVER_GONE;
 	pthread_mutex_unlock(&p->lock);
-	if (!go || !p->dev->vq[q])
+	if (gone || !p->dev->vq[q]) /* without DRIVER_OK there are no queues */
 		return;
 	count(&p->kicks);
 	p->dev->cls->ops->kick(p->dev, q);
@@ -210,7 +210,7 @@ static void run_activate(struct virtio_port *p)
 	pthread_mutex_unlock(&p->lock);
 
 	/* What the driver queued before DRIVER_OK was perhaps kicked before anybody listened. */
-	for (unsigned q = 0; !why && q < p->dev->cls->nvqs; q++)
+	for (unsigned q = 0; q < p->dev->cls->nvqs; q++)
 		if (p->dev->vq[q])
 			virtio_again(p->dev, q);
 }
@@ -477,7 +477,7 @@ static void access_locked(struct virtio_port *p, bool write, uint64_t off, void 
 			read_config(p, off - VIRTIO_MMIO_CONFIG, data, len);
 		return; /* no device here has a writable field */
 	}
-	if (len != sizeof(v) || off % sizeof(v)) {
+	if (len != sizeof(v)) { /* as for alignment: every register there is has a multiple of 4 */
 		count(&p->ignored);
 		return;
 	}
