@@ -1,0 +1,36 @@
+/* config.c - any words at all as command line of conker-vmm: accepted within its limits, or refused with
+ * a message. Words are separated by NUL. */
+#include <assert.h>
+#include <string.h>
+
+#include "vmm/config.h"
+
+enum { WORDS_MAX = 64, TEXT_MAX = 4096 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	char text[TEXT_MAX + 1];
+	char *argv[WORDS_MAX] = {(char *)"conker-vmm"};
+	struct config c;
+	struct err e = {0};
+	int argc = 1;
+
+	len = min_(len, (size_t)TEXT_MAX);
+	memcpy(text, data, len);
+	text[len] = '\0';
+	for (size_t at = 0; at < len && argc < WORDS_MAX; at += strlen(text + at) + 1)
+		argv[argc++] = text + at;
+
+	if (config_parse(argc, argv, &c, &e) < 0) {
+		assert(e.code && e.msg[0]);
+		return 0;
+	}
+	if (c.help)
+		return 0;
+	assert(c.memory_mib >= CONFIG_MEMORY_MIN_MIB && c.memory_mib <= CONFIG_MEMORY_MAX_MIB);
+	assert(c.cpus >= 1 && c.cpus <= CONFIG_CPUS_MAX && c.kernel_fd >= 0 && c.cmdline);
+	assert(c.ndisks <= CONFIG_DISKS_MAX && c.nlisteners <= CONFIG_LISTENERS_MAX);
+	return 0;
+}
