@@ -160,6 +160,12 @@ static int add_loop(struct vm *v, struct err *e)
 
 static int add_memory(struct vm *v, struct err *e)
 {
+	long long host_mib = ((long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE)) >> 20;
+
+	/* Linux would give more, and only then take for ever or end in the OOM killer. */
+	if (v->config->memory_mib > host_mib)
+		return err_set(e, ENOMEM, "%u MiB of memory asked for, this host has %lld MiB",
+			       v->config->memory_mib, host_mib);
 	return mem_init(&v->mem, (uint64_t)v->config->memory_mib << 20, e);
 }
 

@@ -313,6 +313,16 @@ Test(vm, failed_set_up_says_why_and_leaves_nothing)
 	cr_assert_eq(open_fds(), before);
 }
 
+Test(vm, more_memory_than_the_host_has_is_refused)
+{
+	struct err e = {0};
+
+	config.kernel_fd = kernel_of(off_guest, off_guest_end);
+	config.memory_mib = CONFIG_MEMORY_MAX_MIB;
+	cr_assert_eq(vm_new(&config, &events, &trace, &vm, &e), -ENOMEM);
+	cr_assert(strstr(e.msg, "this host has"), "%s", e.msg);
+}
+
 Test(vm, impossible_disk_fails_set_up)
 {
 	struct err e = {0};
