@@ -135,15 +135,15 @@ Test(worker, moves_more_than_one_piece)
 
 Test(worker, a_piece_may_begin_inside_one_segment_and_end_in_another)
 {
-	size_t first = DISK_PIECE_BYTES + 5, len = first + 200;
+	size_t first = DISK_PIECE_BYTES + 5, second = 2 * DISK_PIECE_BYTES, len = first + second;
 	uint8_t *out = malloc(len), *in = calloc(1, len);
-	struct iovec w[] = {{out, first}, {out + first, 100}, {out + first + 100, 100}};
-	struct iovec r[] = {{in, first}, {in + first, 100}, {in + first + 100, 100}};
+	struct iovec w[] = {{out, first}, {out + first, second}};
+	struct iovec r[] = {{in, first}, {in + first, second}};
 
 	for (size_t i = 0; i < len; i++)
 		out[i] = (uint8_t)(i * 2654435761U >> 13);
-	submit_io(&a, DISK_WRITE, file, 0, w, 3);
-	submit_io(&a, DISK_READ, file, 0, r, 3);
+	submit_io(&a, DISK_WRITE, file, 0, w, 2);
+	submit_io(&a, DISK_READ, file, 0, r, 2);
 	run_until(&a, 2);
 	cr_assert_eq(memcmp(in, out, len), 0);
 	free(out);

@@ -179,7 +179,7 @@ static uint16_t rearm(const struct vq *q)
 	if (!q->event_idx)
 		return 0;
 	__atomic_store_n(avail_event(q), q->last_avail, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	return queued(q);
 }
 
@@ -234,7 +234,7 @@ bool vq_needs_irq(struct vq *q)
 	if (q->broken || new == old)
 		return false;
 	/* Pairs with the driver's fence between asking for interrupts and its last look at used idx. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	if (!q->event_idx)
 		return !(__atomic_load_n(word(q->avail, RING_FLAGS), __ATOMIC_RELAXED) &
 			 VRING_AVAIL_F_NO_INTERRUPT);
