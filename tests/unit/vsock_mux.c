@@ -2,6 +2,7 @@
  * packets go in and out by hand. What streams do is tested with the whole device, in vsock.c. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -319,7 +320,7 @@ Test(vsock_mux, survives_a_host_out_of_descriptors)
 {
 	struct rig *r = start();
 	struct rlimit lim, low;
-	int fd = dial(r, 0), next = dup(0);
+	int fd = dial(r, 0), next = fcntl(0, F_DUPFD_CLOEXEC, 0);
 
 	close(next);
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &lim), 0);
