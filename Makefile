@@ -130,15 +130,16 @@ $(B)/guest/base.erofs: tools/image/base.sh $(B)/guest/demo $(B)/setup/build.stam
 
 # --- unit tests ---------------------------------------------------------------------------------------
 # One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with
-# lib, all others with vmm (and the fake driver). main.c is left out everywhere.
+# lib, cli_* with the command, all others with vmm (and the fake driver). main.c is left out everywhere.
 UNIT_SRC := $(wildcard tests/unit/*.c)
 PART_LIBS := -lprotobuf-c -lfdt -lseccomp -pthread
 # part: of which part of the tree a test is, by its name.
-part = $(if $(filter init_%,$(1)),init,$(if $(filter lib_%,$(1)),lib,vmm))
+part = $(or $(strip $(foreach p,init lib cli,$(if $(filter $(p)_%,$(1)),$(p)))),vmm)
 define tested
 $(B)/obj/$(1)/tested-vmm.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC)) $(HOST_SRC) $(FAKE_SRC))
 $(B)/obj/$(1)/tested-init.a: $(call obj,$(1),$(filter-out %/main.c,$(INIT_SRC)) $(HOST_SRC))
 $(B)/obj/$(1)/tested-lib.a: $(call obj,$(1),$(LIB_SRC) $(HOST_SRC) $(LIBFAKE_SRC))
+$(B)/obj/$(1)/tested-cli.a: $(call obj,$(1),$(filter-out %/main.c,$(CLI_SRC)) $(LIB_SRC) $(HOST_SRC))
 $(B)/obj/$(1)/tested-%.a:
 	rm -f $$@
 	ar rcs $$@ $$^
@@ -183,8 +184,10 @@ test-guests: $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG)
 
 # --- running --------------------------------------------------------------------------------------------
 CMD ?= /usr/share/conker/demo
+# Through the environment, so that a command with quotes in it arrives as it is.
+run lab-run: export CONKER_MAKE_CMD = $(CMD)
 run: all ## start a box and run a small demonstration in it, or CMD='...'
-	@$(B)/conker run --timing --sh '$(CMD)'
+	@$(B)/conker run --timing --sh "$$CONKER_MAKE_CMD"
 
 image-python: $(B)/images/python.erofs ## a Debian root file system with python3, as image `python`
 $(B)/images/python.erofs: tools/image/python.sh $(B)/conker | $(B)/setup/image.stamp
@@ -207,6 +210,8 @@ $(B)/bench/%: $(B)/obj/release/tools/bench/%.o $(B)/obj/release/tools/bench/stat
 	$(CC) $(LDFLAGS_release) -o $@ $^ -lprotobuf-c -pthread
 lab: all lab-ready ## a shell in the emulated machine that stands in for ordinary hardware
 	@tools/lab/lab
+lab-run: all lab-ready ## a command in the lab: make lab-run CMD='conker doctor'
+	@tools/lab/lab -- sh -c "$$CONKER_MAKE_CMD"
 test-programs: $(TEST_PROGRAMS)
 
 # --- house-keeping ----------------------------------------------------------------------------------------
@@ -244,7 +249,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r t d; do \
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
-.PHONY: all guest run image-python units units-asan test-guests test-programs test test-deps lab lab-ready \
+.PHONY: all guest run image-python units units-asan test-guests test-programs test test-deps lab lab-run lab-ready \
 	fmt lint install clean help bench-boot
 .SECONDARY:
 

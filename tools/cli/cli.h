@@ -205,8 +205,8 @@ void term_size(uint16_t *rows, uint16_t *cols);
 
 /* ---- signals.c ----------------------------------------------------------------------------------- */
 
-/* From here on SIGINT, SIGTERM and SIGHUP are remembered and interrupt what waits; SIGPIPE is ignored
- * and SIGWINCH noticed. */
+/* From here on SIGINT, SIGTERM, SIGQUIT and SIGHUP are remembered and interrupt what waits; SIGPIPE is
+ * ignored and SIGWINCH noticed. */
 void signals_init(void);
 /* The first of them that came, or 0. */
 int signals_caught(void);

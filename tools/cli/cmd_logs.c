@@ -36,7 +36,7 @@ static void clean(char *buf, size_t len)
 static int copy(int fd)
 {
 	int terminal = isatty(STDOUT_FILENO);
-	char buf[16384];
+	char buf[8192];
 	ssize_t n;
 
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {

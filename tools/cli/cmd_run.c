@@ -37,7 +37,7 @@ static void print_timing(const struct cli *c, const conker_box_info *info, const
 	timing_line("start", ready_us - setup_us - boot_us, "conker, and starting its VMM");
 	timing_line("set-up", setup_us, "the VMM, to the first guest instruction");
 	timing_line("boot", boot_us, "the guest, until it takes commands");
-	timing_line("exec", s->ended_us - s->started_us, s->end == SESSION_EXITED ? inside : "");
+	timing_line("exec", s->ended_us - s->started_us, inside);
 	timing_line("tear-down", end_us - s->ended_us, "");
 	timing_line("total", end_us - c->start_us, "");
 }
@@ -55,7 +55,7 @@ static int run(const struct cli *c, const struct run_args *a, const char **argv)
 	conker_box_free(b);
 	if (a->keep && !a->box.name)
 		fprintf(stderr, "conker: the box is kept: %s\n", info.name);
-	if (a->timing && s.end != SESSION_BROKEN)
+	if (a->timing && s.end == SESSION_EXITED)
 		print_timing(c, &info, &s);
 	return s.status;
 }

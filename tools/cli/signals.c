@@ -14,7 +14,7 @@ enum { REPEAT_US = 100000 };
 /* A handler reaches nothing else. These are the only mutable globals of the command. */
 static volatile sig_atomic_t caught, resized;
 
-static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+static const int ending[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP};
 
 static void on_ending(int signo)
 {
@@ -51,6 +51,7 @@ void signals_init(void)
 	 * machine that nobody owns. An ignored SIGHUP is nohup's, and meant. */
 	handle(SIGINT, on_ending);
 	handle(SIGTERM, on_ending);
+	handle(SIGQUIT, on_ending);
 	if (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 		handle(SIGHUP, on_ending);
 	handle(SIGALRM, on_alarm);
