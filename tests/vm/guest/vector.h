@@ -164,7 +164,7 @@ __attribute__((unused)) static void vec_fill(struct vec *v, unsigned tag)
 		if (vec_level_now >= VEC_AVX512)
 			v->k[r] = mark | 0x4b00 | r;
 	}
-	v->mxcsr = 0x1f80 | (tag & 3) << 13; /* rounding */
+	v->mxcsr = 0x1fc0 | (tag & 3) << 13; /* DAZ; rounding */
 	v->fcw = (uint16_t)(0x37f | (tag & 3) << 10);
 	if (vec_level_now < VEC_AMX)
 		return;

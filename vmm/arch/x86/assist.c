@@ -170,6 +170,8 @@ static int store_exception(struct assist *a)
 	r = vcpu_ioctl(a, KVM_GET_VCPU_EVENTS, &events);
 	if (r < 0)
 		return r;
+	events.flags = 0; /* only the exception: an NMI may have been queued since the read */
+	events.exception.pending = 0;
 	events.exception.injected = 1;
 	events.exception.nr = x->vector;
 	events.exception.has_error_code = x->has_error_code;
@@ -177,6 +179,8 @@ static int store_exception(struct assist *a)
 	return vcpu_ioctl(a, KVM_SET_VCPU_EVENTS, &events);
 }
 
+/* Always, even when nothing in them changed: it also drops the #UD that KVM queued before it left the
+ * guest, which would otherwise be delivered at the next instruction. */
 static int store_registers(struct assist *a)
 {
 	if (!a->synced)
@@ -199,28 +203,37 @@ static int store(struct assist *a)
 
 /* --- one instruction ----------------------------------------------------------------------------- */
 
-static int refuse(struct assist *a, const uint8_t *code, size_t len)
+static int finish(struct assist *a)
+{
+	int r = store(a);
+
+	return r < 0 ? r : 1;
+}
+
+static void describe_refused(struct assist *a, const uint8_t *code, size_t len)
 {
 	int n = snprintf(a->refused, sizeof(a->refused), "rip 0x%llx cpl %u bytes",
 			 (unsigned long long)a->cpu.regs.rip, operand_cpl(&a->cpu));
 
 	for (size_t i = 0; i < len && n > 0 && (size_t)n < sizeof(a->refused); i++)
 		n += snprintf(a->refused + n, sizeof(a->refused) - (size_t)n, " %02x", code[i]);
+}
+
+/* The kernel cannot go on without its instruction. A user's program gets SIGILL: it must not be able
+ * to end the box. */
+static int refuse(struct assist *a, const uint8_t *code, size_t len)
+{
+	if (operand_cpl(&a->cpu) == 3) {
+		(void)raise_plain(&a->cpu, VEC_UD);
+		return finish(a);
+	}
+	describe_refused(a, code, len);
 	return 0;
 }
 
 static bool in_64_bit_mode(const struct kvm_sregs *s)
 {
 	return (s->efer & EFER_LMA) && s->cs.l;
-}
-
-static int finish(struct assist *a, enum insn_result result)
-{
-	int r;
-
-	assert(result != INSN_REFUSED);
-	r = store(a);
-	return r < 0 ? r : 1;
 }
 
 int assist_handle(struct assist *a)
@@ -238,8 +251,11 @@ int assist_handle(struct assist *a)
 		return refuse(a, code, 0);
 	result = operand_fetch(&a->cpu, code, sizeof(code), &len);
 	if (result == INSN_EXCEPTION)
-		return finish(a, result);
-	if (result == INSN_REFUSED || insn_decode(code, len, &insn) < 0)
+		return finish(a);
+	r = result == INSN_DONE ? insn_decode(code, len, &insn) : -ENOENT;
+	if (r == -ENODATA && a->cpu.exception.raised)
+		return finish(a);
+	if (r < 0)
 		return refuse(a, code, len);
 
 	r = load(a, insn_needs(insn.id));
@@ -251,7 +267,7 @@ int assist_handle(struct assist *a)
 	if (result == INSN_REFUSED)
 		return refuse(a, code, len);
 	a->count[insn.id]++;
-	return finish(a, result);
+	return finish(a);
 }
 
 const char *assist_refused(const struct assist *a)

@@ -36,7 +36,8 @@ void assist_free(struct assist *a);
 /* After KVM_EXIT_INTERNAL_ERROR with suberror KVM_INTERNAL_ERROR_EMULATION.
  *   1       done; call KVM_RUN again. General registers may reach KVM only then (sync regs), so
  *           whoever reads the vCPU's state first runs it once with immediate_exit, as after MMIO
- *   0       not an instruction we know; nothing changed; assist_refused() describes it
+ *   0       not an instruction we know; nothing changed; assist_refused() describes it.
+ *           Only with CPL 0: at CPL 3 the program gets #UD instead
  *   -errno  an ioctl failed; the vCPU's state is unknown, the box must end
  * Allocates nothing; its work is bounded, whatever the guest's bytes and page tables hold. */
 must_check int assist_handle(struct assist *a);

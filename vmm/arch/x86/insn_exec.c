@@ -21,7 +21,6 @@ enum {
 	FTW_OFFSET = 4,
 	ST0_OFFSET = 32,
 	REX_W_BYTES = 8, /* operand size of the ...64 forms of XSAVE and its kin */
-	MXCSR_MASK_DEFAULT = 0xffbf,
 };
 
 static void set_edx_eax(struct cpu_state *c, uint64_t value)
@@ -160,10 +159,7 @@ static void set_mxcsr(struct cpu_state *c, uint32_t v)
 
 static bool mxcsr_valid(const struct cpu_state *c, uint32_t v)
 {
-	uint32_t mask;
-
-	memcpy(&mask, c->xstate + XSTATE_MXCSR_MASK, sizeof(mask));
-	return !(v & ~(mask ? mask : MXCSR_MASK_DEFAULT));
+	return !(v & ~c->layout->mxcsr_mask);
 }
 
 static enum insn_result do_fwait(struct cpu_state *c, const struct insn *i)
@@ -306,6 +302,13 @@ static void clear_selectors(struct cpu_state *c)
 	memset(c->xstate + 20, 0, 4);
 }
 
+static void put_mxcsr(const struct cpu_state *c, const struct span *s)
+{
+	uint32_t both[2] = {mxcsr(c), c->layout->mxcsr_mask};
+
+	span_put(s, XSTATE_MXCSR, both, sizeof(both));
+}
+
 /* XSAVES is XSAVEC at CPL 0, given INSN_NEEDS_NO_XSS. */
 static enum insn_result do_xsave(struct cpu_state *c, const struct insn *i)
 {
@@ -338,7 +341,7 @@ static enum insn_result do_xsave(struct cpu_state *c, const struct insn *i)
 		span_put(&s, piece[k].area, c->xstate + piece[k].image, piece[k].len);
 	/* MXCSR belongs to SSE in compacted format, to SSE and AVX in standard format. */
 	if (compact ? stored & XSTATE_SSE : rfbm & (XSTATE_SSE | XSTATE_AVX))
-		span_put(&s, XSTATE_MXCSR, c->xstate + XSTATE_MXCSR, 8);
+		put_mxcsr(c, &s);
 
 	span_get(&s, XSTATE_HEADER, &h, sizeof(h));
 	h.xstate_bv = compact ? rfbm & in_use : (h.xstate_bv & ~rfbm) | (rfbm & in_use);

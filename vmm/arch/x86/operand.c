@@ -200,11 +200,13 @@ enum insn_result operand_fetch(struct cpu_state *c, uint8_t *buf, size_t len, si
 	struct span s;
 	enum insn_result r = map(c, c->regs.rip, len, PF_FETCH, &s);
 
-	/* The instruction may well end on the first page. */
 	if (r != INSN_DONE && first < len) {
+		struct exception second = c->exception;
+
 		len = first;
-		c->exception.raised = false;
 		r = map(c, c->regs.rip, len, PF_FETCH, &s);
+		if (r == INSN_DONE)
+			c->exception = second;
 	}
 	if (r != INSN_DONE)
 		return r;

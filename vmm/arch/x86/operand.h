@@ -46,7 +46,7 @@ struct cpu_state {
 	struct exception exception;
 	bool xstate_changed;
 	/* KVM's image, standard format. Components that XSTATE_BV leaves out hold their initial values
-	 * nevertheless: KVM fills them in. */
+	 * nevertheless: KVM fills them in. Its MXCSR_MASK is not to be relied on. */
 	_Alignas(64) uint8_t xstate[XSTATE_MAX_BYTES];
 };
 
@@ -91,8 +91,8 @@ must_check enum insn_result operand_read(struct cpu_state *c, const struct insn 
 void span_get(const struct span *s, size_t offset, void *buf, size_t len);
 void span_put(const struct span *s, size_t offset, const void *buf, size_t len);
 
-/* Copies up to len bytes of code at RIP, fewer where the second page cannot be fetched; the count is
- * in *ret_len. */
+/* Copies up to len bytes of code at RIP; the count is in *ret_len. Fewer where the next page cannot be
+ * fetched: then the exception is raised that is due if the instruction does not end before it. */
 must_check enum insn_result operand_fetch(struct cpu_state *c, uint8_t *buf, size_t len,
 					  size_t *ret_len);
 

@@ -4,13 +4,24 @@
 #include <cpuid.h>
 #include <string.h>
 
-enum { LEAF_XSTATE = 0xd, FCW_INIT = 0x37f };
+enum { LEAF_XSTATE = 0xd, FCW_INIT = 0x37f, MXCSR_MASK_DEFAULT = 0xffbf };
+
+/* 11.6.6. KVM's image cannot be asked: with SSE in its initial state it may hold no mask. */
+static uint32_t mxcsr_mask(void)
+{
+	_Alignas(16) uint8_t area[512] = {0};
+	uint32_t mask;
+
+	__asm__ volatile("fxsave %0" : "+m"(area));
+	memcpy(&mask, area + XSTATE_MXCSR_MASK, sizeof(mask));
+	return mask ? mask : MXCSR_MASK_DEFAULT;
+}
 
 void xstate_layout_init(struct xstate_layout *ret)
 {
 	uint32_t eax, ebx, ecx, edx;
 
-	*ret = (struct xstate_layout){0};
+	*ret = (struct xstate_layout){.mxcsr_mask = mxcsr_mask()};
 	if (__get_cpuid_max(0, NULL) < LEAF_XSTATE)
 		return;
 	__cpuid_count(LEAF_XSTATE, 1, eax, ebx, ecx, edx);

@@ -36,7 +36,8 @@ struct xstate_header { /* as in memory */
 };
 
 struct xstate_layout {
-	bool compaction; /* the CPU knows XSAVEC */
+	bool compaction;     /* the CPU knows XSAVEC */
+	uint32_t mxcsr_mask; /* bits of MXCSR that are not reserved */
 	struct {
 		uint32_t offset, size; /* standard format; size 0: unknown to this CPU */
 		bool align64;          /* in compacted format */
