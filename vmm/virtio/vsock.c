@@ -314,13 +314,12 @@ static void close_listeners(const struct vsock_config *c)
 
 struct virtio_dev *vsock_new(struct loop *loop, const struct vsock_config *c, struct err *e)
 {
-	struct vsock *v = NULL;
-	int r = check(c, e);
+	struct vsock *v = calloc(1, sizeof(*v));
+	int r = v ? check(c, e) : err_set(e, ENOMEM, "vsock: out of memory");
 
-	if (r == 0 && !(v = calloc(1, sizeof(*v))))
-		r = err_set(e, ENOMEM, "vsock: out of memory");
-	if (r < 0) {
+	if (!v || r < 0) {
 		close_listeners(c);
+		free(v);
 		return NULL;
 	}
 	v->config.guest_cid = htole64(c->guest_cid);

@@ -442,8 +442,11 @@ static void add_client(struct vsock_mux *m, int client, uint32_t port)
 		malloc(VSOCK_BUF_BYTES); /* pages of it cost when they are used */
 	struct vsock_link *l = m->free;
 
-	if (!store || loop_add(m->loop, &l->src, fd, CLIENT_EVENTS | EPOLLET, on_host) < 0)
+	l->store = malloc(VSOCK_BUF_BYTES); /* its pages cost when they are used */
+	if (!l->store || loop_add(m->loop, &l->src, fd, CLIENT_EVENTS | EPOLLET, on_host) < 0) {
+		free(take_ptr(l->store));
 		return; /* the client sees its connection closed */
+	}
 	m->free = l->next;
 
 	uint32_t slot = (uint32_t)(l - m->link);
@@ -455,7 +458,7 @@ static void add_client(struct vsock_mux *m, int client, uint32_t port)
 		.src = l->src,
 		.mux = m,
 		.fd = take_fd(fd),
-		.store = take_ptr(store),
+		.store = l->store,
 		.uses = l->uses,
 		.used = true,
 	};
@@ -598,6 +601,7 @@ static int init_doors(struct vsock_mux *m)
 int vsock_mux_init(struct vsock_mux *m, struct loop *loop, const struct vsock_config *c,
 		   void (*on_work)(struct vsock_mux *m), struct err *e)
 {
+	assert(c->nlisteners <= VSOCK_LISTENERS_MAX);
 	*m = (struct vsock_mux){
 		.loop = loop,
 		.on_work = on_work,
@@ -605,7 +609,7 @@ int vsock_mux_init(struct vsock_mux *m, struct loop *loop, const struct vsock_co
 		.user = c->user,
 		.guest_cid = c->guest_cid,
 		.timer.fd = -1,
-		.ndoors = min_(c->nlisteners, (unsigned)VSOCK_LISTENERS_MAX),
+		.ndoors = c->nlisteners,
 	};
 	for (unsigned i = 0; i < m->ndoors; i++)
 		m->door[i] = (struct vsock_door){
