@@ -189,7 +189,8 @@ static int start_vmm(conker_box *b, const conker_box_opts *o, const struct artef
 	r = box_watch(b, b->owner, SRC_OWNER, EPOLLIN);
 	if (r < 0)
 		return err_set(e, -r, "watch the VMM: %s", strerror(-r));
-	return wire_connect(b, e); /* before it is ready: hello waits in the socket */
+	r = wire_connect(b, e);            /* before it is ready: hello waits in the socket */
+	return r == -ECONNREFUSED ? 0 : r; /* it has ended already, and has said why */
 }
 
 static int is_born(const void *arg)
@@ -219,6 +220,8 @@ static int not_born(conker_box *b, int r, const conker_box_opts *o, struct err *
 		return err_set(e, ETIMEDOUT,
 			       "box '%s': not ready within %u ms; its console said: %s", name,
 			       o->ready_timeout_ms, tail);
+	if (b->lost == EPROTO)
+		return err_set(e, EPROTO, "box '%s': %s", name, b->reason);
 	return err_set(e, ECONNABORTED, "box '%s': ended before it was ready: %.120s; it said: %s",
 		       name, b->reason, tail);
 }

@@ -14,10 +14,14 @@ enum { CMDLINE_MAX = 2048 };
 /* What each is for:
  *	console, quiet	output goes to the VMM; errors and worse are shown
  *	panic=-1	reboot at once, which ends the box; pvpanic has told the VMM before
- *	clearcpuid	instructions that KVM without hardware assist cannot finish for a guest kernel */
-static const char kernel_words[] =
-	"console=hvc0 quiet panic=-1 "
-	"clearcpuid=popcnt,cx16,smap,fsgsbase,xsaves,xsavec,xsaveopt,serialize,rdrand,rdseed";
+ *	rodata=off	no pass over all page tables at boot; the guest kernel is its own victim
+ *	erms, fsrm	off: the string copies they stand for are slow when emulated
+ *	11:11		off (RRSBA_CTRL): mitigations would write an MSR that KVM may not have
+ *	popcnt and on	off: instructions that KVM without hardware assistance cannot finish for a kernel */
+static const char kernel_words[] = "console=hvc0 quiet panic=-1 rodata=off "
+				   "clearcpuid=erms,fsrm,11:11,popcnt,cx16,smap,fsgsbase,xsaves,"
+				   "xsavec,xsaveopt,serialize,rdrand,"
+				   "rdseed";
 
 int cmdline_compose(char *ret, size_t size, const char *hostname, const char *append, struct err *e)
 {

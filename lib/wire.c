@@ -271,12 +271,15 @@ static void on_msg(conker_box *b, const Conker__ServerMsg *m)
 		return;
 	pthread_mutex_lock(&b->lock);
 	struct chan *c = chan_find(b, m->channel);
-	if (c && c->kind == CHAN_EXEC)
-		r = exec_on_msg(container_of(c, struct conker_exec, chan), m, &why);
-	else if (c)
+	if (c && c->kind == CHAN_EXEC) {
+		struct conker_exec *e = container_of(c, struct conker_exec, chan);
+		exec_ref(e); /* it may end, and be freed by its callback */
+		r = exec_on_msg(e, m, &why);
+		exec_unref(e);
+	} else if (c) {
 		r = request_on_msg(container_of(c, struct request, chan), m, &why);
-	if (c && c->kind == CHAN_REQUEST)
 		wait_broadcast(b);
+	}
 	box_unlock(b);
 	if (r < 0)
 		broken(b, why);

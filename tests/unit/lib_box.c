@@ -1,0 +1,609 @@
+/* lib_box.c - the life of a box: creation, failure, sharing, end, and what is left behind. */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/conker.h"
+#include "lib/internal.h"
+#include "tests/lib/fakeinit.h"
+
+static const char *dir;
+
+static void up(void)
+{
+	dir = fakevmm_use();
+}
+
+static void down(void)
+{
+	fakevmm_clean();
+}
+
+TestSuite(lib_box, .init = up, .fini = down, .timeout = 30);
+
+static int create(const char *name, uint32_t flags, const char *words, conker_box **ret)
+{
+	conker_box_opts o = {.size = sizeof(o),
+			     .name = name,
+			     .flags = flags,
+			     .cmdline_append = words,
+			     .ready_timeout_ms = 300};
+
+	return conker_box_create(&o, ret);
+}
+
+static conker_box *must_create(const char *name, uint32_t flags)
+{
+	conker_box_opts o = {.size = sizeof(o), .name = name, .flags = flags};
+	conker_box *b = NULL;
+
+	cr_assert_eq(conker_box_create(&o, &b), 0, "%s", conker_errmsg());
+	return b;
+}
+
+static int entries(const char *sub)
+{
+	char path[256];
+	int n = 0;
+	struct dirent *de;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, sub);
+	DIR *d = opendir(path);
+	while (d && (de = readdir(d)))
+		n += de->d_name[0] != '.';
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static int boxes(void)
+{
+	return entries("conker/boxes");
+}
+
+static int open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static enum conker_box_state state_of(const char *name)
+{
+	conker_box_info i = {.size = sizeof(i)};
+	int r = conker_box_lookup(name, &i);
+
+	cr_assert_eq(r, 0, "%s", conker_errmsg());
+	return i.state;
+}
+
+static int gone(pid_t pid)
+{
+	for (int i = 0; i < 100; i++) {
+		char path[64], buf[256] = "";
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+		FILE *f = fopen(path, "r");
+		if (!f)
+			return 1;
+		(void)!fgets(buf, sizeof(buf), f);
+		fclose(f);
+		if (strstr(buf, ") Z "))
+			return 1;
+		usleep(10000);
+	}
+	return 0;
+}
+
+/* ---- creating ------------------------------------------------------------------------------------------ */
+
+Test(lib_box, info_tells_what_was_asked_for)
+{
+	conker_box_opts o = {.size = sizeof(o), .name = "n.a-m_e", .memory_mib = 64, .cpus = 2};
+	conker_box_info i = {.size = sizeof(i)};
+	conker_box *b;
+
+	cr_assert_eq(conker_box_create(&o, &b), 0, "%s", conker_errmsg());
+	cr_assert_eq(conker_box_info_get(b, &i), 0);
+	cr_expect_str_eq(i.name, "n.a-m_e");
+	cr_expect_eq(strlen(i.id), 12);
+	cr_expect_str_eq(i.image, "base");
+	cr_expect_eq(i.memory_mib, 64);
+	cr_expect_eq(i.cpus, 2);
+	cr_expect_eq(i.state, CONKER_BOX_RUNNING);
+	cr_expect_gt(i.vmm_pid, 1);
+	cr_expect_eq(i.setup_us, 111);
+	cr_expect_eq(i.boot_us, 222);
+	cr_expect_str_eq(i.reason, "");
+	conker_box_free(b);
+}
+
+Test(lib_box, without_a_name_the_id_is_the_name)
+{
+	conker_box *b = must_create(NULL, 0);
+	conker_box_info i = {.size = sizeof(i)};
+
+	cr_assert_eq(conker_box_info_get(b, &i), 0);
+	cr_expect_str_eq(i.name, i.id);
+	conker_box_free(b);
+}
+
+Test(lib_box, an_older_caller_gets_the_fields_it_knows)
+{
+	conker_box *b = must_create("b", 0);
+	struct {
+		size_t size;
+		char name[64];
+		char canary[8];
+	} i = {.size = sizeof(size_t) + 64, .canary = "canary"};
+
+	cr_expect_eq(conker_box_info_get(b, (conker_box_info *)&i), 0);
+	cr_expect_str_eq(i.name, "b");
+	cr_expect_str_eq(i.canary, "canary");
+	conker_box_free(b);
+}
+
+Test(lib_box, freeing_it_leaves_nothing)
+{
+	int fds = open_fds();
+	conker_box *b = must_create("b", 0);
+	conker_box_info i = {.size = sizeof(i)};
+
+	cr_assert_eq(conker_box_info_get(b, &i), 0);
+	cr_expect_eq(boxes(), 1);
+	cr_expect_null(conker_box_free(b));
+	cr_expect_eq(boxes(), 0);
+	cr_expect_eq(open_fds(), fds);
+	cr_expect(gone(i.vmm_pid));
+	cr_expect_null(conker_box_free(NULL));
+}
+
+Test(lib_box, a_taken_name_is_refused)
+{
+	conker_box *b = must_create("b", 0), *c = NULL;
+
+	cr_expect_eq(create("b", 0, NULL, &c), -EEXIST);
+	cr_expect(strstr(conker_errmsg(), "a box named 'b' exists"));
+	cr_expect_null(c);
+	cr_expect_eq(conker_box_ping(b, 1000), 0, "the first is unharmed");
+	conker_box_free(b);
+}
+
+Test(lib_box, impossible_options_are_refused)
+{
+	static const char *const missing[] = {"/nonexistent", NULL};
+	struct {
+		conker_box_opts o;
+		int error;
+		const char *says;
+	} cases[] = {
+		{{.name = "../x"}, -EINVAL, "box name"},
+		{{.name = "-x"}, -EINVAL, "box name"},
+		{{.name = ""}, -EINVAL, "box name"},
+		{{.flags = 64}, -EINVAL, "flags"},
+		{{.cpus = 1000}, -EINVAL, "cpus"},
+		{{.memory_mib = 1 << 30}, -EINVAL, "memory"},
+		{{.image = "no-such"}, -ENOENT, "no image named 'no-such'"},
+		{{.image = "a/b"}, -EINVAL, "image name"},
+		{{.kernel = "/nonexistent"}, -ENOENT, "kernel '/nonexistent'"},
+		{{.disks = missing}, -ENOENT, "disk '/nonexistent'"},
+	};
+	int fds = open_fds();
+
+	for (size_t i = 0; i < countof(cases); i++) {
+		conker_box *b = NULL;
+		cases[i].o.size = sizeof(cases[i].o);
+		cr_expect_eq(conker_box_create(&cases[i].o, &b), cases[i].error, "case %zu: %s", i,
+			     conker_errmsg());
+		cr_expect(strstr(conker_errmsg(), cases[i].says), "case %zu: %s", i,
+			  conker_errmsg());
+		cr_expect_null(b);
+	}
+	cr_expect_eq(conker_box_create(NULL, NULL), -EINVAL);
+	cr_expect_eq(boxes(), 0);
+	cr_expect_eq(open_fds(), fds);
+}
+
+Test(lib_box, a_truncated_image_is_refused_before_anything_starts)
+{
+	char path[256];
+	conker_box *b;
+
+	snprintf(path, sizeof(path), "%s/base.erofs", dir);
+	cr_assert_eq(truncate(path, 2048), 0);
+	cr_expect_eq(create("b", 0, NULL, &b), -EINVAL);
+	cr_expect(strstr(conker_errmsg(), "image 'base' is truncated: 2048 of 4096 bytes"), "%s",
+		  conker_errmsg());
+	cr_assert_eq(truncate(path, 100), 0);
+	cr_expect_eq(create("b", 0, NULL, &b), -EINVAL);
+	cr_expect(strstr(conker_errmsg(), "not an EROFS"), "%s", conker_errmsg());
+	cr_expect_eq(boxes(), 0);
+}
+
+static void expect_stillborn(uint32_t flags, const char *words, int error, const char *says)
+{
+	int fds = open_fds();
+	conker_box *b = NULL;
+
+	cr_expect_eq(create("b", flags, words, &b), -error, "%s: %s", words, conker_errmsg());
+	cr_expect(strstr(conker_errmsg(), says), "%s: %s", words, conker_errmsg());
+	cr_expect_null(strchr(conker_errmsg(), '\n'));
+	cr_expect_eq(boxes(), 0, "%s leaves a directory", words);
+	cr_expect_eq(open_fds(), fds, "%s leaks descriptors", words);
+}
+
+static void expect_stillborn_both(const char *words, int error, const char *says)
+{
+	expect_stillborn(0, words, error, says);
+	expect_stillborn(CONKER_BOX_DETACHED, words, error, says);
+}
+
+Test(lib_box, a_failed_set_up_is_told_in_the_vmms_words)
+{
+	expect_stillborn_both("fake=fail", ENOMEM,
+			      "box 'b': guest memory: 128 MiB: Cannot allocate memory");
+}
+
+Test(lib_box, a_panic_before_it_is_ready_is_told)
+{
+	expect_stillborn_both("fake=panic", ECONNABORTED,
+			      "the guest kernel panicked: VFS: no root");
+}
+
+Test(lib_box, a_vmm_killed_before_it_is_ready_is_told)
+{
+	expect_stillborn_both("fake=vanish", ECONNABORTED, "its conker-vmm was killed");
+}
+
+Test(lib_box, a_vmm_that_cannot_run_is_told_in_its_own_words)
+{
+	expect_stillborn_both("fake=stderr", ECONNABORTED, "error while loading shared libraries");
+}
+
+Test(lib_box, not_ready_in_time_carries_the_end_of_the_console)
+{
+	expect_stillborn_both("fake=noready", ETIMEDOUT,
+			      "first line | second ?[1mline | last line");
+}
+
+/* Told at creation or at the first use, whichever its Hello comes before. */
+static void expect_foreign(const char *words, const char *says)
+{
+	conker_box *b = NULL;
+	int r = create("b", 0, words, &b);
+
+	if (r == 0)
+		r = conker_box_ping(b, 1000);
+	cr_expect_eq(r, -EPROTO, "%d %s", r, conker_errmsg());
+	cr_expect(strstr(conker_errmsg(), says), "%s", conker_errmsg());
+	conker_box_free(b);
+	cr_expect_eq(boxes(), 0);
+}
+
+Test(lib_box, a_guest_of_another_version_is_told)
+{
+	expect_foreign("fake=hello2", "another version");
+}
+
+Test(lib_box, no_hello_is_no_guest)
+{
+	expect_foreign("fake=nohello", "no Hello");
+}
+
+static void on_alarm(int signo)
+{
+	(void)signo;
+}
+
+Test(lib_box, an_interrupted_creation_leaves_nothing)
+{
+	conker_box_opts o = {.size = sizeof(o), .name = "b", .cmdline_append = "fake=noready"};
+	conker_box *b;
+
+	signal(SIGALRM, on_alarm);
+	ualarm(50000, 0);
+	cr_expect_eq(conker_box_create(&o, &b), -EINTR);
+	cr_expect_eq(boxes(), 0);
+}
+
+Test(lib_box, a_missing_vmm_says_what_to_do)
+{
+	conker_box *b;
+
+	setenv("CONKER_VMM", "/nonexistent", 1);
+	cr_expect_eq(create("b", 0, NULL, &b), -ENOENT);
+	cr_expect(strstr(conker_errmsg(), "CONKER_VMM"));
+}
+
+static void keep_line(const char *line, void *user)
+{
+	char *all = user;
+	snprintf(all + strlen(all), 1000 - strlen(all), "%s\n", line);
+}
+
+Test(lib_box, the_log_tells_each_step)
+{
+	char all[1000] = "";
+	conker_box_opts o = {.size = sizeof(o), .name = "b", .log = keep_line, .log_user = all};
+	conker_box *b;
+
+	cr_assert_eq(conker_box_create(&o, &b), 0);
+	cr_expect(strstr(all, "box b ("));
+	cr_expect(strstr(all, "set up in 111 us, booted in 222 us"));
+	conker_box_free(b);
+}
+
+/* ---- sharing -------------------------------------------------------------------------------------------- */
+
+Test(lib_box, others_open_it_by_name_and_by_id)
+{
+	conker_box *b = must_create("b", 0), *c = NULL, *d = NULL;
+	conker_box_info i = {.size = sizeof(i)};
+
+	cr_assert_eq(conker_box_info_get(b, &i), 0);
+	cr_assert_eq(conker_box_open("b", &c), 0, "%s", conker_errmsg());
+	cr_assert_eq(conker_box_open(i.id, &d), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_box_ping(c, 1000), 0);
+	conker_box_free(c);
+	cr_expect_eq(conker_box_ping(d, 1000), 0, "freeing an opened one leaves the box alone");
+	conker_box_free(d);
+	cr_expect_eq(conker_box_ping(b, 1000), 0);
+	conker_box_free(b);
+	cr_expect_eq(conker_box_open("b", &c), -ENOENT);
+}
+
+Test(lib_box, an_opened_box_tells_of_its_end)
+{
+	conker_box *b = must_create("b", 0), *c = NULL;
+	conker_exec_opts o = {.size = sizeof(o), .argv = (const char *const[]){"panic", NULL}};
+	conker_exec *e;
+
+	cr_assert_eq(conker_box_open("b", &c), 0);
+	cr_assert_eq(conker_exec_start(c, &o, (conker_exec_cb){0}, &e), 0);
+	cr_expect_eq(conker_exec_wait(e, 5000, NULL), -ECONNRESET);
+	cr_expect(strstr(conker_errmsg(), "the guest kernel panicked: sysrq"), "%s",
+		  conker_errmsg());
+	cr_expect_eq(conker_box_wait(c, 5000), 0);
+	cr_expect_eq(conker_box_wait(b, 5000), 0);
+	cr_expect_eq(state_of("b"), CONKER_BOX_PANIC);
+	conker_exec_free(e);
+	conker_box_free(c);
+	conker_box_free(b);
+	cr_expect_eq(boxes(), 0);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------- */
+
+Test(lib_box, a_detached_box_outlives_its_handle)
+{
+	conker_box *b = must_create("b", CONKER_BOX_DETACHED), *c;
+	int fd;
+
+	conker_box_free(b);
+	cr_expect_eq(state_of("b"), CONKER_BOX_RUNNING);
+	cr_expect_eq(conker_box_remove("b", 0), -EBUSY);
+	cr_assert_eq(conker_box_open("b", &c), 0);
+	cr_expect_eq(conker_box_stop(c, 0), 0, "%s", conker_errmsg());
+	conker_box_free(c);
+	cr_expect_eq(state_of("b"), CONKER_BOX_STOPPED);
+	cr_expect_eq(conker_box_open("b", &c), -ESHUTDOWN);
+	fd = conker_box_console("b");
+	char buf[64] = "";
+	cr_expect_geq(fd, 0);
+	cr_expect_gt(read(fd, buf, sizeof(buf) - 1), 0);
+	cr_expect_str_eq(buf, "fake console\n");
+	close(fd);
+	cr_expect_eq(conker_box_remove("b", 0), 0);
+	cr_expect_eq(conker_box_remove("b", 0), -ENOENT);
+	cr_expect_eq(boxes(), 0);
+}
+
+Test(lib_box, remove_by_force_ends_it_first)
+{
+	conker_box *b = must_create("b", CONKER_BOX_DETACHED);
+	conker_box_info i = {.size = sizeof(i)};
+
+	conker_box_info_get(b, &i);
+	conker_box_free(b);
+	cr_expect_eq(conker_box_remove(i.id, CONKER_RM_FORCE), 0, "%s", conker_errmsg());
+	cr_expect(gone(i.vmm_pid));
+	cr_expect_eq(boxes(), 0);
+}
+
+Test(lib_box, stop_ends_a_stubborn_guest_the_hard_way)
+{
+	conker_box_opts o = {.size = sizeof(o), .name = "b", .cmdline_append = "fake=stubborn"};
+	conker_box *b;
+
+	cr_assert_eq(conker_box_create(&o, &b), 0);
+	cr_expect_eq(conker_box_stop(b, 100), 0, "%s", conker_errmsg());
+	cr_expect_eq(state_of("b"), CONKER_BOX_STOPPED);
+	cr_expect_eq(conker_box_stop(b, 100), 0, "twice is fine");
+	conker_box_free(b);
+	cr_expect_eq(boxes(), 0);
+}
+
+Test(lib_box, a_power_off_by_the_guest_is_no_stop)
+{
+	conker_box *b = must_create("b", 0);
+	conker_exec_opts o = {.size = sizeof(o), .argv = (const char *const[]){"poweroff", NULL}};
+	conker_exec *e;
+
+	cr_expect_eq(conker_box_wait(b, 10), -ETIMEDOUT);
+	cr_assert_eq(conker_exec_start(b, &o, (conker_exec_cb){0}, &e), 0);
+	cr_expect_eq(conker_box_wait(b, 5000), 0);
+	cr_expect_eq(state_of("b"), CONKER_BOX_POWEROFF);
+	cr_expect_eq(conker_exec_start(b, &o, (conker_exec_cb){0}, &e), -ESHUTDOWN);
+	conker_exec_free(e);
+	conker_box_free(b);
+}
+
+/* ---- starters that die ----------------------------------------------------------------------------------- */
+
+static int name_count;
+
+static int count_one(const conker_box_info *i, void *user)
+{
+	(void)user;
+	name_count += strcmp(i->name, "b") == 0;
+	return 0;
+}
+
+/* The child creates a box and is killed after so many microseconds. */
+static pid_t killed_starter(uint32_t flags, unsigned after_us)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		conker_box *b;
+		create("b", flags, NULL, &b);
+		pause();
+		_exit(0);
+	}
+	usleep(after_us);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return pid;
+}
+
+Test(lib_box, a_starter_killed_at_any_moment_leaves_what_is_swept)
+{
+	for (unsigned us = 0; us < 12000; us += 400) {
+		killed_starter(0, us);
+		for (int i = 0; i < 200 && boxes() > 0; i++) {
+			name_count = 0;
+			cr_assert_eq(conker_box_list(count_one, NULL), 0);
+			usleep(5000);
+		}
+		cr_assert_eq(boxes(), 0, "killed after %u us", us);
+	}
+}
+
+Test(lib_box, a_box_being_born_is_not_swept)
+{
+	conker_box *b = NULL;
+	int stop[2];
+
+	cr_assert_eq(pipe(stop), 0);
+	pid_t sweeper = fork();
+	if (sweeper == 0) {
+		struct pollfd p = {.fd = stop[0], .events = POLLIN};
+		close(stop[1]); /* the test's own end, however it comes, stops us */
+		while (poll(&p, 1, 0) == 0)
+			conker_box_list(count_one, NULL);
+		_exit(0);
+	}
+	for (int i = 0; i < 30; i++) {
+		b = must_create("b", i % 2 ? CONKER_BOX_DETACHED : 0);
+		cr_assert_eq(conker_box_ping(b, 5000), 0, "round %d: %s", i, conker_errmsg());
+		conker_box_free(b);
+		if (i % 2)
+			cr_assert_eq(conker_box_remove("b", CONKER_RM_FORCE), 0);
+	}
+	cr_assert_eq(write(stop[1], "x", 1), 1);
+	waitpid(sweeper, NULL, 0);
+}
+
+Test(lib_box, a_dead_box_gives_its_name_free)
+{
+	conker_box *b;
+
+	killed_starter(0, 30000);
+	for (int i = 0; i < 100 && (b = NULL, create("b", 0, NULL, &b)) == -EEXIST; i++)
+		usleep(5000);
+	cr_assert_not_null(b);
+	conker_box_free(b);
+}
+
+Test(lib_box, one_of_many_creators_of_a_name_wins)
+{
+	enum { N = 6 };
+	pid_t pid[N];
+	int wins = 0, losses = 0;
+
+	for (int i = 0; i < N; i++) {
+		pid[i] = fork();
+		if (pid[i] == 0) {
+			conker_box *b;
+			int r = create("b", CONKER_BOX_DETACHED, NULL, &b);
+			_exit(r == 0 ? 10 : r == -EEXIST ? 11 : 12);
+		}
+	}
+	for (int i = 0; i < N; i++) {
+		int status;
+		waitpid(pid[i], &status, 0);
+		wins += WEXITSTATUS(status) == 10;
+		losses += WEXITSTATUS(status) == 11;
+	}
+	cr_expect_eq(wins, 1);
+	cr_expect_eq(losses, N - 1);
+	cr_expect_eq(conker_box_remove("b", CONKER_RM_FORCE), 0);
+}
+
+/* ---- places ------------------------------------------------------------------------------------------------ */
+
+Test(lib_box, a_directory_open_to_others_is_never_used)
+{
+	char path[256];
+	conker_box *b;
+
+	snprintf(path, sizeof(path), "%s/conker", dir);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	cr_assert_eq(chmod(path, 0777), 0);
+	cr_expect_eq(create("b", 0, NULL, &b), -EPERM);
+	cr_expect(strstr(conker_errmsg(), "XDG_RUNTIME_DIR"));
+}
+
+Test(lib_box, a_long_runtime_directory_is_no_obstacle)
+{
+	char path[256];
+	conker_box *b, *c;
+
+	snprintf(path, sizeof(path), "%s/%0100d", dir, 0);
+	cr_assert_eq(mkdir(path, 0700), 0);
+	setenv("XDG_RUNTIME_DIR", path, 1);
+	b = must_create("b", 0);
+	cr_expect_eq(conker_box_open("b", &c), 0, "%s", conker_errmsg());
+	conker_box_free(c);
+	conker_box_free(b);
+}
+
+static void check(enum conker_check verdict, const char *what, const char *found,
+		  const char *advice, void *user)
+{
+	int *n = user;
+
+	n[verdict]++;
+	cr_expect(*what && *found);
+	cr_expect_eq(verdict == CONKER_CHECK_OK, *advice == 0, "%s: %s", what, advice);
+	if (strcmp(what, "vmlinux") == 0)
+		n[3] = verdict;
+}
+
+Test(lib_box, doctor_counts_what_is_missing)
+{
+	char path[256];
+	int n[4] = {0};
+
+	cr_expect_eq(conker_doctor(check, n), n[CONKER_CHECK_MISSING]);
+	cr_expect_eq(n[3], CONKER_CHECK_OK);
+	int before = n[CONKER_CHECK_MISSING];
+	snprintf(path, sizeof(path), "%s/vmlinux", dir);
+	cr_assert_eq(unlink(path), 0);
+	memset(n, 0, sizeof(n));
+	cr_expect_eq(conker_doctor(check, n), before + 1);
+	cr_expect_eq(n[3], CONKER_CHECK_MISSING);
+	cr_expect_eq(conker_doctor(NULL, NULL), -EINVAL);
+}
