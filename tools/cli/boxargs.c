@@ -84,18 +84,16 @@ static int check_env(const struct cli *c, const struct strings *env)
 const char **exec_argv(const struct cli *c, const struct exec_args *a, int argc, char **argv,
 		       int *ret_status)
 {
-	const char **v = calloc((size_t)argc + 5, sizeof(*v));
+	const char **v;
 	int n = 0;
 
-	*ret_status = 0;
-	if (!v)
+	*ret_status = argc == 0 && !a->sh ? fail_usage(c, "no command given; it comes after '--'")
+					  : check_env(c, &a->env);
+	if (*ret_status)
+		return NULL;
+	v = calloc((size_t)argc + 5, sizeof(*v));
+	if (!v) {
 		*ret_status = fail("no memory");
-	else if (argc == 0 && !a->sh)
-		*ret_status = fail_usage(c, "no command given; it comes after '--'");
-	else
-		*ret_status = check_env(c, &a->env);
-	if (*ret_status) {
-		free(v);
 		return NULL;
 	}
 	if (a->sh) {
@@ -104,6 +102,7 @@ const char **exec_argv(const struct cli *c, const struct exec_args *a, int argc,
 		v[n++] = a->sh;
 		v[n++] = "sh";
 	}
-	memcpy(v + n, argv, (size_t)argc * sizeof(*v));
+	for (int i = 0; i < argc; i++)
+		v[n++] = argv[i];
 	return v;
 }

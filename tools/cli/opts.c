@@ -1,6 +1,7 @@
 /* opts.c - options from tables: parsing, help and usage errors have one source. */
 #include "tools/cli/cli.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -101,13 +102,18 @@ static int store(const struct opt *o, void *into, const char *value)
 {
 	void *at = (char *)into + o->offset;
 
+	if (o->kind == OPT_FLAG) {
+		*(int *)at = 1;
+		return 0;
+	}
+	assert(value); /* every other kind has o->arg */
 	switch (o->kind) {
-	case OPT_FLAG: *(int *)at = 1; return 0;
 	case OPT_STRING: *(const char **)at = value; return 0;
 	case OPT_UINT: return parse_uint(value, at);
 	case OPT_SECONDS: return parse_seconds(value, at);
 	case OPT_LIST: return strings_add(at, value);
 	case OPT_SIGNAL: return parse_signal(value, at);
+	case OPT_FLAG: break;
 	}
 	return -EINVAL;
 }

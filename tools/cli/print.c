@@ -5,37 +5,35 @@
 #include <stdarg.h>
 #include <string.h>
 
-static int vfail(const char *outer, const char *inner, const char *fmt, va_list ap)
+static void begin(void)
 {
-	fflush(stdout);
+	fflush(stdout); /* what came before stays before */
 	fprintf(stderr, "conker: ");
-	if (outer)
-		fprintf(stderr, "%s: ", outer);
-	vfprintf(stderr, fmt, ap);
-	if (inner)
-		fprintf(stderr, " (see 'conker %s --help')", inner);
-	fputc('\n', stderr);
-	return EXIT_CONKER;
 }
 
 int fail(const char *fmt, ...)
 {
 	va_list ap;
 
+	begin();
 	va_start(ap, fmt);
-	int r = vfail(NULL, NULL, fmt, ap);
+	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	return r;
+	fputc('\n', stderr);
+	return EXIT_CONKER;
 }
 
 int fail_usage(const struct cli *c, const char *fmt, ...)
 {
 	va_list ap;
 
+	begin();
+	fprintf(stderr, "%s: ", c->command);
 	va_start(ap, fmt);
-	int r = vfail(c->command, c->command, fmt, ap);
+	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	return r;
+	fprintf(stderr, " (see 'conker %s --help')\n", c->command);
+	return EXIT_CONKER;
 }
 
 int fail_lib(void)

@@ -274,7 +274,7 @@ void session_run(struct session *s, conker_box *b, const struct exec_args *a, co
 		if (a->tty && a->interactive)
 			t = term_raw();
 		loop(&p, a->tty);
-		t = term_restore(t);
+		(void)term_restore(t);
 		if (signals_caught() || p.out_errno)
 			broken(&p, flags);
 	}
