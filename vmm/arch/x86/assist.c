@@ -10,10 +10,10 @@
 #include <errno.h>
 #include <stdalign.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "util/cleanup.h"
 #include "vmm/arch/x86/insn_exec.h"
 
 enum {
@@ -57,20 +57,22 @@ static int set_up(struct assist *a, int kvm_fd, int vm_fd, struct err *e)
 struct assist *assist_new(int kvm_fd, int vm_fd, int vcpu_fd, struct kvm_run *run,
 			  const struct guest_mem *mem, struct err *e)
 {
-	auto_free struct assist *a = aligned_alloc(alignof(struct assist), sizeof(*a));
-	int r;
+	struct assist *a = aligned_alloc(alignof(struct assist), sizeof(*a));
 
-	if (!a)
-		r = err_set(e, ENOMEM, "instruction assist");
-	else
-		r = set_up(memset(a, 0, sizeof(*a)), kvm_fd, vm_fd, e);
-	if (r < 0)
+	if (!a) {
+		(void)!err_set(e, ENOMEM, "instruction assist");
 		return NULL;
+	}
+	memset(a, 0, sizeof(*a));
+	if (set_up(a, kvm_fd, vm_fd, e) < 0) {
+		free(a);
+		return NULL;
+	}
 	a->vcpu_fd = vcpu_fd;
 	a->run = run;
 	a->cpu.mem = mem;
 	a->cpu.layout = &a->layout;
-	return take_ptr(a);
+	return a;
 }
 
 void assist_free(struct assist *a)
@@ -114,28 +116,48 @@ static int load_xcr0(struct assist *a)
 	return a->cpu.xcr0 & ~xstate_known(&a->layout) ? -ENOTSUP : 0;
 }
 
-struct msrs {
-	struct kvm_msrs head;
-	struct kvm_msr_entry entry[2];
+enum { MSRS = 2 };
+
+union msrs {
+	struct kvm_msrs list;
+	uint8_t room[sizeof(struct kvm_msrs) + MSRS * sizeof(struct kvm_msr_entry)];
 };
+
+/* Reads n registers; one that KVM does not know reads as 0. */
+static int get_msrs(const struct assist *a, const uint32_t *index, unsigned n, uint64_t *ret)
+{
+	union msrs m = {.room = {0}};
+	int r;
+
+	assert(n <= MSRS);
+	m.list.nmsrs = n;
+	for (unsigned i = 0; i < n; i++)
+		m.list.entries[i].index = index[i];
+	r = vcpu_ioctl(a, KVM_GET_MSRS, &m);
+	for (unsigned i = 0; i < n; i++)
+		ret[i] = m.list.entries[i].data;
+	return r;
+}
 
 static int load_tsc(struct assist *a)
 {
-	struct msrs m = {.head.nmsrs = 2, .entry = {{.index = MSR_TSC}, {.index = MSR_TSC_AUX}}};
-	int r = vcpu_ioctl(a, KVM_GET_MSRS, &m);
+	static const uint32_t index[] = {MSR_TSC, MSR_TSC_AUX};
+	uint64_t value[countof(index)];
+	int r = get_msrs(a, index, countof(index), value);
 
-	a->cpu.tsc = m.entry[0].data;
-	a->cpu.tsc_aux = m.entry[1].data;
+	a->cpu.tsc = value[0];
+	a->cpu.tsc_aux = value[1];
 	return r;
 }
 
 /* -ENOTSUP with supervisor components switched on: KVM's image does not hold them. */
-static int check_xss(struct assist *a)
+static int check_xss(const struct assist *a)
 {
-	struct msrs m = {.head.nmsrs = 1, .entry = {{.index = MSR_IA32_XSS}}};
-	int r = vcpu_ioctl(a, KVM_GET_MSRS, &m);
+	static const uint32_t index = MSR_IA32_XSS;
+	uint64_t xss;
+	int r = get_msrs(a, &index, 1, &xss);
 
-	return r == 0 && m.entry[0].data ? -ENOTSUP : r;
+	return r == 0 && xss ? -ENOTSUP : r;
 }
 
 static int load(struct assist *a, unsigned needs)

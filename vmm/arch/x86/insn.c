@@ -166,7 +166,7 @@ static int take_disp(struct cursor *c, unsigned bytes, int32_t *ret)
 	if (c->end - c->p < (ptrdiff_t)bytes)
 		return -ENODATA;
 	if (bytes == 1) {
-		*ret = (int8_t)*c->p;
+		*ret = *c->p < 128 ? *c->p : *c->p - 256;
 	} else if (bytes == 4) {
 		memcpy(&wide, c->p, sizeof(wide));
 		*ret = wide;
@@ -223,11 +223,12 @@ static int take_modrm(struct cursor *c, uint8_t rex, struct insn *ret)
 
 int insn_decode(const uint8_t *buf, size_t len, struct insn *ret)
 {
-	struct cursor c = {buf, buf + min_(len, (size_t)INSN_MAX_BYTES)};
+	size_t usable = min_(len, (size_t)INSN_MAX_BYTES);
+	struct cursor c = {buf, buf + usable};
 	int cut = len >= INSN_MAX_BYTES ? -EINVAL : -ENODATA;
 	struct prefixes p = {0};
-	enum map map;
-	uint8_t opcode;
+	enum map map = MAP_ONE;
+	uint8_t opcode = 0;
 	int r, id;
 
 	*ret = (struct insn){.base = INSN_NO_REG, .index = INSN_NO_REG, .scale = 1};

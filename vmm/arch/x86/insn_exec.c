@@ -20,6 +20,7 @@ enum {
 	FSW_TOP = 7 << 11,
 	FTW_OFFSET = 4,
 	ST0_OFFSET = 32,
+	ST_BYTES = 128,
 	REX_W_BYTES = 8, /* operand size of the ...64 forms of XSAVE and its kin */
 };
 
@@ -266,7 +267,7 @@ static enum insn_result do_fildl(struct cpu_state *c, const struct insn *i)
 	if (r != INSN_DONE)
 		return r;
 	/* The image holds the registers by their distance from the top of the stack. */
-	memmove(st + 16, st, 7 * 16);
+	memmove(st + 16, st, ST_BYTES - 16);
 	store_int(st, (int32_t)v);
 	set_fsw(c, (uint16_t)((fsw(c) & ~(unsigned)FSW_TOP) | top << 11));
 	c->xstate[FTW_OFFSET] |= (uint8_t)(1 << top);

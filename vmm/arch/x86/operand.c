@@ -108,8 +108,8 @@ static struct iovec run_at(const struct span *s, size_t offset, size_t max)
 	while (i < s->n && offset >= s->v[i].iov_len)
 		offset -= s->v[i++].iov_len;
 	assert(i < s->n);
-	return (struct iovec){(uint8_t *)s->v[i].iov_base + offset,
-			      min_(max, s->v[i].iov_len - offset)};
+	max = min_(max, s->v[i].iov_len - offset);
+	return (struct iovec){(uint8_t *)s->v[i].iov_base + offset, max};
 }
 
 void span_get(const struct span *s, size_t offset, void *buf, size_t len)
