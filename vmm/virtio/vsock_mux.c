@@ -438,13 +438,12 @@ void vsock_mux_recv(struct vsock_mux *m, enum vsock_verdict verdict, const struc
 static void add_client(struct vsock_mux *m, int client, uint32_t port)
 {
 	auto_close int fd = client;
-	auto_free uint8_t *store =
-		malloc(VSOCK_BUF_BYTES); /* pages of it cost when they are used */
 	struct vsock_link *l = m->free;
 
 	l->store = malloc(VSOCK_BUF_BYTES); /* its pages cost when they are used */
 	if (!l->store || loop_add(m->loop, &l->src, fd, CLIENT_EVENTS | EPOLLET, on_host) < 0) {
-		free(take_ptr(l->store));
+		free(l->store);
+		l->store = NULL;
 		return; /* the client sees its connection closed */
 	}
 	m->free = l->next;
