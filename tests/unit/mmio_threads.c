@@ -38,6 +38,23 @@ Test(mmio_threads, others_wait_until_the_command_is_done, .timeout = 20)
 	cr_assert_eq((uintptr_t)seen, LIVE);
 }
 
+Test(mmio_threads, the_loop_itself_never_waits, .timeout = 20)
+{
+	uint32_t v = LIVE;
+	pthread_t a;
+
+	fake_negotiate(&f, VERSION_1);
+	virtio_port_access(f.port, true, VIRTIO_MMIO_STATUS, &v, sizeof(v));
+	cr_assert_eq(status(), LIVE);
+	fake_reset(&f);
+	fake_negotiate(&f, VERSION_1);
+	pthread_create(&a, NULL, driver_ok, f.port);
+	usleep(20000);
+	cr_assert_eq(status(), LIVE, "it runs the command of another that it meets");
+	cr_assert_eq(dev->activated, 2);
+	pthread_join(a, NULL);
+}
+
 Test(mmio_threads, stop_frees_a_vcpu_that_waits_for_a_loop_that_no_longer_turns, .timeout = 20)
 {
 	pthread_t a, b;
@@ -45,6 +62,7 @@ Test(mmio_threads, stop_frees_a_vcpu_that_waits_for_a_loop_that_no_longer_turns,
 
 	fake_negotiate(&f, VERSION_1);
 	pthread_create(&a, NULL, driver_ok, f.port);
+	usleep(20000);
 	pthread_create(&b, NULL, read_status, f.port);
 	usleep(20000);
 	virtio_port_stop(f.port);

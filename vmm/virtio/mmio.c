@@ -69,6 +69,7 @@ struct virtio_port {
 	struct loop *loop;
 	int irq_fd, cmd_fd;
 	struct loop_src cmd_src;
+	pthread_t loop_thread;
 	struct kick kick[VIRTIO_QUEUES];
 	struct vq vq[VIRTIO_QUEUES]; /* loop thread */
 
@@ -232,6 +233,36 @@ static void run_reset(struct virtio_port *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* Runs the command that stands, if any, and wakes who waits for it. */
+static void run_cmd(struct virtio_port *p)
+{
+	pthread_mutex_lock(&p->lock);
+	enum cmd cmd = p->cmd;
+	pthread_mutex_unlock(&p->lock);
+
+	if (cmd == CMD_NONE)
+		return;
+	if (cmd == CMD_ACTIVATE)
+		run_activate(p);
+	else
+		run_reset(p);
+	pthread_mutex_lock(&p->lock);
+	p->cmd = CMD_NONE;
+	pthread_cond_broadcast(&p->idle);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void log_broken(struct virtio_port *p)
+{
+	pthread_mutex_lock(&p->lock);
+	const char *why = p->unlogged ? p->why : NULL;
+	p->unlogged = false;
+	pthread_mutex_unlock(&p->lock);
+	if (why)
+		(void)fprintf(stderr, "conker-vmm: virtio-%s needs a reset: %s\n",
+			      p->dev->cls->name, why);
+}
+
 static void on_cmd(struct loop_src *s, uint32_t revents)
 {
 	struct virtio_port *p = container_of(s, struct virtio_port, cmd_src);
@@ -239,33 +270,24 @@ static void on_cmd(struct loop_src *s, uint32_t revents)
 
 	(void)revents;
 	(void)!read(s->fd, &v, sizeof(v)); /* only resets the counter */
-	pthread_mutex_lock(&p->lock);
-	enum cmd cmd = p->cmd;
-	const char *why = p->unlogged ? p->why : NULL;
-	p->unlogged = false;
-	pthread_mutex_unlock(&p->lock);
-
-	if (why)
-		(void)fprintf(stderr, "conker-vmm: virtio-%s needs a reset: %s\n",
-			      p->dev->cls->name, why);
-	if (cmd == CMD_ACTIVATE)
-		run_activate(p);
-	else if (cmd == CMD_RESET)
-		run_reset(p);
-
-	pthread_mutex_lock(&p->lock);
-	if (cmd != CMD_NONE)
-		p->cmd = CMD_NONE;
-	pthread_cond_broadcast(&p->idle);
-	pthread_mutex_unlock(&p->lock);
+	run_cmd(p);
+	log_broken(p);
 }
 
 /* ---- the vCPUs' side; the lock is held from here to virtio_port_access() ---- */
 
+/* The loop itself does not wait (it would for ever) but runs what stands. */
 static void wait_idle(struct virtio_port *p)
 {
-	while (p->cmd != CMD_NONE && !p->stopped)
-		pthread_cond_wait(&p->idle, &p->lock);
+	while (p->cmd != CMD_NONE && !p->stopped) {
+		if (pthread_equal(p->loop_thread, pthread_self())) {
+			pthread_mutex_unlock(&p->lock);
+			run_cmd(p);
+			pthread_mutex_lock(&p->lock);
+		} else {
+			pthread_cond_wait(&p->idle, &p->lock);
+		}
+	}
 }
 
 static void run_on_loop(struct virtio_port *p, enum cmd cmd)
@@ -597,6 +619,7 @@ struct virtio_port *virtio_port_new(struct virtio_dev *dev, const struct guest_m
 		.dev = dev, .mem = mem, .loop = loop, .irq_fd = irq_fd, .cmd_fd = -1};
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->idle, NULL);
+	p->loop_thread = pthread_self();
 	p->cmd_src.fd = -1;
 	for (unsigned q = 0; q < VIRTIO_QUEUES; q++)
 		p->kick[q] = (struct kick){.port = p, .src.fd = -1, .fd = -1};

@@ -44,9 +44,10 @@ must_check struct virtio_port *virtio_port_new(struct virtio_dev *dev, const str
  * same effect. */
 int virtio_port_kick_fd(const struct virtio_port *p, unsigned q);
 
-/* The guest reads or writes len (1, 2, 4 or 8) bytes at off within the page. data: what it wrote,
- * or where the answer goes; always filled on a read. Any vCPU thread, several at once; may sleep until the loop
- * has run (see above), so no lock may be held that the loop takes. */
+/* The guest reads or writes len (1, 2, 4 or 8) bytes at off within the page. data: what it wrote, or
+ * where the answer goes; always filled on a read. Any vCPU thread, several at once: may sleep until
+ * the loop has run (see above), so no lock may be held that the loop takes. The loop thread may call
+ * it, too, and never sleeps. */
 void virtio_port_access(struct virtio_port *p, bool write, uint64_t off, void *data, unsigned len);
 
 /* From now on no access waits: those that do return at once, and later DRIVER_OK or reset writes are
