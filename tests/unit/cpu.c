@@ -115,6 +115,13 @@ Test(cpu, fast_strings_and_hypervisor_are_announced)
 	cr_assert(leaf(1, 0)->ecx & 1U << 31, "hypervisor");
 }
 
+Test(cpu, nothing_invites_the_guest_to_hypercalls)
+{
+	LEAF(0x40000001, 0, 0x01007efb, 0, 0, 0);
+	apply(0, 4);
+	cr_assert_eq(leaf(0x40000001, 0)->eax, 0x0100567b, "kvm-clock and the rest stay");
+}
+
 Test(cpu, deadline_timer_only_where_kvm_has_it)
 {
 	apply(0, 1);

@@ -1,10 +1,12 @@
 /* cpu.c - see cpu.h.
  *
- * The rule: what KVM supports, plus a few named bits that it leaves out although they are harmless
- * everywhere, plus the topology: one package, one core per vCPU, no threads, APIC id = vCPU number.
+ * The rule: what KVM supports, less what makes a guest use hypercalls, plus a few named bits that KVM
+ * leaves out although they are harmless everywhere, plus the topology: one package, one core per
+ * vCPU, no threads, APIC id = vCPU number.
  */
 #include "vmm/arch/x86/cpu.h"
 
+#include <asm/kvm_para.h>
 #include <assert.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -32,6 +34,15 @@ static const struct addition {
 };
 
 enum { CPUID_TSC_DEADLINE = 24, CPUID_HTT = 28 };
+
+/* KVM's own leaf: features by which a guest would make hypercalls. KVM without hardware assist answers
+ * VMCALL by patching the instruction in place, and the write to the guest kernel's text faults. The
+ * guest then sends its IPIs one by one, which any vCPU count up to ours stands. */
+enum {
+	KVM_LEAF_FEATURES = 0x40000001,
+	KVM_HYPERCALL_FEATURES = 1 << KVM_FEATURE_PV_UNHALT | 1 << KVM_FEATURE_PV_SEND_IPI |
+				 1 << KVM_FEATURE_PV_SCHED_YIELD,
+};
 
 static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
 {
@@ -157,6 +168,9 @@ void cpu_template(struct kvm_cpuid2 *c, const struct cpu_shape *s)
 	apply_additions(c);
 	if (l && s->tsc_deadline) /* depends on the irqchip, so KVM leaves it to us */
 		set_bit(l, ECX, CPUID_TSC_DEADLINE);
+	l = find(c, KVM_LEAF_FEATURES, 0);
+	if (l)
+		l->eax &= ~(uint32_t)KVM_HYPERCALL_FEATURES;
 	set_topology(c, s);
 }
 
