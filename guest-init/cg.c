@@ -112,7 +112,7 @@ static int make_group(struct cg *c, int i)
 	char name[16];
 
 	group_name(name, i);
-	if (mkdirat(c->box_fd, name, 0755) < 0 && errno != EEXIST)
+	if (mkdirat(c->box_fd, name, 0755) < 0)
 		return -errno;
 
 	auto_close int dir = openat(c->box_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -169,6 +169,12 @@ static unsigned index_of(const struct server *s, const struct client *c)
 	return (unsigned)(c - s->client);
 }
 
+static struct ev_name name_of(const struct server *s, const struct client *c)
+{
+	return (struct ev_name){
+		.kind = KIND_CLIENT, .index = (uint16_t)index_of(s, c), .gen = c->gen};
+}
+
 static int is_blocked(const struct client *c)
 {
 	return outbox_free(&c->out) < OUTBOX_REPLY_BYTES;
@@ -182,8 +188,7 @@ static void rearm(struct server *s, struct client *c)
 	if (events == c->events)
 		return;
 	c->events = events;
-	(void)!server_watch(s, EPOLL_CTL_MOD, c->fd, events, KIND_CLIENT, 0, index_of(s, c),
-			    c->gen);
+	(void)!server_watch(s, EPOLL_CTL_MOD, c->fd, events, name_of(s, c));
 }
 
 void client_open(struct server *s, int fd)
@@ -202,7 +207,7 @@ void client_open(struct server *s, int fd)
 	c->in = s->inbox_mem[index_of(s, c)];
 	c->out = (struct outbox){.buf = s->out_mem[index_of(s, c)], .size_bytes = OUTBOX_BYTES};
 	c->events = EPOLLIN;
-	if (server_watch(s, EPOLL_CTL_ADD, fd, EPOLLIN, KIND_CLIENT, 0, index_of(s, c), c->gen) < 0)
+	if (server_watch(s, EPOLL_CTL_ADD, fd, EPOLLIN, name_of(s, c)) < 0)
 		client_close(s, c);
 }
 

@@ -17,6 +17,13 @@ static unsigned index_of(const struct server *s, const struct exec *x)
 	return (unsigned)(x - s->exec);
 }
 
+int exec_watch(struct server *s, const struct exec *x, int fd, uint32_t events, struct ev_name name)
+{
+	name.index = (uint16_t)index_of(s, x);
+	name.gen = x->gen;
+	return server_watch(s, EPOLL_CTL_ADD, fd, events, name);
+}
+
 /* ---- the end ---- */
 
 static void send_exit(struct exec *x)
@@ -271,8 +278,9 @@ static void rearm_outputs(struct server *s, struct exec *x)
 
 		if (o->fd < 0 || o->armed || o->flow.credit_bytes == 0)
 			continue;
-		o->armed = server_watch(s, EPOLL_CTL_ADD, o->fd, EPOLLIN, KIND_OUTPUT, i,
-					index_of(s, x), x->gen) == 0;
+		o->armed = exec_watch(s, x, o->fd, EPOLLIN,
+				      (struct ev_name){.kind = KIND_OUTPUT,
+						       .stream = (uint8_t)i}) == 0;
 	}
 }
 
@@ -391,8 +399,8 @@ int exec_stdin(struct server *s, struct exec *x, const Conker__Stdin *m, const c
 		in_flow_queue(&x->in, d->data + r, d->len - (size_t)r);
 		x->in_used = 1;
 		if (!x->in_armed)
-			x->in_armed = server_watch(s, EPOLL_CTL_ADD, x->in_fd, EPOLLOUT, KIND_INPUT,
-						   0, index_of(s, x), x->gen) == 0;
+			x->in_armed = exec_watch(s, x, x->in_fd, EPOLLOUT,
+						 (struct ev_name){.kind = KIND_INPUT}) == 0;
 	} else if (x->in_eof && x->in.len == 0) {
 		end_input(s, x);
 	}

@@ -31,6 +31,7 @@ enum {
 
 struct server;
 struct client;
+struct ev_name;
 
 /* One output: a pipe, or a terminal's master. */
 struct exec_out {
@@ -93,6 +94,10 @@ void exec_kill_all(struct server *s);
 /* For start.c: the execution runs; or it does not, and its slot with everything in it is free again. */
 void exec_started(struct server *s, struct exec *x);
 void exec_release(struct server *s, struct exec *x);
+
+/* Adds one of its descriptors to the epoll set; kind and stream of name are the caller's. */
+must_check int exec_watch(struct server *s, const struct exec *x, int fd, uint32_t events,
+			  struct ev_name name);
 
 /* The client's outbox has room again: what waited for it goes on. */
 void exec_resume(struct server *s, struct client *c);

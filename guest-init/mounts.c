@@ -8,21 +8,37 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+struct mount_spec {
+	const char *source, *target, *type;
+	unsigned long flags;
+	const char *options;
+};
+
+static const struct mount_spec own_dev = {"devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755"};
+static const struct mount_spec overlay = {"overlay", MOUNTS_ROOT, "overlay", 0,
+					  "lowerdir=/img,upperdir=/up,workdir=/work"};
+static const struct mount_spec box_mounts[] = {
+	{"/dev", MOUNTS_ROOT "/dev", NULL, MS_MOVE, NULL},
+	{"devpts", MOUNTS_ROOT "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+	 "gid=5,mode=620,ptmxmode=666"},
+	{"tmpfs", MOUNTS_ROOT "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"},
+	{"sysfs", MOUNTS_ROOT "/sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, NULL},
+};
+
 /* Images need not have the directory; the layer above them can. */
-static int mount_at(const char *source, const char *target, const char *type, unsigned long flags,
-		    const char *options, struct err *e)
+static int mount_one(const struct mount_spec *m, struct err *e)
 {
-	if (mount(source, target, type, flags, options) == 0)
+	if (mount(m->source, m->target, m->type, m->flags, m->options) == 0)
 		return 0;
-	if (errno == ENOENT && mkdir(target, 0755) == 0 &&
-	    mount(source, target, type, flags, options) == 0)
+	if (errno == ENOENT && mkdir(m->target, 0755) == 0 &&
+	    mount(m->source, m->target, m->type, m->flags, m->options) == 0)
 		return 0;
-	return err_errno(e, "mount %s on %s", source, target);
+	return err_errno(e, "mount %s on %s", m->source, m->target);
 }
 
 int mounts_dev(struct err *e)
 {
-	return mount_at("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=0755", e);
+	return mount_one(&own_dev, e);
 }
 
 /* A wrong file system says EINVAL; anything else is about the disk itself. */
@@ -43,15 +59,13 @@ static int mount_image(const char *disk, struct err *e)
 
 static int mount_root(const char *disk, struct err *e)
 {
-	static const char layers[] = "lowerdir=/img,upperdir=/up,workdir=/work";
-
 	if (!disk)
 		return mount("/", MOUNTS_ROOT, NULL, MS_BIND, NULL) < 0
 			       ? err_errno(e, "initramfs as root")
 			       : 0;
 
 	int r = mount_image(disk, e);
-	return r < 0 ? r : mount_at("overlay", MOUNTS_ROOT, "overlay", 0, layers, e);
+	return r < 0 ? r : mount_one(&overlay, e);
 }
 
 /* What devtmpfs lacks beside device nodes; programs can do without, so failures do not matter. */
@@ -70,20 +84,10 @@ static void add_links(void)
 
 int mounts_box(const char *disk, struct err *e)
 {
-	const unsigned long safe = MS_NOSUID | MS_NOEXEC;
 	int r = mount_root(disk, e);
 
-	if (r == 0)
-		r = mount_at("/dev", MOUNTS_ROOT "/dev", NULL, MS_MOVE, NULL, e);
-	if (r == 0)
-		r = mount_at("devpts", MOUNTS_ROOT "/dev/pts", "devpts", safe,
-			     "gid=5,mode=620,ptmxmode=666", e);
-	if (r == 0)
-		r = mount_at("tmpfs", MOUNTS_ROOT "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV,
-			     "mode=1777", e);
-	if (r == 0)
-		r = mount_at("sysfs", MOUNTS_ROOT "/sys", "sysfs", safe | MS_NODEV | MS_RDONLY,
-			     NULL, e);
+	for (size_t i = 0; i < countof(box_mounts) && r == 0; i++)
+		r = mount_one(&box_mounts[i], e);
 	if (r < 0)
 		return r;
 	add_links();

@@ -1,7 +1,7 @@
 /* server.c - see server.h. */
 #include "guest-init/server.h"
 
-#include <assert.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -12,17 +12,11 @@
 
 enum { BATCH = 64 };
 
-/* An event's name: kind 8 bits, stream 8, index 16, generation 32. */
-static uint64_t pack(enum ev_kind kind, int stream, unsigned index, uint32_t gen)
+int server_watch(struct server *s, int op, int fd, uint32_t events, struct ev_name name)
 {
-	return (uint64_t)kind << 56 | (uint64_t)stream << 48 | (uint64_t)index << 32 | gen;
-}
+	struct epoll_event e = {.events = events};
 
-int server_watch(struct server *s, int op, int fd, uint32_t events, enum ev_kind kind, int stream,
-		 unsigned index, uint32_t gen)
-{
-	struct epoll_event e = {.events = events, .data.u64 = pack(kind, stream, index, gen)};
-
+	memcpy(&e.data.u64, &name, sizeof(name));
 	return epoll_ctl(s->ep, op, fd, &e) < 0 ? -errno : 0;
 }
 
@@ -71,42 +65,46 @@ static void on_listen(struct server *s)
 		close(fd);
 }
 
-static void on_exec_event(struct server *s, enum ev_kind kind, int stream, struct exec *x,
-			  uint32_t revents)
+static int on_reaper_death(struct server *s)
 {
-	if (kind == KIND_EXIT)
+	int r = box_renew(&s->box, NULL);
+
+	return r < 0 ? r
+		     : server_watch(s, EPOLL_CTL_ADD, s->box.reaper, EPOLLIN,
+				    (struct ev_name){.kind = KIND_REAPER});
+}
+
+static void on_exec_event(struct server *s, struct ev_name name, uint32_t revents)
+{
+	struct exec *x = &s->exec[name.index];
+
+	if (x->gen != name.gen)
+		return;
+	if (name.kind == KIND_EXIT)
 		exec_on_exit(s, x);
-	else if (kind == KIND_OUTPUT)
-		exec_on_output(s, x, stream, revents);
+	else if (name.kind == KIND_OUTPUT)
+		exec_on_output(s, x, name.stream, revents);
 	else
 		exec_on_input(s, x);
 }
 
 static int on_event(struct server *s, const struct epoll_event *e)
 {
-	enum ev_kind kind = (enum ev_kind)(e->data.u64 >> 56);
-	int stream = e->data.u64 >> 48 & 0xff;
-	unsigned index = e->data.u64 >> 32 & 0xffff;
-	uint32_t gen = (uint32_t)e->data.u64;
+	struct ev_name name;
 
-	switch (kind) {
-	case KIND_LISTEN: on_listen(s); return 0;
-	case KIND_REAPER: {
-		int r = box_renew(&s->box, NULL);
-
-		return r < 0 ? r
-			     : server_watch(s, EPOLL_CTL_ADD, s->box.reaper, EPOLLIN, KIND_REAPER,
-					    0, 0, 0);
-	}
+	memcpy(&name, &e->data.u64, sizeof(name));
+	switch ((enum ev_kind)name.kind) {
+	case KIND_LISTEN: on_listen(s); break;
+	case KIND_REAPER: return on_reaper_death(s);
 	case KIND_CLIENT:
-		if (s->client[index].gen == gen)
-			client_on_event(s, &s->client[index], e->events);
-		return 0;
-	default:
-		if (s->exec[index].gen == gen)
-			on_exec_event(s, kind, stream, &s->exec[index], e->events);
-		return 0;
+		if (s->client[name.index].gen == name.gen)
+			client_on_event(s, &s->client[name.index], e->events);
+		break;
+	case KIND_EXIT:
+	case KIND_OUTPUT:
+	case KIND_INPUT: on_exec_event(s, name, e->events); break;
 	}
+	return 0;
 }
 
 static void run_timers(struct server *s)
@@ -169,9 +167,11 @@ int server_run(struct server *s, int listen_fd)
 		return -errno;
 	s->listen_fd = listen_fd;
 	s->now_us = now_us();
-	int r = server_watch(s, EPOLL_CTL_ADD, listen_fd, EPOLLIN, KIND_LISTEN, 0, 0, 0);
+	int r = server_watch(s, EPOLL_CTL_ADD, listen_fd, EPOLLIN,
+			     (struct ev_name){.kind = KIND_LISTEN});
 	if (r == 0)
-		r = server_watch(s, EPOLL_CTL_ADD, s->box.reaper, EPOLLIN, KIND_REAPER, 0, 0, 0);
+		r = server_watch(s, EPOLL_CTL_ADD, s->box.reaper, EPOLLIN,
+				 (struct ev_name){.kind = KIND_REAPER});
 	while (r == 0 && (!s->power_off_us || s->now_us < s->power_off_us))
 		r = turn(s);
 	return r;

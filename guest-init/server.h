@@ -27,6 +27,15 @@ enum {
 
 enum ev_kind { KIND_LISTEN, KIND_REAPER, KIND_CLIENT, KIND_EXIT, KIND_OUTPUT, KIND_INPUT };
 
+/* Whose event it is; fits into epoll's 64 bits. */
+struct ev_name {
+	uint32_t gen;
+	uint16_t index; /* of the client or execution */
+	uint8_t stream;
+	uint8_t kind; /* enum ev_kind */
+};
+_Static_assert(sizeof(struct ev_name) == sizeof(uint64_t), "epoll_data");
+
 struct server {
 	int ep, listen_fd;
 	int64_t now_us;       /* at the beginning of the turn */
@@ -56,9 +65,8 @@ struct server *server_new(void);
  * stream socket, vsock in a machine. -errno when serving cannot go on. */
 must_check int server_run(struct server *s, int listen_fd);
 
-/* epoll: adds fd for `events` under the given name. 0 or -errno. */
-must_check int server_watch(struct server *s, int op, int fd, uint32_t events, enum ev_kind kind,
-			    int stream, unsigned index, uint32_t gen);
+/* epoll_ctl(): op is EPOLL_CTL_ADD or _MOD. 0 or -errno. */
+must_check int server_watch(struct server *s, int op, int fd, uint32_t events, struct ev_name name);
 
 /* Takes fd out of the epoll set. */
 void server_unwatch(struct server *s, int fd);

@@ -169,14 +169,13 @@ static struct exec *take_slot(struct server *s, struct client *c, uint32_t chann
 /* Registers what the process will be heard by. */
 static int watch(struct server *s, struct exec *x)
 {
-	unsigned i = (unsigned)(x - s->exec);
-	int r = server_watch(s, EPOLL_CTL_ADD, x->pidfd, EPOLLIN, KIND_EXIT, 0, i, x->gen);
+	int r = exec_watch(s, x, x->pidfd, EPOLLIN, (struct ev_name){.kind = KIND_EXIT});
 
-	for (int k = 0; k < 2 && r == 0; k++) {
+	for (uint8_t k = 0; k < 2 && r == 0; k++) {
 		if (x->out[k].fd < 0)
 			continue;
-		r = server_watch(s, EPOLL_CTL_ADD, x->out[k].fd, EPOLLIN, KIND_OUTPUT, k, i,
-				 x->gen);
+		r = exec_watch(s, x, x->out[k].fd, EPOLLIN,
+			       (struct ev_name){.kind = KIND_OUTPUT, .stream = k});
 		x->out[k].armed = r == 0;
 	}
 	return r;

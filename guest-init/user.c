@@ -63,9 +63,16 @@ static int parse_id(const char *p, size_t len, uint32_t *ret)
 enum passwd_field { PW_NAME, PW_PASSWORD, PW_UID, PW_GID, PW_GECOS, PW_HOME };
 enum group_field { GR_NAME, GR_PASSWORD, GR_GID, GR_MEMBERS };
 
-/* Finds a user by name, or by uid when name is NULL; fills uid, gid and home, and its name. */
-static int find_user(struct text passwd, const char *name, size_t name_len, uint32_t by_uid,
-		     struct user *u, struct text *ret_name)
+static void keep_home(struct text home, struct user *u)
+{
+	if (home.len == 0 || home.len >= sizeof(u->home))
+		return;
+	memcpy(u->home, home.p, home.len);
+	u->home[home.len] = 0;
+}
+
+/* Finds a user by name, or by u->uid when name is empty; fills u and cuts *name to the one found. */
+static int find_user(struct text passwd, struct text *name, struct user *u)
 {
 	struct fields l;
 
@@ -75,15 +82,12 @@ static int find_user(struct text passwd, const char *name, size_t name_len, uint
 		if (l.n <= PW_HOME || parse_id(l.f[PW_UID].p, l.f[PW_UID].len, &uid) < 0 ||
 		    parse_id(l.f[PW_GID].p, l.f[PW_GID].len, &gid) < 0)
 			continue;
-		if (name ? !text_is(l.f[PW_NAME], name, name_len) : uid != by_uid)
+		if (name->len ? !text_is(l.f[PW_NAME], name->p, name->len) : uid != u->uid)
 			continue;
 		u->uid = uid;
 		u->gid = gid;
-		*ret_name = l.f[PW_NAME];
-		if (l.f[PW_HOME].len > 0 && l.f[PW_HOME].len < sizeof(u->home)) {
-			memcpy(u->home, l.f[PW_HOME].p, l.f[PW_HOME].len);
-			u->home[l.f[PW_HOME].len] = 0;
-		}
+		*name = l.f[PW_NAME];
+		keep_home(l.f[PW_HOME], u);
 		return 0;
 	}
 	return -ENOENT;
@@ -133,20 +137,18 @@ int user_resolve(const char *spec, struct text passwd, struct text group, struct
 {
 	size_t len = strlen(spec);
 	const char *colon = strchr(spec, ':');
-	size_t name_len = colon ? (size_t)(colon - spec) : len;
-	struct text name = {0};
-	uint32_t uid;
+	struct text name = {spec, colon ? (size_t)(colon - spec) : len};
 
 	*ret = (struct user){.home = "/"};
-	if (name_len == 0 || len > USER_SPEC_MAX_BYTES)
+	if (name.len == 0 || len > USER_SPEC_MAX_BYTES)
 		return -EINVAL;
-	if (find_user(passwd, spec, name_len, 0, ret, &name) < 0) {
-		if (parse_id(spec, name_len, &uid) < 0)
+	if (find_user(passwd, &name, ret) < 0) {
+		if (parse_id(name.p, name.len, &ret->uid) < 0)
 			return -EINVAL;
-		ret->uid = uid;
-		(void)find_user(passwd, NULL, 0, uid, ret, &name); /* unlisted is fine */
+		name.len = 0;
+		(void)find_user(passwd, &name, ret); /* unlisted is fine */
 	}
-	if (colon && find_group(group, colon + 1, len - name_len - 1, &ret->gid) < 0)
+	if (colon && find_group(group, colon + 1, strlen(colon + 1), &ret->gid) < 0)
 		return -EINVAL;
 	ret->groups[ret->n_groups++] = ret->gid;
 	if (!colon)
