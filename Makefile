@@ -86,9 +86,9 @@ endef
 $(foreach v,release asan tsan fuzz pic,$(eval $(call variant,$(v))))
 
 $(B)/conker: $(B)/obj/release/conker
-	cp $< $@
+	cp --remove-destination $< $@
 $(B)/conker-vmm: $(B)/obj/release/conker-vmm
-	cp $< $@
+	cp --remove-destination $< $@
 $(B)/libconker.so: $(call obj,pic,$(LIB_SRC) $(HOST_SRC)) lib/conker.map
 	$(CC) -shared -Wl,-soname,libconker.so.0 -Wl,--version-script=lib/conker.map -Wl,-z,relro,-z,now \
 		-o $@ $(filter %.o,$^) -lprotobuf-c -pthread
