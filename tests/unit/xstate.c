@@ -271,7 +271,7 @@ static void load_image(const struct area *a)
 static void compare_save(const char *what, const uint8_t *code, size_t len, unsigned *seed)
 {
 	uint64_t comps = compared(), mask = (uint64_t)rand_r(seed) & COMPARED;
-	struct area state, after, native, ours;
+	static struct area state, after, native, ours;
 
 	random_area(&state, comps & (uint64_t)rand_r(seed), seed);
 	memset(&native, 0x5a, sizeof(native));
@@ -342,7 +342,7 @@ static void compare_restore(bool compacted, unsigned *seed)
 {
 	uint64_t comps = compared(), mask = (uint64_t)rand_r(seed) & COMPARED, bv;
 	uint64_t packed = comps & (uint64_t)rand_r(seed);
-	struct area state, area, native, before, ours;
+	static struct area state, area, native, before, ours;
 
 	bv = (uint64_t)rand_r(seed) & (compacted ? packed : comps);
 	random_area(&state, comps, seed);

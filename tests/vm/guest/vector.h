@@ -220,18 +220,33 @@ static int vec_differs(const char *who, const struct vec *want, const struct vec
 	return 0;
 }
 
+__attribute__((noinline)) static long vec_run_with(unsigned tag, struct vec *out,
+						   const struct vec_call *call)
+{
+	struct vec in; /* not static: signal handlers come here, too */
+
+	vec_fill(&in, tag);
+	return vec_run(&in, out, call);
+}
+
+__attribute__((noinline)) static int vec_check(const char *who, unsigned tag, const struct vec *got)
+{
+	struct vec want;
+
+	vec_fill(&want, tag);
+	return vec_differs(who, &want, got);
+}
+
 /* Does one system call (or spins) with the registers full of tag; 0 when all came through. */
 __attribute__((unused)) static int vec_through(const char *who, unsigned tag,
 					       const struct vec_call *call, long *ret)
 {
-	struct vec in, out; /* not static: signal handlers come here, too */
-	long r;
+	struct vec out;
+	long r = vec_run_with(tag, &out, call);
 
-	vec_fill(&in, tag);
-	r = vec_run(&in, &out, call);
 	if (ret)
 		*ret = r;
-	return vec_differs(who, &in, &out);
+	return vec_check(who, tag, &out);
 }
 
 /* Sums up and gives main()'s result. */
