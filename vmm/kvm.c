@@ -12,23 +12,28 @@
 
 enum { KVM_API = 12 };
 
-static int open_device(struct kvm *k, struct err *e)
+/* What a person can do about a /dev/kvm that cannot be opened. */
+static const char *open_advice(int code)
 {
-	k->fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (k->fd >= 0)
-		return 0;
-	switch (errno) {
+	switch (code) {
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
-		return err_errno(e, "this host offers no KVM: open '/dev/kvm' (load kvm_intel or "
-				    "kvm_amd, or turn on nested virtualization)");
+		return "; this host offers no KVM: load kvm_intel or kvm_amd, or turn on nested "
+		       "virtualization";
 	case EACCES:
 	case EPERM:
-		return err_errno(e, "open '/dev/kvm' (add your user to the group that owns it, "
-				    "mostly 'kvm', and log in again)");
-	default: return err_errno(e, "open '/dev/kvm'");
+		return "; add your user to the group that owns it, mostly 'kvm', and log in again";
+	default: return "";
 	}
+}
+
+static int open_device(struct kvm *k, struct err *e)
+{
+	k->fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	return k->fd >= 0 ? 0
+			  : err_set(e, errno, "open '/dev/kvm': %s%s", strerror(errno),
+				    open_advice(errno));
 }
 
 /* The capabilities without which nothing works, each with the kernel that brought it. */

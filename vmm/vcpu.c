@@ -146,7 +146,10 @@ static void *run_loop(void *arg)
 {
 	struct vcpu *v = arg;
 	int r = EXIT_NONE;
+	char name[16];
 
+	(void)snprintf(name, sizeof(name), "vcpu %u", v->id);
+	(void)pthread_setname_np(pthread_self(), name); /* for top and seccomp reports */
 	while (r == EXIT_NONE && !atomic_load(&v->stop)) {
 		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
 			r = on_exit_of_kvm(v);
