@@ -1,4 +1,4 @@
-/* virtio-blk through its transport, on a memfd. */
+/* virtio-blk through its transport, on an unnamed file. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +29,14 @@ static void make(unsigned flags)
 	fake_attach(&f, blk_new(worker, file, flags, &e));
 }
 
+/* Where there is one, on a file system that can tell whether a read would block: tmpfs often cannot. */
+static int disk_file(void)
+{
+	int fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	return fd < 0 ? memfd_create("disk", MFD_CLOEXEC) : fd;
+}
+
 static void setup(void)
 {
 	struct err e = {0};
@@ -36,7 +44,7 @@ static void setup(void)
 	fake_init(&f);
 	worker = disk_worker_new(&f.loop, &e);
 	cr_assert_not_null(worker);
-	file = memfd_create("disk", MFD_CLOEXEC);
+	file = disk_file();
 	cr_assert_eq(ftruncate(file, DISK_SECTORS * SECTOR), 0);
 }
 
@@ -135,6 +143,8 @@ Test(blk_new, one_worker_takes_a_limited_number)
 		cr_assert_not_null(d[i] = blk_new(worker, file, 0, NULL));
 	refuse(file, 0, "more than");
 	d[0]->cls->ops->free(NULL);
+	d[3]->cls->ops->free(d[3]);
+	cr_assert_not_null(d[3] = blk_new(worker, file, 0, NULL), "one left, one may come");
 	for (unsigned i = 0; i < DISK_CLIENTS; i++)
 		d[i]->cls->ops->free(d[i]);
 }
@@ -577,23 +587,20 @@ Test(blk, an_illegal_ring_breaks_it)
 
 Test(blk, what_was_under_way_when_it_broke_is_never_answered)
 {
-	struct request r = request(VIRTIO_BLK_T_IN, 0, 64 << 10, true), bad = r;
+	struct request r = request(VIRTIO_BLK_T_IN, 0, 70 << 10, true), bad = r;
 	uint32_t head, len;
 
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 3; i++) /* too large to be answered at once; all four in one step */
 		fake_add(&f, 0, r.seg, r.n);
 	bad.seg[0].len = 3;
 	fake_add(&f, 0, bad.seg, bad.n);
 	fake_kick(&f, 0);
 	fake_run(&f);
 	cr_assert_eq(fake_read(&f, VIRTIO_MMIO_STATUS), LIVE | NEEDS_RESET);
-	unsigned answered = 0;
-	while (fake_used(&f, 0, &head, &len))
-		answered++;
 	usleep(20000);
 	fake_run(&f);
 	cr_assert_not(fake_used(&f, 0, &head, &len));
-	cr_assert_leq(answered, 5);
+	cr_assert_eq(status_of(&r), UNTOUCHED);
 }
 
 /* ---- many at once ---- */

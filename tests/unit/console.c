@@ -273,14 +273,20 @@ Test(console, drain_ends_with_a_guest_that_never_does)
 
 /* ---- files ---- */
 
-static void fill(size_t n)
+/* Lines of 64 bytes, each holding its own offset, which is where the text stands if none is lost. */
+static void fill_from(size_t at, size_t n)
 {
 	char line[65];
 
-	for (size_t i = 0; i < n; i += 64) {
-		(void)snprintf(line, sizeof(line), "%063zu\n", i);
+	for (size_t end = at + n; at < end; at += 64) {
+		(void)snprintf(line, sizeof(line), "%063zu\n", at);
 		sink_write(&s, line, 64);
 	}
+}
+
+static void fill(size_t n)
+{
+	fill_from(0, n);
 }
 
 Test(console, a_file_keeps_its_newest_megabyte_at_its_offsets)
@@ -413,6 +419,28 @@ Test(console, a_full_pipe_does_not_block_and_nothing_is_lost_up_to_the_queue)
 	sink_fini(&s);
 }
 
+Test(console, order_holds_when_the_queue_wraps)
+{
+	enum { PART = 40 << 10 };
+	size_t n = 0;
+
+	small_pipe();
+	cr_assert_eq(sink_init(&s, &f.loop, pipe_end[1], NULL), 0);
+	for (size_t at = 0; at < 5 * PART; at += PART) {
+		fill_from(at, PART);
+		while (s.used > 10 << 10) {
+			n += (size_t)read(pipe_end[0], text + n, 4096);
+			fake_run(&f);
+		}
+	}
+	n = read_more(n);
+	cr_assert_eq(s.lost, 0);
+	cr_assert_eq(n, 5 * PART);
+	for (size_t at = 0; at < n; at += 64)
+		cr_assert_eq(strtoul(text + at, NULL, 10), at);
+	sink_fini(&s);
+}
+
 Test(console, what_is_dropped_is_told_in_its_place_with_its_number)
 {
 	size_t n;
@@ -502,6 +530,16 @@ Test(console, drain_waits_for_a_slow_reader_only_so_long)
 	cr_assert_geq(t, 95);
 	cr_assert_lt(t, 3000);
 	sink_fini(&s);
+}
+
+Test(console, the_devices_drain_waits_for_its_reader)
+{
+	small_pipe();
+	start(pipe_end[1]);
+	say_much(64 << 10);
+	int64_t t = now_ms();
+	console_drain(f.dev);
+	cr_assert_geq(now_ms() - t, CONSOLE_DRAIN_MS - 5);
 }
 
 Test(console, dev_null_takes_everything)

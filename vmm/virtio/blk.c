@@ -172,8 +172,6 @@ static int do_out(struct blk *b, uint16_t i, const struct blk_header *h)
 static int do_flush(struct blk *b, uint16_t i, const struct blk_header *h)
 {
 	(void)h;
-	if (b->read_only)
-		return VIRTIO_BLK_S_OK;
 	return submit(b, &(struct disk_req){.op = DISK_FLUSH, .fd = b->fd, .slot = i});
 }
 

@@ -95,7 +95,7 @@ void console_drain(struct virtio_dev *d)
 {
 	struct console *c = console_of(d);
 
-	if (d->vq[TX] && !d->vq[TX]->broken)
+	if (d->vq[TX])
 		(void)pump(c, VQ_MAX, DRAIN_BYTES);
 	virtio_irq(d, TX);
 	sink_drain(&c->sink, CONSOLE_DRAIN_MS);
@@ -103,8 +103,8 @@ void console_drain(struct virtio_dev *d)
 
 static int console_activate(struct virtio_dev *d, uint64_t features)
 {
+	(void)d;
 	(void)features;
-	console_of(d)->left_bytes = 0;
 	return 0;
 }
 
