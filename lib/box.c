@@ -1,7 +1,7 @@
-/* box.c - the handle on a box: made, opened, shared, freed.
+/* box.c - the handle on a box: created, opened, freed.
  *
- * The structure lives as long as anything refers to it: the handle, each execution's handle, each call
- * that waits. What costs the host something (descriptors, the VMM, the directory) ends with the handle.
+ * What costs the host something (descriptors, the VMM, the directory) ends with the handle; the
+ * structure itself may live longer, see refs.c.
  */
 #include "lib/internal.h"
 
@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
@@ -25,96 +24,6 @@ enum {
 	CPUS_MAX = 64,
 	READY_DEFAULT_MS = 60000,
 };
-
-int box_enter(const conker_box *b, struct err **ret_e)
-{
-	struct err *e = api_enter();
-
-	*ret_e = e;
-	if (!b)
-		return err_set(e, EINVAL, "no box given");
-	if (b->maker != getpid())
-		return err_set(e, ECHILD, "the box's handle belongs to the process before fork()");
-	return 0;
-}
-
-/* ---- making and unmaking the structure --------------------------------------------------------------- */
-
-static void close_fds(conker_box *b)
-{
-	int *all[] = {&b->dir,   &b->starter, &b->ep,    &b->wake,  &b->conn,
-		      &b->owner, &b->vmm,     &b->grace, &b->child, &b->child_stderr};
-
-	for (size_t i = 0; i < countof(all); i++)
-		if (*all[i] >= 0)
-			close(take_fd(*all[i]));
-}
-
-static void box_delete(conker_box *b)
-{
-	close_fds(b);
-	out_free(&b->out);
-	free(b->in);
-	free(b->arena.base);
-	pthread_cond_destroy(&b->changed);
-	pthread_mutex_destroy(&b->lock);
-	free(b);
-}
-
-void box_unlock(conker_box *b)
-{
-	int last = b->refs == 0;
-
-	pthread_mutex_unlock(&b->lock);
-	if (last)
-		box_delete(b);
-}
-
-int box_watch(conker_box *b, int fd, enum src src, uint32_t events)
-{
-	struct epoll_event ev = {.events = events, .data.u32 = src};
-
-	return epoll_ctl(b->ep, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
-}
-
-static int box_init(conker_box *b)
-{
-	pthread_condattr_t ca;
-
-	b->maker = getpid();
-	b->refs = 1;
-	b->conn_over = 1;
-	b->ready_tail = &b->ready;
-	b->dir = b->starter = b->ep = b->wake = b->conn = b->owner = b->vmm = b->grace = b->child =
-		b->child_stderr = -1;
-	pthread_mutex_init(&b->lock, NULL);
-	pthread_condattr_init(&ca);
-	pthread_condattr_setclock(&ca, CLOCK_MONOTONIC);
-	pthread_cond_init(&b->changed, &ca);
-	pthread_condattr_destroy(&ca);
-	b->ep = epoll_create1(EPOLL_CLOEXEC);
-	if (b->ep < 0)
-		return -errno;
-	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (b->wake < 0)
-		return -errno;
-	return box_watch(b, b->wake, SRC_WAKE, EPOLLIN);
-}
-
-int box_new(conker_box **ret, struct err *e)
-{
-	conker_box *b = calloc(1, sizeof(*b));
-
-	if (!b)
-		return err_set(e, ENOMEM, "no memory for a box's handle");
-	int r = box_init(b);
-	if (r < 0) {
-		box_delete(b);
-		return err_set(e, -r, "make a box's handle: %s", strerror(-r));
-	}
-	*ret = b;
-	return 0;
-}
 
 /* ---- creating ------------------------------------------------------------------------------------------ */
 
@@ -261,11 +170,10 @@ int conker_box_create(const conker_box_opts *opts, conker_box **ret)
 	if (r < 0)
 		return r;
 	r = artefacts_open(&a, &o, e);
-	if (r == 0)
-		r = box_new(&b, e);
-	if (r < 0) {
+	b = r < 0 ? NULL : box_new(e);
+	if (!b) {
 		artefacts_close(&a);
-		return r;
+		return -e->code;
 	}
 	r = start_vmm(b, &o, &a, e);
 	artefacts_close(&a);
@@ -315,10 +223,10 @@ int conker_box_open(const char *name, conker_box **ret)
 
 	if (!name || !ret)
 		return err_set(e, EINVAL, "no name, or nowhere to put the box's handle");
-	int r = box_new(&b, e);
-	if (r < 0)
-		return r;
-	r = attach(b, name, e);
+	b = box_new(e);
+	if (!b)
+		return -e->code;
+	int r = attach(b, name, e);
 	if (r < 0) {
 		box_teardown(b);
 		return r;
@@ -389,7 +297,7 @@ void box_teardown(conker_box *b)
 	pthread_mutex_unlock(&b->lock);
 	if (b->doomed && b->dir >= 0)
 		destroy(b);
-	close_fds(b);
+	box_close_fds(b);
 
 	pthread_mutex_lock(&b->lock);
 	b->gone = 1;
@@ -404,7 +312,7 @@ conker_box *conker_box_free(conker_box *b)
 	if (b->maker != getpid()) {
 		/* After fork(): the locks may be held by threads that are not here, and the box is the
 		 * parent's. Only the descriptors are ours. */
-		close_fds(b);
+		box_close_fds(b);
 		return NULL;
 	}
 	pthread_mutex_lock(&b->lock);

@@ -238,7 +238,7 @@ static void check_userns(struct doctor *d)
 
 	slurp("/proc/sys/user/max_user_namespaces", max, sizeof(max));
 	slurp("/proc/sys/kernel/unprivileged_userns_clone", clone, sizeof(clone)); /* Debian's */
-	int ok = atoi(max) > 0 && (geteuid() == 0 || strcmp(clone, "0") != 0);
+	int ok = strtoll(max, NULL, 10) > 0 && (geteuid() == 0 || strcmp(clone, "0") != 0);
 	say(d, ok ? CONKER_CHECK_OK : CONKER_CHECK_SLOW, "user namespaces",
 	    ok ? "available" : "switched off",
 	    "the VMM cannot be jailed as an ordinary user; sysctl user.max_user_namespaces=15000 "
@@ -274,10 +274,12 @@ static void check_hugepages(struct doctor *d)
 static void check_kernel(struct doctor *d)
 {
 	struct utsname u;
-	int major = 0, minor = 0;
+	char *end;
 
-	if (uname(&u) < 0 || sscanf(u.release, "%d.%d", &major, &minor) != 2)
+	if (uname(&u) < 0)
 		return;
+	long long major = strtoll(u.release, &end, 10);
+	long long minor = *end == '.' ? strtoll(end + 1, NULL, 10) : 0;
 	say(d, major > 5 || (major == 5 && minor >= 10) ? CONKER_CHECK_OK : CONKER_CHECK_MISSING,
 	    "Linux", u.release, "pidfds, close_range and vsock as used here need 5.10 or later");
 }

@@ -53,11 +53,11 @@ static void on_exited(struct vm_events *v, char *rest)
 
 static void on_failed(struct vm_events *v, char *rest)
 {
-	int code = atoi(word(&rest));
+	long long code = strtoll(word(&rest), NULL, 10);
 
 	v->over = 1;
 	v->end = CONKER_BOX_ERROR;
-	v->error = code > 0 && code < 4096 ? code : EIO;
+	v->error = code > 0 && code < 4096 ? (int)code : EIO;
 	(void)snprintf(v->detail, sizeof(v->detail), "%.*s", REASON_BYTES - 1, rest);
 }
 

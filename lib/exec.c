@@ -14,21 +14,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-void exec_ref(conker_exec *e)
-{
-	e->refs++;
-}
-
-void exec_unref(conker_exec *e)
-{
-	if (--e->refs > 0)
-		return;
-	e->box->refs--;
-	free(e);
-}
 
 /* cb.free runs once no call of fn can follow: after the last event, or when the handle is gone. */
 static void drop_cb(conker_exec *e)
@@ -227,7 +213,7 @@ int exec_signal(conker_exec *e, int signo, int scope, size_t limit)
 int conker_exec_kill(conker_exec *e, int signo, int scope)
 {
 	struct err *err;
-	int r = box_enter(e ? e->box : NULL, &err);
+	int r = exec_enter(e, &err);
 
 	if (r == 0)
 		r = signal_check(signo, scope, err);
@@ -250,7 +236,7 @@ int conker_exec_resize(conker_exec *e, uint16_t rows, uint16_t cols)
 	Conker__Resize z = CONKER__RESIZE__INIT;
 	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	struct err *err;
-	int r = box_enter(e ? e->box : NULL, &err);
+	int r = exec_enter(e, &err);
 
 	if (r == 0 && !(e->flags & CONKER_EXEC_TTY))
 		r = err_set(err, ENOTTY, "the execution has no terminal");
@@ -290,7 +276,7 @@ static int outcome(const conker_exec *e, conker_status *ret, struct err *err)
 int conker_exec_wait(conker_exec *e, int timeout_ms, conker_status *ret)
 {
 	struct err *err;
-	int r = box_enter(e ? e->box : NULL, &err);
+	int r = exec_enter(e, &err);
 
 	if (r == 0 && ret && ret->size < sizeof(ret->size))
 		r = err_set(err, EINVAL, "the status's size field is not set");
@@ -315,7 +301,7 @@ uint64_t conker_exec_id(const conker_exec *e)
 {
 	struct err *err;
 
-	if (box_enter(e ? e->box : NULL, &err) < 0)
+	if (exec_enter(e, &err) < 0)
 		return 0;
 	pthread_mutex_lock(&e->box->lock);
 	uint64_t id = e->id;

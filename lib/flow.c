@@ -139,7 +139,7 @@ static int stdin_check(conker_exec *e, struct err *err)
 ssize_t conker_exec_write(conker_exec *e, const void *buf, size_t len)
 {
 	struct err *err;
-	ssize_t r = box_enter(e ? e->box : NULL, &err);
+	ssize_t r = exec_enter(e, &err);
 
 	if (r == 0 && !buf && len > 0)
 		r = err_set(err, EINVAL, "no bytes given");
@@ -160,7 +160,7 @@ ssize_t conker_exec_write(conker_exec *e, const void *buf, size_t len)
 int conker_exec_close_stdin(conker_exec *e)
 {
 	struct err *err;
-	int r = box_enter(e ? e->box : NULL, &err);
+	int r = exec_enter(e, &err);
 
 	if (r < 0)
 		return r;
@@ -179,7 +179,7 @@ int conker_exec_close_stdin(conker_exec *e)
 int conker_exec_ack(conker_exec *e, enum conker_event stream, size_t bytes)
 {
 	struct err *err;
-	int r = box_enter(e ? e->box : NULL, &err);
+	int r = exec_enter(e, &err);
 	int i = stream == CONKER_STDERR;
 
 	if (r == 0 && stream != CONKER_STDOUT && stream != CONKER_STDERR)

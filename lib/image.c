@@ -191,10 +191,9 @@ static int make_image(const struct work *w, const char *root, int unpacked, stru
 static int is_empty(const char *path)
 {
 	DIR *d = opendir(path);
-	struct dirent *de;
 	int n = 0;
 
-	while (d && (de = readdir(d)))
+	while (d && readdir(d))
 		n++;
 	if (d)
 		closedir(d);

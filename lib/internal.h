@@ -186,7 +186,7 @@ must_check int launch(const struct artefacts *a, const conker_box_opts *o, const
 		      int dir, struct launched *ret, struct err *e);
 void launched_close(struct launched *l);
 
-/* ---- box.c: the handle ---------------------------------------------------------------------------- */
+/* ---- refs.c, box.c, life.c: the handle ---------------------------------------------------------------------------- */
 
 enum chan_kind { CHAN_EXEC, CHAN_REQUEST };
 
@@ -243,7 +243,9 @@ enum src { SRC_WAKE, SRC_CONN, SRC_OWNER, SRC_VMM, SRC_GRACE };
 
 /* -ECHILD after fork, -EINVAL for NULL, else 0 with the message cleared. */
 must_check int box_enter(const conker_box *b, struct err **ret_e);
-must_check int box_new(conker_box **ret, struct err *e);
+must_check int exec_enter(const conker_exec *x, struct err **ret_e);
+void box_close_fds(conker_box *b);
+conker_box *box_new(struct err *e); /* NULL: with e set, which is required */
 must_check int box_watch(conker_box *b, int fd, enum src src, uint32_t events);
 /* Unlocks, and frees the memory when nothing refers to it any more. Every unlock is this one. */
 void box_unlock(conker_box *b);
@@ -320,7 +322,7 @@ struct conker_exec {
 	char step[STEP_BYTES], text[TEXT_BYTES];
 };
 
-void exec_ref(conker_exec *e); /* [locked] */
+void exec_ref(conker_exec *x); /* [locked] */
 void exec_unref(
 	conker_exec *e); /* [locked]; may drop the box's last reference: box_unlock() sees */
 /* Runs fn with the lock released. [locked][leader] */

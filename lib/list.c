@@ -27,7 +27,6 @@ int conker_box_list(int (*fn)(const conker_box_info *info, void *user), void *us
 {
 	struct err *e = api_enter();
 	char(*names)[NAME_BYTES] = NULL;
-	auto_free void *all = NULL;
 	conker_box_info info;
 	size_t n;
 
@@ -36,10 +35,10 @@ int conker_box_list(int (*fn)(const conker_box_info *info, void *user), void *us
 	int r = registry_names(&names, &n, e);
 	if (r < 0)
 		return r;
-	all = names;
 	for (size_t i = 0; i < n && r == 0; i++)
 		if (lookup(names[i], &info, NULL) == 0) /* else it was removed meanwhile */
 			r = fn(&info, user);
+	free(names);
 	return r;
 }
 

@@ -397,20 +397,21 @@ static int open_named(int reg, const char *name, struct meta *ret)
 
 static int open_by_id(int reg, const char *id, struct meta *ret)
 {
-	auto_free void *all = NULL;
 	char(*names)[NAME_BYTES] = NULL;
 	size_t n = 0;
-	int r = names_in(reg, &names, &n);
+	int found = -ENOENT;
 
-	all = names;
-	for (size_t i = 0; r == 0 && i < n; i++) {
+	if (names_in(reg, &names, &n) < 0)
+		return -ENOENT;
+	for (size_t i = 0; i < n && found < 0; i++) {
 		int dir = open_named(reg, names[i], ret);
 		if (dir >= 0 && strcmp(ret->id, id) == 0)
-			return dir;
-		if (dir >= 0)
+			found = dir;
+		else if (dir >= 0)
 			close(dir);
 	}
-	return -ENOENT;
+	free(names);
+	return found;
 }
 
 int registry_open(const char *name, struct meta *ret, struct err *e)

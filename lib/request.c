@@ -137,10 +137,11 @@ int conker_exec_list(conker_box *b, int (*fn)(const conker_exec_info *i, void *u
 	struct err *e;
 	int r = box_enter(b, &e);
 
-	if (r == 0 && !fn)
-		r = err_set(e, EINVAL, "no function given");
-	if (r == 0)
-		r = api_may_wait(e);
+	if (r < 0)
+		return r;
+	if (!fn)
+		return err_set(e, EINVAL, "no function given");
+	r = api_may_wait(e);
 	if (r < 0)
 		return r;
 	r = fetch(b, &q, e);
@@ -186,12 +187,13 @@ int conker_box_kill(conker_box *b, const char *exec, int signo, int scope)
 	struct err *e;
 	int r = box_enter(b, &e);
 
-	if (r == 0)
-		r = api_may_wait(e);
+	if (r < 0)
+		return r;
+	if (!exec)
+		return err_set(e, EINVAL, "no execution given");
+	r = api_may_wait(e);
 	if (r == 0)
 		r = signal_check(signo, scope, e);
-	if (r == 0 && !exec)
-		r = err_set(e, EINVAL, "no execution given");
 	if (r == 0)
 		r = resolve(b, exec, &s.exec, e);
 	if (r < 0)

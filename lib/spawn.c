@@ -32,12 +32,14 @@
 #define P_PIDFD 3
 #endif
 
-enum { STACK_BYTES = 64 << 10, FD_ASIDE = 64, STDERR_BYTES = 16 << 10 };
+enum { FD_ASIDE = 64, STDERR_BYTES = 16 << 10 };
+
+static const size_t stack_bytes = 64 << 10;
 
 struct child {
 	const struct spawn *s;
 	const char *path;
-	char *stack; /* two of STACK_BYTES: the hidden child's and the last one's */
+	char *stack; /* two of stack_bytes: the hidden child's and the last one's */
 	pid_t parent;
 	sigset_t mask; /* the caller's, restored before exec */
 	int pidfd;     /* out, of a VMM */
@@ -110,7 +112,7 @@ on_child_stack static void tool_parent(struct child *c)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != c->parent || setpgid(0, 0) < 0)
 		leave(127);
 	pid_t pid =
-		clone(last_main, c->stack + 2 * STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, c);
+		clone(last_main, c->stack + 2 * stack_bytes, CLONE_VM | CLONE_VFORK | SIGCHLD, c);
 	if (pid < 0 || waitid(P_PID, (id_t)pid, &si, WEXITED) < 0)
 		leave(127);
 	leave(si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status);
@@ -123,7 +125,7 @@ on_child_stack static int hidden_main(void *arg)
 	if (c->s->flags & SPAWN_TOOL)
 		tool_parent(c);
 	/* Our descriptor table is the caller's: the pidfd is made in there. */
-	if (clone(last_main, c->stack + 2 * STACK_BYTES,
+	if (clone(last_main, c->stack + 2 * stack_bytes,
 		  CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c, &c->pidfd) < 0)
 		c->error = errno;
 	leave(0);
@@ -152,7 +154,7 @@ static pid_t start_hidden(struct child *c, int *ret_pidfd)
 {
 	enum { VMM = CLONE_VM | CLONE_VFORK | CLONE_FILES };
 	int flags = CLONE_PIDFD | (c->s->flags & SPAWN_TOOL ? 0 : VMM); /* exit signal: 0 */
-	pid_t pid = clone(hidden_main, c->stack + STACK_BYTES, flags, c, ret_pidfd);
+	pid_t pid = clone(hidden_main, c->stack + stack_bytes, flags, c, ret_pidfd);
 
 	return pid < 0 ? -errno : pid;
 }
@@ -189,7 +191,7 @@ int spawn_start(const struct spawn *s, int *ret_pidfd)
 		return -EINVAL;
 	if (find_path(s, path, sizeof(path)) < 0)
 		return -ENOENT;
-	c.stack = mmap(NULL, 2 * STACK_BYTES, PROT_READ | PROT_WRITE,
+	c.stack = mmap(NULL, 2 * stack_bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (c.stack == MAP_FAILED)
 		return -errno;
@@ -197,7 +199,7 @@ int spawn_start(const struct spawn *s, int *ret_pidfd)
 	(void)pthread_sigmask(SIG_SETMASK, &all, &c.mask);
 	int r = start(&c, ret_pidfd);
 	(void)pthread_sigmask(SIG_SETMASK, &c.mask, NULL);
-	(void)munmap(c.stack, 2 * STACK_BYTES);
+	(void)munmap(c.stack, 2 * stack_bytes);
 	return r;
 }
 

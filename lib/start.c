@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/cleanup.h"
-
 enum {
 	ROWS_DEFAULT = 24,
 	COLS_DEFAULT = 80,
@@ -87,24 +85,17 @@ static int send_start(conker_exec *x, const conker_exec_opts *o, ProtobufCBinary
 }
 
 /* [locked] */
-static int open_channel(conker_exec *x, const conker_exec_opts *o, struct err *e)
+static int open_channel(conker_exec *x, const conker_exec_opts *o, ProtobufCBinaryData *v,
+			struct err *e)
 {
 	size_t argc = count(o->argv), envc = count(o->env);
 
-	if (argc + envc > ARGS_MAX)
-		return err_set(e, E2BIG, "more than %d arguments and environment entries",
-			       ARGS_MAX);
-
-	auto_free ProtobufCBinaryData *v = calloc(argc + envc, sizeof(*v));
-	if (!v)
-		return err_set(e, ENOMEM, "no memory for the arguments");
+	if (x->box->lost)
+		return box_lost_error(x->box, e);
 	for (size_t i = 0; i < argc; i++)
 		v[i] = bytes(o->argv[i]);
 	for (size_t i = 0; i < envc; i++)
 		v[argc + i] = bytes(o->env[i]);
-
-	if (x->box->lost)
-		return box_lost_error(x->box, e);
 	chan_add(x->box, &x->chan, CHAN_EXEC);
 	int r = send_start(x, o, v, argc, envc);
 	if (r == 0)
@@ -114,6 +105,21 @@ static int open_channel(conker_exec *x, const conker_exec_opts *o, struct err *e
 		return err_set(e, E2BIG, "arguments and environment are larger than %d MiB",
 			       FRAME_MAX_BYTES >> 20);
 	return err_set(e, -r, "send the command to the box: %s", strerror(-r));
+}
+
+/* [locked] */
+static int open_with_room(conker_exec *x, const conker_exec_opts *o, struct err *e)
+{
+	size_t n = count(o->argv) + count(o->env);
+
+	if (n > ARGS_MAX)
+		return err_set(e, E2BIG, "more than %d arguments and environment entries",
+			       ARGS_MAX);
+
+	ProtobufCBinaryData *v = calloc(n, sizeof(*v));
+	int r = v ? open_channel(x, o, v, e) : err_set(e, ENOMEM, "no memory for the arguments");
+	free(v);
+	return r;
 }
 
 static int start(conker_box *b, const conker_exec_opts *opts, const conker_exec_cb *cb,
@@ -136,7 +142,7 @@ static int start(conker_box *b, const conker_exec_opts *opts, const conker_exec_
 	x->window = o.window_bytes;
 	x->stdin_credit = STDIN_WINDOW_BYTES;
 	pthread_mutex_lock(&b->lock);
-	r = open_channel(x, &o, e);
+	r = open_with_room(x, &o, e);
 	if (r < 0) {
 		free(x);
 	} else {

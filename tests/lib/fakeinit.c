@@ -264,7 +264,7 @@ static void run(struct fake *f, struct fexec *x, const Conker__Start *s)
 	if (run_bad(f, x, cmd))
 		return;
 	if (strcmp(cmd, "signal") == 0) {
-		put_exit(f, x, 0, atoi(arg));
+		put_exit(f, x, 0, (int)strtoll(arg, NULL, 10));
 		return;
 	}
 	if (strcmp(cmd, "hangup") == 0) {
@@ -275,7 +275,7 @@ static void run(struct fake *f, struct fexec *x, const Conker__Start *s)
 		return;
 	x->has_exit = 1;
 	if (strcmp(cmd, "exit") == 0)
-		x->exit_code = atoi(arg);
+		x->exit_code = (int)strtoll(arg, NULL, 10);
 	if (strcmp(cmd, "flood") == 0)
 		x->flood = strtoull(arg, NULL, 10);
 	if (strcmp(cmd, "both") == 0) {

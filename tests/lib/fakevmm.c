@@ -23,7 +23,7 @@ struct fake_vmm {
 
 static int number(const char *s)
 {
-	return s ? atoi(s) : -1;
+	return s ? (int)strtoll(s, NULL, 10) : -1;
 }
 
 static void parse(struct fake_vmm *v, char **argv)

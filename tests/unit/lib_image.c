@@ -28,7 +28,14 @@ __attribute__((format(printf, 1, 2))) static int sh(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(cmd, sizeof(cmd), fmt, ap);
 	va_end(ap);
-	return system(cmd);
+	pid_t pid = fork();
+	if (pid == 0) {
+		execl("/bin/sh", "sh", "-c", cmd, NULL);
+		_exit(127);
+	}
+	int status = -1;
+	waitpid(pid, &status, 0);
+	return status;
 }
 
 static void up(void)
@@ -120,7 +127,7 @@ Test(lib_image, standard_input_serves_compressed_too)
 
 	cr_assert_eq(sh("gzip -k %s", tar), 0);
 	snprintf(path, sizeof(path), "%s.gz", tar);
-	int fd = open(path, O_RDONLY), old = dup(0);
+	int fd = open(path, O_RDONLY), old = fcntl(0, F_DUPFD_CLOEXEC, 3);
 	dup2(fd, 0);
 	expect_imported("-");
 	dup2(old, 0);
@@ -207,17 +214,11 @@ Test(lib_image, an_old_image_stays_until_the_new_is_whole)
 	cr_expect_eq(entries(), 1);
 }
 
-static void one(const char *name, char *all)
-{
-	strcat(all, name);
-	strcat(all, " ");
-}
-
 static int collect(const char *name, uint64_t bytes, int64_t created_s, void *user)
 {
 	cr_expect_geq(bytes, 4096);
 	cr_expect_gt(created_s, 1600000000);
-	one(name, user);
+	snprintf((char *)user + strlen(user), 100 - strlen(user), "%s ", name);
 	return 0;
 }
 
@@ -248,7 +249,7 @@ Test(lib_image, a_full_disk_leaves_nothing)
 		0);
 	expect_refused(tar, ENOSPC, "");
 	expect_refused(src, ENOSPC, "");
-	int fd = open(tar, O_RDONLY), old = dup(0);
+	int fd = open(tar, O_RDONLY), old = fcntl(0, F_DUPFD_CLOEXEC, 3);
 	dup2(fd, 0);
 	expect_refused("-", ENOSPC, "No space left");
 	dup2(old, 0);
