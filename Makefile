@@ -66,6 +66,9 @@ all: $(B)/conker $(B)/conker-vmm $(B)/libconker.a $(B)/libconker.so guest ## bui
 
 guest: $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/init $(B)/guest/initrd.cpio $(B)/guest/base.erofs ## kernel, init and base image
 
+# Where an installed library finds the VMM and the guest.
+$(B)/obj/%/lib/place.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
+
 # --- compiling ------------------------------------------------------------------------------------
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto | $(B)/setup/build.stamp
 	@mkdir -p $(@D)
@@ -157,7 +160,19 @@ $(foreach v,release asan,$(foreach n,$(call names,unit),\
 # Plain programs: Criterion aborts under TSan, and a fuzz target has libFuzzer's main().
 $(foreach n,$(call names,tsan),$(eval $(call test-program,tsan,tsan,$(n),,$(B)/tests/tsan)))
 $(foreach n,$(call names,fuzz),$(eval $(call test-program,fuzz,fuzz,$(n),,$(B)/tests/fuzz)))
-TEST_PROGRAMS := $(addprefix $(B)/tests/tsan/,$(call names,tsan)) $(addprefix $(B)/tests/fuzz/,$(call names,fuzz))
+# The library as strangers meet it: through its header and its shared object only.
+API_LINK = -I. -o $@ $< -L$(B) -lconker -Wl,-rpath,'$$ORIGIN/../..'
+$(B)/tests/lib/c99: tests/lib/c99.c lib/conker.h $(B)/libconker.so
+	@mkdir -p $(@D)
+	$(CC) -std=c99 -pedantic-errors -Wall -Wextra -Werror $(API_LINK)
+$(B)/tests/lib/cxx: tests/lib/cxx.cc lib/conker.h $(B)/libconker.so
+	@mkdir -p $(@D)
+	clang++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror $(API_LINK)
+$(B)/tests/lib/dlopen: tests/lib/dlopen.c $(B)/libconker.so
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(WARN) -Wl,--no-as-needed -o $@ $< -ldl -pthread -Wl,-rpath,'$$ORIGIN/../..'
+TEST_PROGRAMS := $(addprefix $(B)/tests/tsan/,$(call names,tsan)) $(addprefix $(B)/tests/fuzz/,$(call names,fuzz)) \
+		 $(addprefix $(B)/tests/lib/,c99 cxx dlopen)
 UNITS      := $(patsubst tests/unit/%.c,$(B)/obj/release/unit/%,$(UNIT_SRC))
 UNITS_ASAN := $(patsubst tests/unit/%.c,$(B)/obj/asan/unit/%,$(UNIT_SRC))
 units: $(UNITS)
