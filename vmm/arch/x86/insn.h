@@ -20,27 +20,28 @@ enum {
 	INSN_BASE_RIP = -2, /* base: the address of the next instruction */
 };
 
+/* Each with what a 6.12 kernel uses it for. */
 enum insn_id {
-	INSN_INT3,
-	INSN_UD1,
-	INSN_FWAIT,
-	INSN_FNCLEX,
+	INSN_INT3,   /* self test, live patching of kernel code */
+	INSN_UD1,    /* compilers' traps */
+	INSN_FWAIT,  /* a task's x87 state is dropped */
+	INSN_FNCLEX, /* with EMMS and FILDL: AMD CPUs that leak x87 pointers */
 	INSN_EMMS,
 	INSN_FILDL,
-	INSN_LDMXCSR,
+	INSN_LDMXCSR, /* the kernel uses the FPU itself */
 	INSN_STMXCSR,
-	INSN_XSAVE,
+	INSN_XSAVE, /* task switches, signal frames, ptrace */
 	INSN_XSAVEOPT,
 	INSN_XSAVEC,
 	INSN_XSAVES,
 	INSN_XRSTOR,
 	INSN_XRSTORS,
-	INSN_XGETBV,
-	INSN_CLAC,
+	INSN_XGETBV, /* which components are in use */
+	INSN_CLAC,   /* SMAP: each access to user memory */
 	INSN_STAC,
-	INSN_POPCNT,
-	INSN_CMPXCHG16B,
-	INSN_RDTSCP,
+	INSN_POPCNT,     /* bit maps */
+	INSN_CMPXCHG16B, /* the slab allocator */
+	INSN_RDTSCP,     /* ordered reads of the clock */
 	INSN_IDS
 };
 
