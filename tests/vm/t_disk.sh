@@ -1,0 +1,36 @@
+# t_disk.sh - the block device under a real driver: build/tests/guest/end_disk.cpio is the guest's PID 1.
+
+DISK_BYTES=4194304
+
+disk_vm() { # IMAGE [ro]: $said is what the guest had to say about its disk
+	conker-vmm --memory-mib 64 --cpus 1 --cmdline "console=hvc0 panic=-1 $CMDLINE" \
+		--kernel-fd 4 --initrd-fd 5 --disk "6${2:+:$2}" --console-fd 7 \
+		4<"$BUILD/guest/vmlinux" 5<"$BUILD/tests/guest/end_disk.cpio" 6<>"$1" 7>"$TMP/console"
+	said=$(tr -d '\r' <"$TMP/console" | grep '^disk' || true)
+}
+
+image() {
+	dd if=/dev/zero of="$1" bs=$DISK_BYTES count=1 2>/dev/null
+}
+
+test_write_read_flush_zero_discard() {
+	image "$TMP/disk"
+	disk_vm "$TMP/disk"
+	is "$said" 'disk ok'
+	is "$(wc -c <"$TMP/disk")" $DISK_BYTES 'size of the image afterwards'
+}
+
+test_read_only() {
+	image "$TMP/disk"
+	sum=$(cksum <"$TMP/disk")
+	disk_vm "$TMP/disk" ro
+	has "$said" '^disk (open|write): '
+	is "$(cksum <"$TMP/disk")" "$sum" 'the image'
+}
+
+test_truncated_image() {
+	printf x >"$TMP/disk"
+	exits 1 conker-vmm --memory-mib 64 --cpus 1 --cmdline x --kernel-fd 4 --disk 6 \
+		4<"$BUILD/guest/vmlinux" 6<>"$TMP/disk"
+	has "$err$out" 'truncated'
+}
