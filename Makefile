@@ -15,7 +15,7 @@ DESTDIR ?=
 
 # --- packages -----------------------------------------------------------------------------------
 # What a fresh Debian 12 needs, by purpose. `make setup` installs what is missing and says which.
-PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-dev libseccomp-dev \
+PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-dev \
                musl-tools busybox-static erofs-utils cpio pkg-config
 PKGS_KERNEL := linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils patch kmod
 PKGS_IMAGE  := mmdebstrap fakeroot tar e2fsprogs
@@ -81,8 +81,8 @@ $(B)/obj/$(1)/gen/%.o: $(B)/gen/%.c
 $(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h
 	@mkdir -p $$(@D)
 	$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
-$(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_SRC) $(HOST_SRC))
-	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lprotobuf-c -lfdt -lseccomp -pthread
+$(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_SRC) $(UTIL_SRC))
+	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lfdt -pthread
 $(B)/obj/$(1)/conker: $(call obj,$(1),$(CLI_SRC) $(LIB_SRC) $(HOST_SRC))
 	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lprotobuf-c -pthread
 endef
@@ -135,7 +135,7 @@ $(B)/guest/base.erofs: tools/image/base.sh $(B)/guest/demo $(B)/setup/build.stam
 # One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with
 # lib, cli_* with the command, all others with vmm (and the fake driver). main.c is left out everywhere.
 UNIT_SRC := $(wildcard tests/unit/*.c)
-PART_LIBS := -lprotobuf-c -lfdt -lseccomp -pthread
+PART_LIBS := -lprotobuf-c -lfdt -pthread
 # part: of which part of the tree a test is, by its name.
 part = $(or $(strip $(foreach p,init lib cli,$(if $(filter $(p)_%,$(1)),$(p)))),vmm)
 define tested
