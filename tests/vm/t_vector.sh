@@ -5,15 +5,15 @@
 # then saves less than programs use: each of the four reported foreign or lost ZMM halves.
 
 setup_file() {
-	conker create --name vector
+	conker create --name shared
 }
 
 teardown_file() {
-	conker rm -f vector
+	conker rm -f shared
 }
 
 vector() { # PROGRAM ROUNDS
-	exits 0 conker exec -i vector -- sh -c "cat >/tmp/$1; chmod +x /tmp/$1; exec /tmp/$1 $2" <"$BUILD/tests/guest/$1"
+	exits 0 conker exec -i shared -- sh -c "cat >/tmp/$1; chmod +x /tmp/$1; exec /tmp/$1 $2" <"$BUILD/tests/guest/$1"
 	printf '%s\n' "$out"
 	has "$out" "^$1: .* 0 wrong\$"
 	case $HOST in
