@@ -1,5 +1,5 @@
-/* vsock - the whole device between a guest that writes what it likes into memory and rings, and clients that
- * do what they like. Nothing may crash, leak or hang, and the loop must come to rest. */
+/* vsock - the whole device between a guest that writes what it likes into memory and rings, and
+ * clients that do what they like. Nothing may crash, leak or hang, and the loop must rest in the end. */
 #include <assert.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>

@@ -211,6 +211,23 @@ Test(vsock, goes_on_when_rx_buffers_come_back)
 	vguest_stop(g);
 }
 
+Test(vsock, a_look_that_finds_nothing_costs_no_buffer)
+{
+	struct vguest *g = vguest_serve(0);
+	uint32_t port;
+	int fd = vguest_dial_open(g, &port);
+
+	for (int i = 0; i < 2 * VGUEST_RX_BUFS; i++) {
+		cr_assert_eq(write(fd, "x", 1), 1);
+		cr_assert_eq(vguest_recv(g), VSOCK_OP_RW);
+		cr_assert_eq(g->f.q[VGUEST_RX].avail_idx - g->f.q[VGUEST_RX].last_used,
+			     VGUEST_RX_BUFS);
+		cr_assert_eq(g->f.dev->vq[VGUEST_RX]->last_avail, g->f.q[VGUEST_RX].last_used);
+	}
+	close(fd);
+	vguest_stop(g);
+}
+
 Test(vsock, loses_no_control_packet_while_rx_is_empty)
 {
 	enum { N = 100 };

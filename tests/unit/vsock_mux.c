@@ -395,3 +395,20 @@ Test(vsock_mux, reads_no_more_than_its_room_per_turn)
 	close(fd);
 	stop(r);
 }
+
+Test(vsock_mux, sees_at_the_end_that_the_client_is_gone_before_an_event_says_so)
+{
+	struct rig *r = start();
+	int fd = dial(r, 0);
+	struct iovec v = {r->room, sizeof(r->room)};
+
+	cr_assert_eq(said(r), VSOCK_OP_REQUEST);
+	hear(r, VSOCK_OP_RESPONSE, SERVICE, r->p.src_port);
+	cr_assert_eq(write(fd, "x", 1), 1);
+	cr_assert_eq(said(r), VSOCK_OP_RW);
+	close(fd); /* the loop does not run any more */
+	cr_assert(vsock_mux_next(&r->mux, &v, 1, &r->p));
+	cr_assert_eq(r->p.op, VSOCK_OP_SHUTDOWN);
+	cr_assert_eq(r->p.flags, VSOCK_SHUT_BOTH);
+	stop(r);
+}

@@ -5,23 +5,24 @@
  * The event queue knows one event, TRANSPORT_RESET: all connections are gone, the CID may be new.
  *
  * Duties here (Virtio 1.2 section 5.10.6.1):
- *   - tx is processed while rx is full, as long as answers can be kept. Those of connections always can
- *     (bits, see vsock_conn.c), resets of unknown flows up to a limit; then tx waits until the guest
- *     supplies rx buffers, which it must do anyway.
+ *   - tx is processed while rx is full, as long as answers can be kept. Those of connections
+ *     always can (bits, see vsock_conn.c), resets of unknown flows up to a limit; then tx waits
+ *     until the guest supplies rx buffers, which it must do anyway.
  *   - One run handles at most BUDGET_PACKETS or BUDGET_BYTES each way, and then lets the rest
  *     of the VMM have its turn.
  *   - A run serves both queues whatever woke it, and continues by itself whatever it left. So
  *     there is no "who kicks whom" state that a missed wake-up, a reset or a restore could falsify.
- *   - Interrupts are dear to the guest, too. One per run and queue at most, and only if the driver wants
- *     it. Returned tx buffers are nothing but memory to it: it hears of them with its next packet, every
- *     TX_IRQ_PACKETS, or after TX_IRQ_DELAY_MS, whatever comes first. An exchange of small messages so
- *     costs one interrupt each way instead of two.
- * A buffer that cannot hold, or does not hold, a header breaks the device: the framing is lost. A bad
- * packet in a good buffer only harms its own flow (vsock_pkt.c).
+ *   - Interrupts are dear to the guest, too. One per run and queue at most, and only if the driver
+ *     wants it. Returned tx buffers are nothing but memory to it: it hears of them with its next
+ *     packet, every TX_IRQ_PACKETS, or after TX_IRQ_DELAY_MS, whatever comes first. An exchange of
+ *     small messages so costs one interrupt each way instead of two.
  *
- * Queue sizes are small on purpose: the driver fills rx with page-sized buffers while the guest boots,
- * and that is time. INDIRECT_DESC is not offered: Linux would allocate a table per packet. No vsock
- * feature bit means: streams only.
+ * A buffer that cannot hold, or does not hold, a header breaks the device: the framing is lost. A
+ * bad packet in a good buffer only harms its own flow (vsock_pkt.c).
+ *
+ * Queue sizes are small on purpose: the driver fills rx with page-sized buffers while the guest
+ * boots, and that is time. INDIRECT_DESC is not offered: Linux would allocate a table per packet.
+ * No vsock feature bit means: streams only.
  */
 #include "vmm/virtio/vsock.h"
 

@@ -14,17 +14,17 @@
  *
  * What we do with it:
  *
- *   - Packets are dear: handling one costs a guest thousands of kernel instructions, and some hosts
- *     emulate these. So credit rides on whatever packet is sent anyway, a CREDIT_UPDATE is sent only
- *     when half the buffer is worth announcing, and a CREDIT_REQUEST only after a second without.
- *     Waiting for half the buffer cannot deadlock: until then the guest still has credit for the
- *     rest, or bytes are stored that the host has to take first anyway.
+ *   - Packets are dear: handling one costs a guest thousands of kernel instructions, and some
+ *     hosts emulate these. So credit rides on whatever packet is sent anyway, a CREDIT_UPDATE is
+ *     sent only when half the buffer is worth announcing, and a CREDIT_REQUEST only after a second
+ *     without. Waiting for half the buffer cannot deadlock: until then the guest still has credit
+ *     for the rest, or bytes are stored that the host has to take first anyway.
  *   - The guest's fwd_cnt moves only forward, and never past what was sent. An older value is no
  *     lie: two CPUs of a guest may stamp packets in one order and queue them in the other. A false
  *     one is treated alike, and starves nobody but the flow it came on.
  *   - buf_alloc may shrink below what is in flight; credit is then zero until that was taken.
- *   - A guest that sends more than it was allowed to, or a packet that has no place in the state, has its
- *     flow reset.
+ *   - A guest that sends more than it was allowed to, or a packet that has no place in the state,
+ *     has its flow reset.
  *   - What is owed to the guest is a set of bits, not a queue of packets: it cannot overflow, and
  *     nothing is lost while the guest has no receive buffers.
  */

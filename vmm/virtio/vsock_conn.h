@@ -61,7 +61,7 @@ void vsock_conn_init(struct vsock_conn *c, uint32_t host_port, uint32_t guest_po
 /* One packet of this flow, as vsock_pkt_parse() let it through. Returns what to do. */
 must_check unsigned vsock_conn_recv(struct vsock_conn *c, const struct vsock_pkt *p);
 
-/* n stored or just received bytes reached the host, or went where it goes when it does not listen. */
+/* n stored or just received bytes reached the host, or nobody, when it takes no more. */
 void vsock_conn_forwarded(struct vsock_conn *c, uint32_t n);
 
 /* The host side ended: VSOCK_SHUT_SEND after its last byte was sent on, VSOCK_SHUT_RCV when it
@@ -87,7 +87,7 @@ void vsock_conn_data(struct vsock_conn *c, uint32_t n, struct vsock_pkt *ret);
 /* The host has data and there is no credit: after a while we shall ask for it. */
 void vsock_conn_stalled(struct vsock_conn *c, uint64_t now_ms);
 
-/* Acts on a deadline that passed, if one did: asks for credit, or gives up as vsock_conn_abort(). */
+/* Acts on a deadline that passed, if one did: asks for credit, or aborts the flow. */
 void vsock_conn_expire(struct vsock_conn *c, uint64_t now_ms);
 
 #endif

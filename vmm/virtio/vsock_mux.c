@@ -2,19 +2,20 @@
  *
  * A link is a connection (vsock_conn.h: what to say) and a client's socket (where the bytes go).
  *
- * To the guest. Links with something to say stand in one queue, each at most once, and have one packet
- * per turn. No packet is kept: what to say is decided when the guest has a buffer for it, so
- * nothing is lost or reordered while it has none. Bytes are read from the client right into that buffer,
- * as many as buffer and credit take, which makes few and big packets of many small writes.
+ * To the guest. Links with something to say stand in one queue, each at most once, and have one
+ * packet per turn. No packet is kept: what to say is decided when the guest has a buffer for it,
+ * so nothing is lost or reordered while it has none. Bytes are read from the client right into
+ * that buffer, as many as buffer and credit take, which makes few and big packets of many small
+ * writes.
  *
  * To the host. Bytes go straight from guest memory to the socket. What it does not take is stored,
  * at most VSOCK_BUF_BYTES, which is the credit the guest was given; so a client that does not read
  * stops its own connection and nobody else's.
  *
- * Events. Client sockets are edge-triggered: `readable` remembers the edge until read() says EAGAIN.
- * A client whose bytes nobody can take now (no credit, no buffers) therefore costs nothing, and
- * there is nothing to disarm. EPOLLOUT is armed only while bytes are stored: the kernel would report each read of
- * the client otherwise.
+ * Events. Client sockets are edge-triggered: `readable` remembers the edge until read() says
+ * EAGAIN. A client whose bytes nobody can take now (no credit, no buffers) therefore costs
+ * nothing, and there is nothing to disarm. EPOLLOUT is armed only while bytes are stored: the
+ * kernel would report each read of the client otherwise.
  *
  * Ends. How a Unix socket and a stream end map onto each other:
  *
@@ -25,8 +26,8 @@
  *      guest: SHUTDOWN(receive)      writing gives EPIPE
  *      guest: both, or RST           the stored bytes, then the socket is closed
  *
- * Slots. A host port is 2^30 + uses % 2^20 * 1024 + slot: finding a connection needs no search, and a
- * port comes back only after a million uses of its slot.
+ * Slots. A host port is 2^30 + uses % 2^20 * 1024 + slot: finding a connection needs no search,
+ * and a port comes back only after a million uses of its slot.
  *
  * Limits: VSOCK_CONNS_MAX, VSOCK_RSTS_MAX, VSOCK_BUF_BYTES per connection, the timeouts of
  * vsock_conn.h.
@@ -98,7 +99,7 @@ static unsigned trim(struct iovec *v, unsigned nv, size_t max)
 	return nv;
 }
 
-/* The stored bytes, or (free_space) the room behind them. */
+/* The stored bytes. */
 static unsigned store_segs(const struct vsock_link *l, struct iovec ret[2])
 {
 	uint32_t n = min_(l->stored, VSOCK_BUF_BYTES - l->first);
@@ -123,8 +124,6 @@ static void store_bytes(struct vsock_link *l, const uint8_t *from, size_t n)
 }
 
 /* ---- life of a link ---- */
-
-static void update(struct vsock_link *l);
 
 static void close_client(struct vsock_link *l)
 {
@@ -174,7 +173,7 @@ static struct vsock_link *dequeue(struct vsock_mux *m)
 	return l;
 }
 
-/* Nothing the client says matters to the guest any more. */
+/* The client is gone, or nothing can pass in either direction any more. */
 static void on_gone(struct vsock_link *l)
 {
 	struct vsock_conn *c = &l->conn;
@@ -185,8 +184,8 @@ static void on_gone(struct vsock_link *l)
 			     vsock_mux_now_ms());
 }
 
-/* Draws the conclusions after anything happened to l: the one place that closes, frees and queues. l may
- * be free on return. */
+/* Draws the conclusions after anything happened to l: the one place that closes, frees and queues.
+ * l may be free on return. */
 static void update(struct vsock_link *l)
 {
 	struct vsock_conn *c = &l->conn;
@@ -278,8 +277,8 @@ static void flush(struct vsock_link *l)
 
 /* ---- host to guest ---- */
 
-/* The client sent its last byte. Did it only end writing, or is it gone? Asking the kernel costs one
- * call here and saves the guest a second packet. */
+/* The client sent its last byte. Did it only end writing, or is it gone? Asking the kernel costs
+ * one call here and saves the guest a second packet. */
 static void on_end(struct vsock_link *l)
 {
 	struct pollfd p = {.fd = l->fd};

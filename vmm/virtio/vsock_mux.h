@@ -67,13 +67,13 @@ struct vsock_mux {
 	struct vsock_pkt rst[VSOCK_RSTS_MAX];
 	struct vsock_link *ready, **ready_tail; /* links with something to say, each once; FIFO */
 	struct vsock_link *free;
-	uint32_t nslots;         /* slots ever used: the lowest free one is taken first */
+	uint32_t nslots;         /* those after were never used */
 	struct vsock_link *link; /* VSOCK_CONNS_MAX of them */
 };
 
-/* on_work(m) is called, from the loop, when there may be packets to take with vsock_mux_next(); it may
- * call anything here but vsock_mux_fini(). The descriptors of c are owned from the call on, also
- * when it fails. 0 or -errno with the reason in e; vsock_mux_fini() copes with a zeroed or
+/* on_work(m) is called, from the loop, when there may be packets to take with vsock_mux_next(); it
+ * may call anything here but vsock_mux_fini(). The descriptors of c are owned from the call on,
+ * also when it fails. 0 or -errno with the reason in e; vsock_mux_fini() copes with a zeroed or
  * half-built m. */
 must_check int vsock_mux_init(struct vsock_mux *m, struct loop *loop, const struct vsock_config *c,
 			      void (*on_work)(struct vsock_mux *m), struct err *e);

@@ -46,7 +46,7 @@ struct vsock_pkt {
 
 enum vsock_verdict {
 	VSOCK_PKT_OK,   /* a stream packet from this guest to the host, op known, length true */
-	VSOCK_PKT_DROP, /* nobody to answer: the sender's address is not the guest's, or a bad RST */
+	VSOCK_PKT_DROP, /* nobody to answer: the source is not the guest, or a bad RST */
 	VSOCK_PKT_RST,  /* malformed, or for another CID: to be answered with vsock_pkt_rst() */
 };
 
