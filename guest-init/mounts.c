@@ -79,7 +79,7 @@ static void add_links(void)
 	};
 
 	for (size_t i = 0; i < countof(link); i++)
-		(void)symlink(link[i][0], link[i][1]);
+		(void)!symlink(link[i][0], link[i][1]);
 }
 
 int mounts_box(const char *disk, struct err *e)
