@@ -1,6 +1,8 @@
 /* The virtio-mmio transport: registers, status, queues, kicks and interrupts, broken devices. */
 #include "tests/unit/mmio.h"
 
+#include <fcntl.h>
+
 TestSuite(mmio, .init = setup, .fini = teardown, .timeout = 60);
 
 /* ---- identity ---- */
@@ -537,7 +539,8 @@ static unsigned lines(int fd)
 
 Test(mmio, is_logged_once_per_reset_and_a_few_times_in_all)
 {
-	int fd = memfd_create("stderr", MFD_CLOEXEC), was = dup(STDERR_FILENO);
+	int fd = memfd_create("stderr", MFD_CLOEXEC),
+	    was = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 
 	cr_assert_eq(dup2(fd, STDERR_FILENO), STDERR_FILENO);
 	dev->breaks = true;

@@ -35,8 +35,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#include "util/cleanup.h"
-
 enum {
 	SECTOR_BYTES = 512,
 	QUEUE_SIZE = 64,
@@ -450,7 +448,7 @@ static void describe(struct blk *b)
 
 struct virtio_dev *blk_new(struct disk_worker *w, int fd, unsigned flags, struct err *e)
 {
-	auto_free struct blk *b = calloc(1, sizeof(*b));
+	struct blk *b = calloc(1, sizeof(*b));
 
 	if (!b) {
 		(void)!err_set(e, ENOMEM, "disk: out of memory");
@@ -458,9 +456,11 @@ struct virtio_dev *blk_new(struct disk_worker *w, int fd, unsigned flags, struct
 	}
 	b->client.on_done = on_done;
 	b->client.on_batch = on_batch;
-	if (blk_init(b, w, fd, flags, e) < 0)
+	if (blk_init(b, w, fd, flags, e) < 0) {
+		free(b);
 		return NULL;
+	}
 	describe(b);
 	b->free_slots = (uint32_t)((UINT64_C(1) << DISK_DEPTH) - 1);
-	return &take_ptr(b)->dev;
+	return &b->dev;
 }

@@ -43,7 +43,9 @@ static uint16_t *used_event(const struct vq *q)
 
 static uint16_t *avail_event(const struct vq *q)
 {
-	return word((uint8_t *)q->used + USED_ENTRIES_AT + USED_ENTRY_BYTES * q->layout.size, 0);
+	size_t entries_bytes = (size_t)USED_ENTRY_BYTES * q->layout.size;
+
+	return word((uint8_t *)q->used + USED_ENTRIES_AT + entries_bytes, 0);
 }
 
 /* The part of the ring at gpa as host memory. */
