@@ -117,8 +117,9 @@ static int not_born(conker_box *b, int r, const conker_box_opts *o, struct err *
 
 	if (r == -EINTR)
 		return err_set(e, EINTR, "box '%s': interrupted while it started", name);
-	if (v->error)
-		return err_set(e, v->error, "box '%s': %s", name, v->detail);
+	if (v->error) /* /dev/kvm is all that a VMM opens, so nothing else can be missing for it */
+		return err_set(e, v->error == ENOENT ? ENODEV : v->error, "box '%s': %s", name,
+			       v->detail);
 	if (!v->started)
 		spawn_complaint(b->child_stderr, tail, sizeof(tail));
 	if (!*tail)

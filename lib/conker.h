@@ -13,7 +13,8 @@
  *            conker_exec_kill() works while another thread is in conker_exec_wait(). The library
  *            starts no threads.
  * Loop       conker_box_fd() is one descriptor for the life of the handle: poll it for POLLIN and
- *            call conker_box_dispatch(). Calls that wait do this for you.
+ *            call conker_box_dispatch(). Calls that wait do this for you; they return -EINTR when a
+ *            signal handler ran meanwhile, and may be called again.
  * Callbacks  Run only inside conker_box_dispatch() or a call that waits, on that thread, with no
  *            lock held. They may make any call but those that wait, which return -EDEADLK there.
  * Process    Installs no signal handlers, raises no SIGPIPE, prints nothing, never exits, and
@@ -95,7 +96,8 @@ typedef struct conker_box_info {
 /* Starts a box and waits until commands can be run in it. On failure nothing is left behind.
  * Errors: -EEXIST name taken, -ENOENT no such image or kernel, -ENODEV no KVM, -EACCES no permission
  * for it, -EINVAL impossible options, -ETIMEDOUT not ready in time, -ECONNABORTED the guest ended before
- * it was ready, others of the host. *ret is set only on success; free it with conker_box_free(). */
+ * it was ready, -EINTR a signal handler ran, others of the host. *ret is set only on success; free it
+ * with conker_box_free(). */
 CONKER_PUBLIC int conker_box_create(const conker_box_opts *opts, conker_box **ret);
 
 /* A handle on an existing box, found by name or id. Freeing it leaves the box alone.
@@ -225,7 +227,8 @@ CONKER_PUBLIC int conker_exec_wait(conker_exec *e, int timeout_ms, conker_status
 /* The guest's number for it (0 until STARTED), for conker_box_kill() by others. */
 CONKER_PUBLIC uint64_t conker_exec_id(const conker_exec *e);
 
-/* Ends the handle; kills what still runs. NULL is fine; returns NULL. May be called in a callback. */
+/* Ends the handle; kills what still runs, without further callbacks (but cb.free). NULL is fine; returns
+ * NULL. May be called in a callback. */
 CONKER_PUBLIC conker_exec *conker_exec_free(conker_exec *e);
 
 typedef struct conker_exec_info {

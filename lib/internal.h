@@ -282,6 +282,7 @@ enum {
 };
 
 must_check int wire_connect(conker_box *b, struct err *e);
+must_check int wire_begin(conker_box *b); /* says Hello on b->conn, a connected stream socket */
 void chan_add(conker_box *b, struct chan *c, enum chan_kind kind); /* [locked] */
 void chan_del(conker_box *b, struct chan *c);                      /* [locked] */
 struct chan *chan_find(conker_box *b, uint32_t number);            /* [locked] */

@@ -186,6 +186,20 @@ static int send_hello(conker_box *b)
 	return r;
 }
 
+int wire_begin(conker_box *b)
+{
+	b->in = malloc(IN_BYTES);
+	b->arena.base = malloc(ARENA_MAX_BYTES); /* pages that are never touched cost nothing */
+	b->arena.size_bytes = ARENA_MAX_BYTES;
+	if (!b->in || !b->arena.base)
+		return -ENOMEM;
+	int r = box_watch(b, b->conn, SRC_CONN, EPOLLIN);
+	if (r < 0)
+		return r;
+	b->conn_over = 0;
+	return send_hello(b);
+}
+
 int wire_connect(conker_box *b, struct err *e)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -196,19 +210,9 @@ int wire_connect(conker_box *b, struct err *e)
 	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/exec.sock", b->dir);
 	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		return err_errno(e, "connect to the box");
-
-	b->in = malloc(IN_BYTES);
-	b->arena.base = malloc(ARENA_MAX_BYTES); /* pages that are never touched cost nothing */
-	b->arena.size_bytes = ARENA_MAX_BYTES;
-	if (!b->in || !b->arena.base)
-		return err_set(e, ENOMEM, "no memory for the connection's buffers");
-	int r = box_watch(b, fd, SRC_CONN, EPOLLIN);
-	if (r < 0)
-		return err_set(e, -r, "watch the connection: %s", strerror(-r));
 	b->conn = take_fd(fd);
-	b->conn_over = 0;
-	r = send_hello(b);
-	return r < 0 ? err_set(e, -r, "say hello to the box: %s", strerror(-r)) : 0;
+	int r = wire_begin(b);
+	return r < 0 ? err_set(e, -r, "begin the conversation with the box: %s", strerror(-r)) : 0;
 }
 
 void wire_stop(conker_box *b)
