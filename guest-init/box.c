@@ -68,9 +68,10 @@ static int give_up_everything(void)
 	return syscall(SYS_capset, &h, none) < 0 ? -errno : 0;
 }
 
+/* root: of the first reaper; the later ones have NULL, and enter mnt_ns instead. */
 static _Noreturn void reaper_main(int mnt_ns, const char *root, int report_fd)
 {
-	int r = mnt_ns < 0 ? enter_new_root(root) : reenter_root(mnt_ns);
+	int r = root ? enter_new_root(root) : reenter_root(mnt_ns);
 
 	if (r == 0)
 		r = give_up_everything();

@@ -5,7 +5,8 @@
  * the reaper, a fork of init without descriptors or capabilities: all that it does is to exist, since
  * the kernel buries orphans by itself for a parent that ignores SIGCHLD. When the reaper dies, the
  * kernel kills everything in the pid namespace; box_renew() then makes a new one around the same
- * mounts.
+ * mounts. Between its death and its burial, for which all its children must be reaped, a start fails with
+ * ENOMEM.
  *
  * Until execve() a new process still holds init's descriptors and memory. It is safe from its
  * neighbours: it is not dumpable, has more capabilities than they, and they have no CAP_SYS_PTRACE.

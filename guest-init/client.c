@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "guest-init/server.h"
+#include "guest-init/sys.h"
 
 /* ---- answers ---- */
 
@@ -28,7 +29,7 @@ void client_send(struct client *c, const Conker__ServerMsg *m)
 void client_send_lazy(struct server *s, struct client *c, const Conker__ServerMsg *m)
 {
 	if (outbox_pending(&c->out) == 0)
-		c->lazy_us = s->now_us + LAZY_MS * 1000;
+		c->lazy_us = s->now_us + ms_to_us(LAZY_MS);
 	put(c, m);
 }
 
@@ -92,7 +93,7 @@ static void on_shutdown(struct server *s, struct client *c, uint32_t channel)
 {
 	exec_kill_all(s);
 	done(c, channel);
-	s->power_off_us = s->now_us + POWER_OFF_MS * 1000;
+	s->power_off_us = s->now_us + ms_to_us(POWER_OFF_MS);
 }
 
 /* Messages about an execution; one that has just ended is no error, the two crossed on the way. */

@@ -106,7 +106,7 @@ void exec_release(struct server *s, struct exec *x)
 static void check_drained(struct server *s, struct exec *x)
 {
 	x->check_ms = min_(x->check_ms * 2, (uint32_t)DRAIN_CHECK_MAX_MS);
-	x->deadline_us = s->now_us + x->check_ms * 1000;
+	x->deadline_us = s->now_us + ms_to_us(x->check_ms);
 	if (cg_populated(&s->cg, x->cg)) {
 		cg_kill(&s->cg, x->cg);
 		return;
@@ -128,23 +128,23 @@ static void transit(struct server *s, struct exec *x, enum exec_event event)
 	case ACT_NONE: break;
 	case ACT_BUG: assert(0); break;
 	case ACT_ARM:
-		x->deadline_us = x->timeout_ms ? s->now_us + x->timeout_ms * INT64_C(1000) : 0;
+		x->deadline_us = x->timeout_ms ? s->now_us + ms_to_us(x->timeout_ms) : 0;
 		break;
 	case ACT_TERM:
 		x->timed_out = 1;
 		(void)!cg_signal(&s->cg, x->cg, SIGTERM); /* all dead: the exit is on its way */
-		x->deadline_us = s->now_us + x->grace_ms * INT64_C(1000);
+		x->deadline_us = s->now_us + ms_to_us(x->grace_ms);
 		break;
 	case ACT_KILL:
 		cg_kill(&s->cg, x->cg);
-		x->deadline_us = s->now_us + KILL_AGAIN_MS * 1000;
+		x->deadline_us = s->now_us + ms_to_us(KILL_AGAIN_MS);
 		break;
 	case ACT_DRAIN:
 		if (cg_populated(&s->cg, x->cg))
 			cg_kill(&s->cg, x->cg);
 		close_input(s, x);
 		x->check_ms = DRAIN_CHECK_MS;
-		x->deadline_us = s->now_us + DRAIN_CHECK_MS * 1000;
+		x->deadline_us = s->now_us + ms_to_us(DRAIN_CHECK_MS);
 		break;
 	case ACT_CHECK: check_drained(s, x); break;
 	case ACT_REPORT:

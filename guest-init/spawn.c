@@ -140,7 +140,7 @@ static int child(void *arg)
 static void await_exec(struct spawn_area *a, int pidfd)
 {
 	enum { SLICE_MS = 100 };
-	const struct timespec slice = {.tv_nsec = SLICE_MS * 1000000};
+	const struct timespec slice = {.tv_nsec = SLICE_MS * 1000000L};
 	int waited_ms = 0;
 	pid_t tid;
 

@@ -41,6 +41,11 @@ static inline int sys_waitid(int pidfd, siginfo_t *si, struct rusage *ru)
 /* clone3() whose child runs fn(arg) on a stack of its own and exits with what it returns. */
 long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg);
 
+static inline int64_t ms_to_us(int64_t ms)
+{
+	return ms * 1000;
+}
+
 static inline int64_t now_us(void)
 {
 	struct timespec ts;

@@ -632,6 +632,78 @@ Test(init_server, stopping_the_newborn_does_not_stop_init)
 	}
 }
 
+Test(init_server, a_terminal_has_its_size_and_ends_like_a_pipe)
+{
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Tty t = CONKER__TTY__INIT;
+	struct conn c = connect_init();
+
+	t.rows = 33;
+	t.cols = 44;
+	s.tty = &t;
+	start(&c, 1, &s,
+	      (const char *[]){"/bin/sh", "-c", "stty size; echo $TERM; tty >/dev/null && exit 5",
+			       NULL});
+	struct result r = finish(&c, 1);
+	cr_assert_eq(r.exit.code, 5);
+	cr_assert(said(&r, "33 44\r\nxterm\r\n"), "%.*s", (int)r.out_len, r.out);
+}
+
+Test(init_server, control_c_on_a_terminal_interrupts_and_eof_ends_input)
+{
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Tty t = CONKER__TTY__INIT;
+	struct conn c = connect_init();
+
+	s.tty = &t;
+	start(&c, 1, &s, (const char *[]){"/bin/sleep", "30", NULL});
+	usleep(300000);
+	send_stdin(&c, "\x03", 1, 0);
+	struct result r = finish(&c, 1);
+	cr_assert_eq(r.exit.signal, SIGINT);
+	start(&c, 1, &s, (const char *[]){"/bin/cat", NULL});
+	send_stdin(&c, "", 0, 1);
+	r = finish(&c, 1);
+	cr_assert_eq(r.exit.code, 0);
+}
+
+Test(init_server, runs_as_the_user_asked_for)
+{
+	Conker__Start s = CONKER__START__INIT;
+	struct conn c = connect_init();
+
+	s.user = (ProtobufCBinaryData){11, (uint8_t *)(uintptr_t) "12345:23456"};
+	start(&c, 1, &s,
+	      (const char *[]){"/bin/sh", "-c",
+			       "id -u; id -g; id -G; grep -c 'CapEff:.0*$' /proc/self/status",
+			       NULL});
+	struct result r = finish(&c, 1);
+	cr_assert(said(&r, "12345\n23456\n23456\n1\n"), "%.*s", (int)r.out_len, r.out);
+}
+
+/* The reaper is the server's first child. */
+Test(init_server, the_box_survives_its_reaper)
+{
+	struct conn c = connect_init();
+	char path[64];
+	int reaper = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", server_pid, server_pid);
+	FILE *f = fopen(path, "r");
+	if (!f || fscanf(f, "%d", &reaper) != 1)
+		cr_skip_test("needs /proc/PID/task/TID/children");
+	(void)fclose(f);
+	send_sh(&c, 1, "sleep 30");
+	usleep(200000);
+	cr_assert_eq(kill(reaper, SIGKILL), 0);
+	struct result r = finish(&c, 1);
+	cr_assert_eq(r.exit.signal, SIGKILL);
+	usleep(300000); /* until it is buried, a start is refused */
+	send_sh(&c, 1, "echo $$; test -d /proc/self/fd && echo proc");
+	r = finish(&c, 1);
+	cr_assert(said(&r, "2\nproc\n"), "%.*s", (int)r.out_len, r.out);
+}
+
 Test(init_server, killing_everything_from_inside_spares_init)
 {
 	struct result r = sh("kill -9 -1; kill -9 1; echo still");
