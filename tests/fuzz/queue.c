@@ -1,5 +1,5 @@
-/* queue - vq_pop() on any bytes at all: the input is the guest's memory, rings included. Whatever it
- * yields must keep the promises of queue.h; reading and writing it must stay inside that memory. */
+/* queue - vq_pop() on any rings at all, in memory that ends right behind them. Whatever it yields must
+ * keep the promises of queue.h; reading and writing it must stay inside that memory. */
 #include <assert.h>
 #include <errno.h>
 #include <linux/virtio_ring.h>
@@ -8,7 +8,15 @@
 
 #include "vmm/virtio/queue.h"
 
-enum { RAM_BASE = 0x1000, HEAD = 16, POPS = 300 };
+enum {
+	RAM_BASE = 0x1000,
+	RAM_BYTES = 16 << 10,
+	DESCS = 128,
+	AVAIL_AT = 12 << 10,
+	USED_AT = 13 << 10,
+	HEAD = 6,
+	POPS = 300,
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -54,37 +62,69 @@ static void use_chain(struct vq_chain *c, uint8_t step)
 	assert(chain_rest_in(c, step, v) <= VQ_SEGS);
 }
 
-/* The first bytes: log2 of the size, features, the three places, a step; the rest is memory. */
+/* A descriptor out of 6 bytes: most of them point into RAM or, as tables, at other descriptors. */
+static struct vring_desc expand(const uint8_t *b)
+{
+	uint16_t where = (uint16_t)(b[0] | b[1] << 8);
+	struct vring_desc d = {
+		.addr = RAM_BASE + where % RAM_BYTES,
+		.len = (uint32_t)(b[2] | (b[3] & 0x0f) << 8),
+		.flags = b[4] & 7,
+		.next = b[5] % (DESCS + 2),
+	};
+
+	if (d.flags & VRING_DESC_F_INDIRECT) {
+		d.addr = RAM_BASE + where % DESCS * sizeof(d);
+		d.len = (uint32_t)(b[2] % 16 * sizeof(d)) + (b[3] == 0xff);
+	}
+	if (b[3] & 0x80) /* the odd one */
+		d.addr = (uint64_t)where << (b[3] & 0x3f);
+	return d;
+}
+
+/* Input: a few choices, then descriptors of 6 bytes, of which the queue has the first `size` and tables
+ * may use all; then heads. Or, by a choice, memory as it is. */
+static void fill(uint8_t *ram, const uint8_t *data, size_t size)
+{
+	struct vring_desc *desc = (void *)ram;
+	uint16_t *avail = (void *)(ram + AVAIL_AT);
+
+	if (data[0] & 0x80) {
+		memcpy(ram, data + HEAD, size - HEAD < RAM_BYTES ? size - HEAD : RAM_BYTES);
+		return;
+	}
+	data += HEAD;
+	size -= HEAD;
+	for (unsigned i = 0; i < DESCS && size >= 6; i++, data += 6, size -= 6)
+		desc[i] = expand(data);
+	for (unsigned i = 0; i < DESCS && size; i++, size--)
+		avail[2 + i] = *data++ % (DESCS + 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct vq_chain c;
-	uint16_t at[3];
 	struct vq q;
+	int r = 0;
 
 	if (size < HEAD)
 		return 0;
-	size_t ram_bytes = (size - HEAD) / 16 * 16;
-	uint8_t *ram =
-		malloc(ram_bytes + !ram_bytes); /* of that very size: one byte too far is seen */
+	uint8_t *ram = calloc(1, RAM_BYTES); /* of that very size: one byte too far is seen */
 	assert(ram);
-	memcpy(ram, data + HEAD, ram_bytes);
-	memcpy(at, data + 2, sizeof(at));
-
-	struct guest_mem m = {.nregions = 1, .region[0] = {RAM_BASE, ram_bytes, ram}};
+	fill(ram, data, size);
+	struct guest_mem m = {.nregions = 1, .region[0] = {RAM_BASE, RAM_BYTES, ram}};
 	struct vq_layout l = {
 		.size = (uint16_t)(1U << data[0] % 10),
-		.desc = {RAM_BASE + at[0]},
-		.avail = {RAM_BASE + at[1]},
-		.used = {RAM_BASE + at[2]},
+		.desc = {RAM_BASE},
+		.avail = {RAM_BASE + AVAIL_AT},
+		.used = {RAM_BASE + (data[1] & 0x80 ? data[2] * 64U : USED_AT)},
 	};
-	uint64_t features = (uint64_t)data[1] << VIRTIO_RING_F_INDIRECT_DESC;
-	if (vq_init(&q, &m, &l, features) == 0) {
-		int r = 0;
-
+	((uint16_t *)(void *)(ram + AVAIL_AT))[1] = data[3] % (DESCS + 1);
+	if (vq_init(&q, &m, &l, (uint64_t)data[1] << VIRTIO_RING_F_INDIRECT_DESC) == 0) {
 		for (int i = 0; i < POPS && (r = vq_pop(&q, &c)) == 1; i++) {
 			check_chain(&m, &c);
-			if (data[8] & 1)
-				use_chain(&c, data[9]);
+			if (data[4] & 1)
+				use_chain(&c, data[5]);
 			vq_push(&q, &c, c.in_len);
 			(void)!vq_needs_irq(&q);
 		}
