@@ -36,7 +36,7 @@ struct vsock_config {
  * clients wait in the listeners' backlogs. The first ring calls on_ready(user), on the loop thread
  * and inside a kick: it must not free or reset the device. Later rings, also those after a reset,
  * call nothing. After a device reset accepting stops until the guest rings again.
- * A client whose connection the guest refuses, resets or does not answer within 2 s gets its socket
+ * A client whose connection the guest refuses, resets or does not answer within 10 s gets its socket
  * closed. */
 struct virtio_dev *vsock_new(struct loop *loop, const struct vsock_config *c, struct err *e);
 

@@ -15,7 +15,8 @@
 
 enum {
 	VSOCK_BUF_BYTES = 64 * 1024, /* what we store per connection for the host: our buf_alloc */
-	VSOCK_REQUEST_TIMEOUT_MS = 2000,
+	/* Where guest kernel code is emulated and the host busy, an answer was seen to take 3 s. */
+	VSOCK_REQUEST_TIMEOUT_MS = 10000,
 	VSOCK_SHUTDOWN_TIMEOUT_MS = 8000, /* Linux guests wait as long for our reset */
 	VSOCK_CREDIT_TIMEOUT_MS = 1000,   /* without credit for so long: ask for it */
 };
