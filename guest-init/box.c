@@ -7,9 +7,11 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guest-init/sys.h"
@@ -35,7 +37,14 @@ int box_drop_caps(struct err *e)
 
 static int mount_proc(const char *path)
 {
-	return mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ? -errno : 0;
+	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+	if (mount("proc", path, "proc", flags, NULL) == 0)
+		return 0;
+	if (errno == ENOENT && mkdir(path, 0555) == 0 &&
+	    mount("proc", path, "proc", flags, NULL) == 0)
+		return 0;
+	return -errno;
 }
 
 /* The initramfs cannot be pivoted away; moving the tree over it hides it as well. */
@@ -111,7 +120,8 @@ static int start_reaper(struct box *b, const char *root, struct err *e)
 	close(take_fd(out)); /* so that a reaper that dies early reads as an end */
 	if (read(in, &r, sizeof(r)) != sizeof(r))
 		r = -EIO;
-	return r < 0 ? err_set(e, -r, "reaper: enter '%s'", root ? root : "/") : 0;
+	return r < 0 ? err_set(e, -r, "reaper: enter '%s': %s", root ? root : "/", strerror(-r))
+		     : 0;
 }
 
 int box_open(struct box *b, const char *root, struct err *e)
