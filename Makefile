@@ -195,7 +195,11 @@ $(B)/tests/guest/end_%.cpio: $(B)/tests/guest/end_% guest-init/mkinitrd.sh
 $(B)/tests/guest/%: tests/vm/guest/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -static $(WARN) -o $@ $< -pthread
-test-guests: $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG)
+# The words that the library boots with, for tests and benchmarks that start conker-vmm by hand.
+$(B)/tests/guest/cmdline: lib/cmdline.c
+	@mkdir -p $(@D)
+	sed -n '/kernel_words\[\] =/,/;/p' $< | grep -o '"[^"]*"' | tr -d '"\n' >$@ && test -s $@
+test-guests: $(B)/tests/guest/cmdline $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG)
 
 # --- running --------------------------------------------------------------------------------------------
 CMD ?= /usr/share/conker/demo

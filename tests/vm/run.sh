@@ -20,7 +20,8 @@ fi
 here=$(cd "$(dirname "$0")" && pwd)
 BUILD=${BUILD:-$(cd "$here/../.." && pwd)/build}
 PATH=$BUILD:$PATH
-export BUILD PATH HOST
+CMDLINE=$(cat "$BUILD/tests/guest/cmdline")
+export BUILD PATH HOST CMDLINE
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/conker-test.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM HUP

@@ -3,7 +3,7 @@
 DISK_BYTES=4194304
 
 disk_vm() { # IMAGE [ro]: $said is what the guest had to say about its disk
-	conker-vmm --memory-mib 64 --cpus 1 --cmdline "console=hvc0 panic=-1 $CMDLINE" \
+	conker-vmm --memory-mib 64 --cpus 1 --cmdline "$CMDLINE" \
 		--kernel-fd 4 --initrd-fd 5 --disk "6${2:+:$2}" --console-fd 7 \
 		4<"$BUILD/guest/vmlinux" 5<"$BUILD/tests/guest/end_disk.cpio" 6<>"$1" 7>"$TMP/console"
 	said=$(tr -d '\r' <"$TMP/console" | grep '^disk' || true)

@@ -7,7 +7,7 @@ vmm() { # STATUS REASON [OPTION]...
 	want=$1 reason=$2
 	shift 2
 	status=0
-	conker-vmm --memory-mib 64 --cpus 1 --cmdline "console=hvc0 panic=-1 $CMDLINE" \
+	conker-vmm --memory-mib 64 --cpus 1 --cmdline "$CMDLINE" \
 		--console-fd 4 --state-fd 5 "$@" 4>"$TMP/console" 5>"$TMP/state" || status=$?
 	has "$(tail -n 1 "$TMP/state")" "^exited $reason"
 	is $status "$want" 'exit status'

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 B=build
 runs=${1:-10}
 hello=$B/tests/guest/end_hello.cpio
-cmdline=$($B/conker doctor --cmdline)
+cmdline=$(cat $B/tests/guest/cmdline)
 
 qemu_append="console=hvc0 quiet panic=-1 reboot=t"
 if [ ! -w /dev/kvm ]; then
