@@ -27,13 +27,12 @@
 #define WORK_PREFIX  ".import-"
 #define IMAGE_SUFFIX ".erofs"
 
-enum { ARGV_MAX = 24, PATH_ROOM = PATH_MAX + 64 };
+enum { ARGV_MAX = 24 };
 
 struct work {
-	int images;          /* the image directory */
-	int fd;              /* ours in it, flock'd */
-	char name[32];       /* its name */
-	char path[PATH_MAX]; /* and path, for the tools */
+	int images;    /* the image directory */
+	int fd;        /* ours in it, flock'd: where the tools work */
+	char name[32]; /* its name */
 };
 
 /* ---- the working directory ---------------------------------------------------------------------------- */
@@ -60,18 +59,6 @@ static void sweep(int images)
 		closedir(d);
 }
 
-static int fd_path(int fd, char ret[PATH_MAX])
-{
-	char link[64];
-
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, ret, PATH_MAX - 1);
-	if (n < 0)
-		return -errno;
-	ret[n] = 0;
-	return 0;
-}
-
 static int work_begin(struct work *w, struct err *e)
 {
 	w->fd = -1;
@@ -91,7 +78,7 @@ static int work_begin(struct work *w, struct err *e)
 			return err_errno(e, "make a directory beside the images");
 	}
 	w->fd = openat(w->images, w->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (w->fd < 0 || flock(w->fd, LOCK_EX) < 0 || fd_path(w->fd, w->path) < 0)
+	if (w->fd < 0 || flock(w->fd, LOCK_EX) < 0)
 		return err_errno(e, "open a directory beside the images");
 	return 0;
 }
@@ -120,13 +107,16 @@ static void add(struct argv *a, const char *s)
 	a->v[a->n] = NULL;
 }
 
-static void add_fakeroot(struct argv *a, const char *flag, const char *state)
+/* All paths are those in the working directory. */
+#define FAKEROOT_STATE "fakeroot"
+
+static void add_fakeroot(struct argv *a, const char *flag)
 {
 	if (geteuid() == 0)
 		return;
 	add(a, "fakeroot");
 	add(a, flag);
-	add(a, state);
+	add(a, FAKEROOT_STATE);
 	add(a, "--");
 }
 
@@ -134,29 +124,25 @@ static void add_fakeroot(struct argv *a, const char *flag, const char *state)
 static int run(const struct work *w, const struct argv *a, struct err *e)
 {
 	struct statvfs vfs;
-	int r = tool_run(a->v, -1, w->fd, e);
+	int r = tool_run(a->v, w->fd, e);
 
 	if (r < 0 && r != -EINTR && r != -ENOENT && fstatvfs(w->fd, &vfs) == 0 && vfs.f_bavail == 0)
-		return err_set(e, ENOSPC, "no space left beside the images in '%.300s'", w->path);
+		return err_set(e, ENOSPC, "no space left on the file system of the images");
 	return r;
 }
 
 static int unpack(const struct work *w, const char *archive, struct err *e)
 {
-	char root[PATH_ROOM], state[PATH_ROOM];
 	struct argv a = {0};
 
-	(void)snprintf(root, sizeof(root), "%s/root", w->path);
-	(void)snprintf(state, sizeof(state), "%s/fakeroot", w->path);
 	if (mkdirat(w->fd, "root", 0755) < 0)
 		return err_errno(e, "make the image's root");
-	add_fakeroot(&a, "-s", state);
+	add_fakeroot(&a, "-s");
 	add(&a, "tar");
 	add(&a, "--extract");
 	add(&a, "--file");
 	add(&a, archive);
-	add(&a, "--directory");
-	add(&a, root);
+	add(&a, "--directory=root");
 	add(&a, "--force-local"); /* a colon in the name is no host */
 	add(&a, "--numeric-owner");
 	add(&a, "--same-owner");
@@ -171,32 +157,31 @@ static int unpack(const struct work *w, const char *archive, struct err *e)
 
 static int make_image(const struct work *w, const char *root, int unpacked, struct err *e)
 {
-	char image[PATH_ROOM], state[PATH_ROOM];
 	struct argv a = {0};
 
-	(void)snprintf(image, sizeof(image), "%s/image", w->path);
-	(void)snprintf(state, sizeof(state), "%s/fakeroot", w->path);
 	if (unpacked)
-		add_fakeroot(&a, "-i", state);
+		add_fakeroot(&a, "-i");
 	add(&a, "mkfs.erofs");
 	add(&a, "--quiet");
 	/* Somebody's own files can only have been meant to be root's. */
 	if (!unpacked && geteuid() != 0)
 		add(&a, "--all-root");
-	add(&a, image);
+	add(&a, "image");
 	add(&a, root);
 	return run(w, &a, e);
 }
 
-static int is_empty(const char *path)
+static int is_empty(int at, const char *name)
 {
-	DIR *d = opendir(path);
-	int n = 0;
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), n = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
 	while (d && readdir(d))
 		n++;
 	if (d)
 		closedir(d);
+	else if (fd >= 0)
+		close(fd);
 	return n <= 2;
 }
 
@@ -218,7 +203,7 @@ static int publish(const struct work *w, const char *name, struct err *e)
 }
 
 /* Standard input to a file: tar cannot look twice at a pipe to see how it is compressed. */
-static int spool(const struct work *w, char *ret_path, size_t size, struct err *e)
+static int spool(const struct work *w, struct err *e)
 {
 	char buf[4 << 10];
 	auto_close int fd = openat(w->fd, "archive", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -235,48 +220,44 @@ static int spool(const struct work *w, char *ret_path, size_t size, struct err *
 				return err_errno(e, "keep standard input");
 		}
 	}
-	(void)snprintf(ret_path, size, "%s/archive", w->path);
 	return 0;
 }
 
 static int import_archive(const struct work *w, const char *path, struct err *e)
 {
-	char spooled[PATH_ROOM], root[PATH_ROOM];
 	int r = 0;
 
-	if (strcmp(path, "-") == 0) {
-		r = spool(w, spooled, sizeof(spooled), e);
-		path = spooled;
-	}
+	if (!path)
+		r = spool(w, e);
 	if (r == 0)
-		r = unpack(w, path, e);
+		r = unpack(w, path ? path : "archive", e);
 	if (r < 0)
 		return r;
-	(void)snprintf(root, sizeof(root), "%s/root", w->path);
-	if (is_empty(root))
+	if (is_empty(w->fd, "root"))
 		return err_set(e, EINVAL, "the archive is empty");
-	return make_image(w, root, 1, e);
+	return make_image(w, "root", 1, e);
 }
 
 static int import(const struct work *w, const char *path, struct err *e)
 {
+	char absolute
+		[PATH_MAX]; /* the tools work elsewhere; and what begins with '-' is no option */
 	struct stat st;
 
 	if (strcmp(path, "-") == 0)
-		return import_archive(w, path, e);
-	if (stat(path, &st) < 0)
+		return import_archive(w, NULL, e);
+	if (!realpath(path, absolute) || stat(absolute, &st) < 0)
 		return err_set(e, errno, "%s", strerror(errno));
 	if (!S_ISDIR(st.st_mode))
-		return import_archive(w, path, e);
-	if (is_empty(path))
+		return import_archive(w, absolute, e);
+	if (is_empty(AT_FDCWD, absolute))
 		return err_set(e, EINVAL, "the directory is empty");
-	return make_image(w, path, 0, e);
+	return make_image(w, absolute, 0, e);
 }
 
 int conker_image_import(const char *name, const char *path)
 {
 	struct err *e = api_enter();
-	char absolute[PATH_ROOM];
 	struct work w = {.images = -1, .fd = -1};
 
 	if (!name || !path)
@@ -286,12 +267,9 @@ int conker_image_import(const char *name, const char *path)
 		r = name_check("image", name, e);
 	if (r < 0)
 		return r;
-	/* A name that begins with '-' is no option to the tools. */
-	(void)snprintf(absolute, sizeof(absolute), "%s%s",
-		       path[0] == '/' || strcmp(path, "-") == 0 ? "" : "./", path);
 	r = work_begin(&w, e);
 	if (r == 0)
-		r = import(&w, absolute, e);
+		r = import(&w, path, e);
 	if (r == 0)
 		r = publish(&w, name, e);
 	work_end(&w);
@@ -358,7 +336,7 @@ static int tell_built_in(int dir, image_fn *fn, void *user)
 int conker_image_list(image_fn *fn, void *user)
 {
 	struct err *e = api_enter();
-	char path[PATH_MAX];
+	char path[64];
 	struct dirent **list;
 
 	if (!fn)
@@ -367,8 +345,7 @@ int conker_image_list(image_fn *fn, void *user)
 	auto_close int dir = place_images(e);
 	if (dir < 0)
 		return dir;
-	if (fd_path(dir, path) < 0)
-		return err_errno(e, "the image directory");
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
 	int locked = dir_lock(dir, e);
 	if (locked < 0)
 		return locked;
@@ -376,7 +353,7 @@ int conker_image_list(image_fn *fn, void *user)
 	close(locked); /* fn may import */
 	int n = scandir(path, &list, is_image, alphasort);
 	if (n < 0)
-		return err_errno(e, "read '%s'", path);
+		return err_errno(e, "read the image directory");
 	int r = tell_built_in(dir, fn, user);
 	for (int i = 0; i < n; i++) {
 		if (r == 0)

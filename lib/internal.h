@@ -75,6 +75,7 @@ struct spawn {
 	const int *fds; /* fds[i] becomes the child's descriptor i; it gets no others */
 	int nfds;
 	int flags;
+	int dir; /* of a tool: where it works, or -1 */
 };
 
 /* With *ret_pidfd to poll and to signal it by. A tool's process group; or -errno, for what is no tool
@@ -365,9 +366,10 @@ void request_fini(struct request *q);
 
 /* ---- tool.c: programs that make images ---------------------------------------------------------------- */
 
-/* Runs a program of the host to its end; stdin_fd and keep_fd (or -1) are its descriptors 0 and 3.
- * 0; -ENOENT when it is not installed; -EINTR; or what its complaint amounts to, with it as message. */
-must_check int tool_run(const char *const *argv, int stdin_fd, int keep_fd, struct err *e);
+/* Runs a program of the host to its end. It works in the directory dir (or -1), whose descriptor, and any
+ * flock on it, it keeps. 0; -ENOENT when it is not installed; -EINTR; or what its complaint amounts to,
+ * with it as message. */
+must_check int tool_run(const char *const *argv, int dir, struct err *e);
 int tool_present(const char *name);
 const char *tool_package(const char *name); /* the Debian package that has it */
 /* Removes a directory and all below it, whatever the names. */

@@ -58,11 +58,16 @@ __attribute__((format(printf, 3, 4))) static void arg(struct args *a, const char
 	a->used = min_(a->used + (size_t)n + 1, sizeof(a->room) - 1);
 }
 
-static void compose_args(struct args *a, const struct artefacts *f, const conker_box_opts *o,
-			 const char *cmdline)
+static int is_debug(void)
 {
 	const char *log = getenv("CONKER_LOG");
 
+	return log && strcmp(log, "debug") == 0;
+}
+
+static void compose_args(struct args *a, const struct artefacts *f, const conker_box_opts *o,
+			 const char *cmdline)
+{
 	arg(a, "conker-vmm", NULL);
 	arg(a, "--memory-mib", "%u", o->memory_mib);
 	arg(a, "--cpus", "%u", o->cpus);
@@ -78,7 +83,7 @@ static void compose_args(struct args *a, const struct artefacts *f, const conker
 	arg(a, "--owner-fd", "%d", FD_OWNER);
 	if (o->flags & CONKER_BOX_DETACHED)
 		arg(a, "--detach", NULL);
-	if (log && strcmp(log, "debug") == 0)
+	if (is_debug())
 		arg(a, "--verbose", NULL);
 	a->v[a->n] = NULL;
 }
@@ -154,6 +159,8 @@ static int start(const struct artefacts *a, const struct files *f, struct args *
 			  .fds = fds,
 			  .nfds = FD_DISKS + a->ndisks};
 
+	if (is_debug())
+		fds[FD_STDERR] = STDERR_FILENO; /* asked for by the user, step by step */
 	for (int i = 0; i < a->ndisks; i++)
 		fds[FD_DISKS + i] = a->disk[i];
 	return spawn_start(&s, &l->pidfd);

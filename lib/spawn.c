@@ -100,6 +100,8 @@ on_child_stack static int last_main(void *arg)
 		goto fail;
 	if (!(s->flags & SPAWN_TOOL) && setsid() < 0)
 		goto fail;
+	if ((s->flags & SPAWN_TOOL) && s->dir >= 0 && fchdir(s->dir) < 0)
+		goto fail;
 	if (place_fds(s) < 0)
 		goto fail;
 	(void)sigprocmask(SIG_SETMASK, &c->mask, NULL);

@@ -75,7 +75,7 @@ static int send_start(conker_exec *x, const conker_exec_opts *o, ProtobufCBinary
 	if (o->flags & CONKER_EXEC_TTY) {
 		t.rows = o->rows;
 		t.cols = o->cols;
-		t.term = bytes(o->term);
+		t.term = bytes(o->term ? o->term : "xterm-256color");
 		s.tty = &t;
 	}
 	m.msg_case = CONKER__CLIENT_MSG__MSG_START;

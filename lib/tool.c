@@ -88,7 +88,7 @@ static int finish(pid_t pid, int pidfd, int stderr_fd, const char *name, struct 
 		       line);
 }
 
-int tool_run(const char *const *argv, int stdin_fd, int keep_fd, struct err *e)
+int tool_run(const char *const *argv, int dir, struct err *e)
 {
 	static char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "LC_ALL=C",
 				    NULL};
@@ -99,13 +99,14 @@ int tool_run(const char *const *argv, int stdin_fd, int keep_fd, struct err *e)
 	if (null < 0 || complaints < 0)
 		return err_set(e, EMFILE, "run %s: no descriptors", argv[0]);
 
-	int fds[] = {stdin_fd >= 0 ? stdin_fd : null, null, complaints, keep_fd};
+	int fds[] = {null, null, complaints, dir};
 	struct spawn s = {.path = argv[0],
 			  .argv = (char *const *)argv,
 			  .env = env,
 			  .fds = fds,
-			  .nfds = keep_fd >= 0 ? 4 : 3,
-			  .flags = SPAWN_TOOL};
+			  .nfds = dir >= 0 ? 4 : 3,
+			  .flags = SPAWN_TOOL,
+			  .dir = dir};
 	pid = spawn_start(&s, &pidfd_raw);
 	auto_close int pidfd = pidfd_raw;
 	if (pid == -ENOENT)

@@ -323,7 +323,7 @@ Test(lib_image, a_missing_tool_names_its_package)
 	static const char *const argv[] = {"mkfs.nonsense", NULL};
 	struct err e = {0};
 
-	cr_expect_eq(tool_run(argv, -1, -1, &e), -ENOENT);
+	cr_expect_eq(tool_run(argv, -1, &e), -ENOENT);
 	cr_expect(strstr(e.msg, "is not installed; install the package"));
 	cr_expect_str_eq(tool_package("mkfs.erofs"), "erofs-utils");
 }
