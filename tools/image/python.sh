@@ -5,8 +5,9 @@
 # left out. Needs no root: mmdebstrap picks the mode that works here.
 set -eu
 conker=$1
-tar=$(mktemp)
-trap 'rm -f "$tar"' EXIT
+folder=$(mktemp -d)
+tar=$folder/root.tar
+trap 'rm -rf "$folder"' EXIT
 
 sources=
 for s in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
