@@ -20,8 +20,9 @@
 
 enum {
 	MEMORY_DEFAULT_MIB = 128,
+	MEMORY_MIN_MIB = 32, /* less does not hold kernel and init */
 	MEMORY_MAX_MIB = 1 << 20,
-	CPUS_MAX = 64,
+	CPUS_MAX = 32,
 	READY_DEFAULT_MS = 60000,
 };
 
@@ -53,9 +54,9 @@ static int read_opts(conker_box_opts *o, const conker_box_opts *caller, struct e
 	o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : READY_DEFAULT_MS;
 	if (o->flags & ~(uint32_t)CONKER_BOX_DETACHED)
 		return err_set(e, EINVAL, "unknown box flags 0x%x", o->flags);
-	if (o->memory_mib > MEMORY_MAX_MIB)
-		return err_set(e, EINVAL, "memory: %u MiB is more than %d", o->memory_mib,
-			       MEMORY_MAX_MIB);
+	if (o->memory_mib < MEMORY_MIN_MIB || o->memory_mib > MEMORY_MAX_MIB)
+		return err_set(e, EINVAL, "memory: %u MiB; it takes %d to %d", o->memory_mib,
+			       MEMORY_MIN_MIB, MEMORY_MAX_MIB);
 	if (o->cpus > CPUS_MAX)
 		return err_set(e, EINVAL, "cpus: %u is more than %d", o->cpus, CPUS_MAX);
 	if (o->ready_timeout_ms > INT32_MAX)
@@ -122,6 +123,8 @@ static int not_born(conker_box *b, int r, const conker_box_opts *o, struct err *
 			       v->detail);
 	if (!v->started)
 		spawn_complaint(b->child_stderr, tail, sizeof(tail));
+	if (*tail && b->gone)
+		return err_set(e, ECONNABORTED, "box '%s': its VMM did not start: %s", name, tail);
 	if (!*tail)
 		console_tail(b->dir, tail, sizeof(tail));
 	if (!*tail)
@@ -264,6 +267,17 @@ void box_lose(conker_box *b, int code, const char *reason)
 	wait_broadcast(b);
 }
 
+/* What is no longer needed gives way: to clean up takes two descriptors, and a creation may have failed
+ * because there were no more. */
+static void close_early(conker_box *b)
+{
+	int *fds[] = {&b->ep, &b->wake, &b->conn, &b->grace};
+
+	for (size_t i = 0; i < countof(fds); i++)
+		if (*fds[i] >= 0)
+			close(take_fd(*fds[i]));
+}
+
 /* Ends a box of ours: nothing is left of it on return. */
 static void destroy(conker_box *b)
 {
@@ -271,6 +285,7 @@ static void destroy(conker_box *b)
 	char rest[LINE_MAX_BYTES];
 	int r = 0;
 
+	close_early(b);
 	if (b->child >= 0) {
 		(void)pidfd_kill(b->child, SIGKILL);
 		while (pidfd_wait(b->child, END_MS) == -EINTR)

@@ -163,7 +163,7 @@ void info_fill(conker_box_info *ret, const struct meta *m, const struct vm_event
 must_check int cmdline_compose(char *ret, size_t size, const char *hostname, const char *append,
 			       struct err *e);
 
-enum { DISKS_MAX = 16 };
+enum { DISKS_MAX = 15 }; /* beside the image */
 
 struct artefacts {
 	int kernel, initrd, ndisks;

@@ -214,16 +214,15 @@ void info_fill(conker_box_info *ret, const struct meta *m, const struct vm_event
 
 /* ---- removal --------------------------------------------------------------------------------------- */
 
-/* `box` goes first: what is left when we are killed half-way is swept like an unfinished birth. */
+/* By name, because a process out of descriptors could not list them. `box` goes first: what is left when
+ * we are killed half-way is swept like an unfinished birth. */
 static void remove_dir(int reg, const char *name, int dir)
 {
-	auto_dir *d = dir_stream(dir);
-	struct dirent *de;
+	static const char *const files[] = {"box",     "box.new", "exec.sock",
+					    "console", "state",   "lock"};
 
-	(void)unlinkat(dir, "box", 0);
-	while (d && (de = readdir(d)))
-		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-			(void)unlinkat(dir, de->d_name, 0);
+	for (size_t i = 0; i < countof(files); i++)
+		(void)unlinkat(dir, files[i], 0);
 	(void)unlinkat(reg, name, AT_REMOVEDIR);
 }
 
@@ -296,8 +295,7 @@ static int birth_in(int reg, struct meta *m, struct birth *ret, struct err *e)
 		dir < 0 ? -1 : openat(dir, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (starter < 0 || flock(starter, LOCK_EX) < 0) {
 		int r = err_errno(e, "make the lock of box '%s'", m->name);
-		if (dir >= 0)
-			remove_dir(reg, m->name, dir);
+		remove_dir(reg, m->name, dir);
 		return r;
 	}
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -195,6 +196,7 @@ Test(lib_box, impossible_options_are_refused)
 		{{.flags = 64}, -EINVAL, "flags"},
 		{{.cpus = 1000}, -EINVAL, "cpus"},
 		{{.memory_mib = 1 << 30}, -EINVAL, "memory"},
+		{{.memory_mib = 31}, -EINVAL, "memory: 31 MiB; it takes 32"},
 		{{.image = "no-such"}, -ENOENT, "no image named 'no-such'"},
 		{{.image = "a/b"}, -EINVAL, "image name"},
 		{{.kernel = "/nonexistent"}, -ENOENT, "kernel '/nonexistent'"},
@@ -325,6 +327,30 @@ Test(lib_box, a_missing_vmm_says_what_to_do)
 	setenv("CONKER_VMM", "/nonexistent", 1);
 	cr_expect_eq(create("b", 0, NULL, &b), -ENOENT);
 	cr_expect(strstr(conker_errmsg(), "CONKER_VMM"));
+}
+
+Test(lib_box, running_out_of_descriptors_anywhere_leaves_nothing)
+{
+	struct rlimit old, few;
+	int fds = open_fds(), failures = 0, r = -1;
+	conker_box *b = NULL;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = old;
+	for (few.rlim_cur = (rlim_t)fds - 2; r < 0 && few.rlim_cur < 200; few.rlim_cur++) {
+		cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+		r = create("b", 0, NULL, &b);
+		setrlimit(RLIMIT_NOFILE, &old);
+		if (r == 0)
+			break;
+		failures++;
+		cr_expect_neq(*conker_errmsg(), 0);
+		cr_assert_eq(open_fds(), fds, "%d: %s", (int)few.rlim_cur, conker_errmsg());
+		cr_assert_eq(boxes(), 0, "%d: %s", (int)few.rlim_cur, conker_errmsg());
+	}
+	cr_expect_eq(r, 0);
+	cr_expect_gt(failures, 20);
+	conker_box_free(b);
 }
 
 static void keep_line(const char *line, void *user)
