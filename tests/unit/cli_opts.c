@@ -40,7 +40,7 @@ static int parse(const char *line, int command_after)
 	int n = 0;
 
 	(void)snprintf(words, sizeof(words), "%s", line);
-	for (char *w = strtok(words, " "); w; w = strtok(NULL, " "))
+	for (char *w, *rest = words; (w = strsep(&rest, " "));)
 		args[n++] = strcmp(w, "~") == 0 ? w + 1 : w;
 	memset(&v, 0, sizeof(v));
 	return opts_parse(&c, &u, n, args, &status);
