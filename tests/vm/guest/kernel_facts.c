@@ -56,7 +56,8 @@ static void check_patches(void)
 	expect(!exists("/sys/kernel/slab"), "no sysfs entry per slab cache");
 	expect(!exists("/sys/kernel/irq"), "no sysfs entry per interrupt");
 	expect(!exists("/sys/module/printk/parameters"), "no sysfs entry per kernel parameter");
-	expect(atoi(text_of("/sys/kernel/uevent_seqnum")) < 20, "no uevents before user space");
+	expect(strtoul(text_of("/sys/kernel/uevent_seqnum"), NULL, 10) < 20,
+	       "no uevents before user space");
 }
 
 /* With printk_store=N on the command line no message of the kernel's own from before PID 1 has a
@@ -64,7 +65,7 @@ static void check_patches(void)
 static void check_log(void)
 {
 	const char *option = strstr(text_of("/proc/cmdline"), "printk_store=");
-	int limit = option ? atoi(option + 13) : 8;
+	int limit = option ? (int)strtoul(option + 13, NULL, 10) : 8;
 	char *log = calloc(1, LOG_BYTES + 1);
 
 	if (!log || klogctl(SYSLOG_READ_ALL, log, LOG_BYTES) < 0) {
