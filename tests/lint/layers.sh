@@ -29,7 +29,7 @@ may() { # WHO-GLOB ALLOWED-REGEX: every include of these files must match
 	may 'vmm/virtio/queue.[ch]' 'util/|vmm/mem\.h|vmm/virtio/queue\.h'
 	may 'vmm/virtio/*.[ch]' 'util/|proto/ports\.h|vmm/mem\.h|vmm/virtio/|vmm/disk/|vmm/log\.h'
 	may 'vmm/disk/*.[ch]' 'util/|vmm/disk/'
-	may 'vmm/arch/*/*.[ch] vmm/arch/*.[ch]' 'util/|vmm/(mem|kvm|bus|config)\.h|vmm/arch/'
+	may 'vmm/arch/*/*.[ch] vmm/arch/*.[ch]' 'util/|vmm/(mem|kvm|bus|config|power)\.h|vmm/arch/'
 	may 'vmm/*.[ch]' 'util/|proto/|vmm/'
 	# Only one file knows each of these libraries.
 	grep -lE '#include <libfdt.h>' -r vmm | grep -v '^vmm/arch/fdt\.c$' | sed 's/$/ includes libfdt/'

@@ -141,7 +141,7 @@ test_box_not_ready_in_time() {
 }
 
 test_interrupt_at_any_moment_leaves_nothing() {
-	for delay in 0 0.01 0.05 0.1 0.3 0.7 1 2; do
+	for delay in 0.002 0.01 0.05 0.1 0.3 0.7 1 2; do
 		timeout -s INT $delay conker run -- sleep 1000 2>"$TMP/err" &
 		pid=$!
 		status=0

@@ -72,7 +72,8 @@ test_memory_is_what_was_asked() {
 
 test_logs_show_the_console() {
 	conker create --name talk
-	has "$(conker logs talk)" 'Linux version|conker'
+	conker exec talk -- sh -c 'echo hello from the box >/dev/console'
+	has "$(conker logs talk)" 'hello from the box'
 	conker rm -f talk
 }
 
