@@ -24,7 +24,7 @@ ours="exec $B/conker-vmm --memory-mib 128 --cpus 1 --kernel-fd 3 --initrd-fd 4 -
 	--cmdline '$cmdline' 3<$B/guest/vmlinux 4<$hello"
 qemu="exec qemu-system-x86_64 -M microvm,acpi=off,isa-serial=off $accel -m 128 -nodefaults -no-user-config \
 	-nographic -no-reboot -kernel $B/guest/vmlinux -initrd $hello -append '$qemu_append' \
-	-chardev stdio,id=c -device virtio-serial-device -device virtconsole,chardev=c"
+	-chardev stdio,id=c -device virtio-serial-device,max_ports=1 -device virtconsole,chardev=c"
 
 $B/bench/boot -n "$runs" \
 	--peer "conker-vmm: spawn to PID 1's first console byte" "$ours" \
