@@ -241,10 +241,10 @@ lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) ## format, layers, 
 	clang-format --dry-run -Werror $(C_FILES)
 	tests/lint/layers.sh
 	tests/lint/ceilings.py
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -D__CPPCHECK__ -D__x86_64__ \
 		--suppressions-list=tests/lint/cppcheck.txt -I. -I$(B)/gen $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
 	printf '%s\n' $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC) | \
-		xargs -P $$(nproc) -n 1 clang-tidy --quiet -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
+		xargs -P $$(nproc) -I{} clang-tidy --quiet {} -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
 
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1 \

@@ -325,8 +325,8 @@ struct conker_exec {
 };
 
 void exec_ref(conker_exec *x); /* [locked] */
-void exec_unref(
-	conker_exec *e); /* [locked]; may drop the box's last reference: box_unlock() sees */
+/* May drop the box's last reference: box_unlock() sees. [locked] */
+void exec_unref(conker_exec *x);
 /* Runs fn with the lock released. [locked][leader] */
 void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t len);
 /* Ends the conversation without an Exit. [locked] */

@@ -15,12 +15,16 @@
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
+#ifdef __CPPCHECK__ /* it cannot parse a statement expression in an initialiser */
+#define min_(a, b) ((a) < (b) ? (a) : (b))
+#else
 #define min_(a, b)                      \
 	__extension__({                 \
 		__typeof__(a) a_ = (a); \
 		__typeof__(b) b_ = (b); \
 		a_ < b_ ? a_ : b_;      \
 	})
+#endif
 
 #define must_check __attribute__((warn_unused_result))
 
