@@ -3,7 +3,7 @@
 # Outputs lie in build/: conker, conker-vmm, libconker.{a,so}, guest/{vmlinux,init,base.erofs}.
 # Variants (release, asan, tsan) have an object tree of their own each: build/obj/<variant>.
 
-MAKEFLAGS += --no-builtin-rules
+MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
@@ -11,6 +11,9 @@ MAKEFLAGS += --no-builtin-rules
 B       := build
 CC      := gcc
 PREFIX  ?= /usr/local
+# One short line a step; V=1 shows the commands.
+Q       := $(if $(V),,@)
+say      = @printf '  %-6s %s\n' $(1) '$(patsubst $(B)/%,%,$(2))'
 DESTDIR ?=
 
 # --- packages -----------------------------------------------------------------------------------
@@ -72,33 +75,40 @@ $(B)/obj/%/lib/place.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
 # --- compiling ------------------------------------------------------------------------------------
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto | $(B)/setup/build.stamp
 	@mkdir -p $(@D)
-	protoc-c --c_out=$(B)/gen -Iproto $<
+	$(call say,PROTO,$<)
+	$(Q)protoc-c --c_out=$(B)/gen -Iproto $<
 
 define variant
 $(B)/obj/$(1)/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $$(@D)
-	$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -Wno-conversion -MMD -MP -c -o $$@ $$<
+	$$(call say,CC,$$@)
+	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -Wno-conversion -MMD -MP -c -o $$@ $$<
 $(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h
 	@mkdir -p $$(@D)
-	$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+	$$(call say,CC,$$@)
+	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 $(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_SRC) $(UTIL_SRC))
-	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lfdt -pthread
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lfdt -pthread
 $(B)/obj/$(1)/conker: $(call obj,$(1),$(CLI_SRC) $(LIB_SRC) $(HOST_SRC))
-	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lprotobuf-c -pthread
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lprotobuf-c -pthread
 endef
 $(foreach v,release asan tsan fuzz pic,$(eval $(call variant,$(v))))
 
 $(B)/conker: $(B)/obj/release/conker
-	cp --remove-destination $< $@
+	$(Q)cp --remove-destination $< $@
 $(B)/conker-vmm: $(B)/obj/release/conker-vmm
-	cp --remove-destination $< $@
+	$(Q)cp --remove-destination $< $@
 $(B)/libconker.so: $(call obj,pic,$(LIB_SRC) $(HOST_SRC)) lib/conker.map
-	$(CC) -shared -Wl,-soname,libconker.so.0 -Wl,--version-script=lib/conker.map -Wl,-z,relro,-z,now \
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -Wl,-soname,libconker.so.0 -Wl,--version-script=lib/conker.map -Wl,-z,relro,-z,now \
 		-o $@ $(filter %.o,$^) -lprotobuf-c -pthread
-	ln -sf libconker.so $(B)/libconker.so.0
+	$(Q)ln -sf libconker.so $(B)/libconker.so.0
 $(B)/libconker.a: $(call obj,pic,$(LIB_SRC) $(HOST_SRC))
-	rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
 
 # --- guest ------------------------------------------------------------------------------------------
 # init is linked with musl: an initramfs costs guest kernel instructions by the page.
@@ -110,26 +120,30 @@ INIT_DEPS   := $(INIT_SRC) $(PROTO_SRC) $(UTIL_SRC) $(wildcard guest-init/*.h pr
 
 $(B)/guest/init: $(INIT_DEPS)
 	@mkdir -p $(@D)
-	musl-gcc $(INIT_CFLAGS) -o $@ $(filter %.c,$^) $(shell $(CC) -print-file-name=libprotobuf-c.a)
+	$(call say,LINK,$@)
+	$(Q)musl-gcc $(INIT_CFLAGS) -o $@ $(filter %.c,$^) $(shell $(CC) -print-file-name=libprotobuf-c.a)
 
 $(B)/guest/initrd.cpio: $(B)/guest/init guest-init/mkinitrd.sh
-	guest-init/mkinitrd.sh $< $@
+	$(call say,CPIO,$@)
+	$(Q)guest-init/mkinitrd.sh $< $@
 
 KERNEL_DEPS := $(wildcard kernel-config/*.config kernel-config/*.sh kernel-config/patches/*.patch)
 $(B)/guest/vmlinux: $(KERNEL_DEPS) | $(B)/setup/kernel.stamp
-	kernel-config/build.sh $(B)/guest up
+	@kernel-config/build.sh $(B)/guest up
 	@touch $@
 # After the first: both share the unpacked source.
 $(B)/guest/vmlinux-smp: $(KERNEL_DEPS) $(B)/guest/vmlinux | $(B)/setup/kernel.stamp
-	kernel-config/build.sh $(B)/guest smp
+	@kernel-config/build.sh $(B)/guest smp
 	@touch $@
 
 $(B)/guest/demo: tools/demo/demo.c $(B)/setup/build.stamp
 	@mkdir -p $(@D)
-	musl-gcc -std=gnu17 -D_GNU_SOURCE -O2 -static -s $(WARN) -o $@ $<
+	$(call say,CC,$@)
+	$(Q)musl-gcc -std=gnu17 -D_GNU_SOURCE -O2 -static -s $(WARN) -o $@ $<
 $(B)/guest/base.erofs: tools/image/base.sh $(B)/guest/demo $(B)/setup/build.stamp
 	@mkdir -p $(@D)
-	tools/image/base.sh $@ $(B)/guest/demo
+	$(call say,IMAGE,$@)
+	$(Q)tools/image/base.sh $@ $(B)/guest/demo
 
 # --- unit tests ---------------------------------------------------------------------------------------
 # One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with
@@ -144,14 +158,16 @@ $(B)/obj/$(1)/tested-init.a: $(call obj,$(1),$(filter-out %/main.c,$(INIT_SRC)) 
 $(B)/obj/$(1)/tested-lib.a: $(call obj,$(1),$(LIB_SRC) $(HOST_SRC) $(LIBFAKE_SRC))
 $(B)/obj/$(1)/tested-cli.a: $(call obj,$(1),$(filter-out %/main.c,$(CLI_SRC)) $(LIB_SRC) $(HOST_SRC))
 $(B)/obj/$(1)/tested-%.a:
-	rm -f $$@
-	ar rcs $$@ $$^
+	$$(call say,AR,$$@)
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
 endef
 # test-program: variant, source folder below tests/, name, more libraries, where it is put
 define test-program
 $(5)/$(3): $(B)/obj/$(1)/tests/$(2)/$(3).o $(B)/obj/$(1)/tested-$(call part,$(3)).a
 	@mkdir -p $$(@D)
-	$$(or $$(CC_$(1)),$$(CC)) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $(4) $$(PART_LIBS)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $(4) $$(PART_LIBS)
 endef
 names = $(patsubst tests/$(1)/%.c,%,$(wildcard tests/$(1)/*.c))
 $(foreach v,release asan tsan fuzz,$(eval $(call tested,$(v))))
@@ -164,13 +180,16 @@ $(foreach n,$(call names,fuzz),$(eval $(call test-program,fuzz,fuzz,$(n),,$(B)/t
 API_LINK = -I. -o $@ $< -L$(B) -lconker -Wl,-rpath,'$$ORIGIN/../..'
 $(B)/tests/lib/c99: tests/lib/c99.c lib/conker.h $(B)/libconker.so
 	@mkdir -p $(@D)
-	$(CC) -std=c99 -pedantic-errors -Wall -Wextra -Werror $(API_LINK)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -std=c99 -pedantic-errors -Wall -Wextra -Werror $(API_LINK)
 $(B)/tests/lib/cxx: tests/lib/cxx.cc lib/conker.h $(B)/libconker.so
 	@mkdir -p $(@D)
-	clang++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror $(API_LINK)
+	$(call say,LINK,$@)
+	$(Q)clang++ -std=c++11 -pedantic-errors -Wall -Wextra -Werror $(API_LINK)
 $(B)/tests/lib/dlopen: tests/lib/dlopen.c $(B)/libconker.so
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 $(WARN) -Wl,--no-as-needed -o $@ $< -ldl -pthread -Wl,-rpath,'$$ORIGIN/../..'
+	$(call say,LINK,$@)
+	$(Q)$(CC) -std=gnu17 $(WARN) -Wl,--no-as-needed -o $@ $< -ldl -pthread -Wl,-rpath,'$$ORIGIN/../..'
 TEST_PROGRAMS := $(addprefix $(B)/tests/tsan/,$(call names,tsan)) $(addprefix $(B)/tests/fuzz/,$(call names,fuzz)) \
 		 $(addprefix $(B)/tests/lib/,c99 cxx dlopen)
 UNITS      := $(patsubst tests/unit/%.c,$(B)/obj/release/unit/%,$(UNIT_SRC))
@@ -186,19 +205,23 @@ GUEST_PROG := $(patsubst tests/vm/guest/%.c,$(B)/tests/guest/%,$(filter-out test
 
 $(B)/tests/guest/raw_%: tests/vm/guest/raw_%.S tests/vm/guest/raw.ld
 	@mkdir -p $(@D)
-	$(CC) -nostdlib -static -no-pie -Wl,-T,tests/vm/guest/raw.ld -Wl,--build-id=none -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,tests/vm/guest/raw.ld -Wl,--build-id=none -o $@ $<
 $(B)/tests/guest/end_%: tests/vm/guest/end_%.c
 	@mkdir -p $(@D)
-	musl-gcc -std=gnu17 -D_GNU_SOURCE -Os -static -s -Wall -Wextra -o $@ $<
+	$(call say,CC,$@)
+	$(Q)musl-gcc -std=gnu17 -D_GNU_SOURCE -Os -static -s -Wall -Wextra -o $@ $<
 $(B)/tests/guest/end_%.cpio: $(B)/tests/guest/end_% guest-init/mkinitrd.sh
-	guest-init/mkinitrd.sh $< $@
+	$(call say,CPIO,$@)
+	$(Q)guest-init/mkinitrd.sh $< $@
 $(B)/tests/guest/%: tests/vm/guest/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -static $(WARN) -o $@ $< -pthread
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -static $(WARN) -o $@ $< -pthread
 # The words that the library boots with, for tests and benchmarks that start conker-vmm by hand.
 $(B)/tests/guest/cmdline: lib/cmdline.c
 	@mkdir -p $(@D)
-	sed -n '/kernel_words\[\] =/,/;/p' $< | grep -o '"[^"]*"' | tr -d '"\n' >$@ && test -s $@
+	$(Q)sed -n '/kernel_words\[\] =/,/;/p' $< | grep -o '"[^"]*"' | tr -d '"\n' >$@ && test -s $@
 test-guests: $(B)/tests/guest/cmdline $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG)
 
 # --- running --------------------------------------------------------------------------------------------
@@ -208,17 +231,21 @@ run lab-run: export CONKER_MAKE_CMD = $(CMD)
 run: all ## start a box and run a small demonstration in it, or CMD='...'
 	@$(B)/conker run --timing --sh "$$CONKER_MAKE_CMD"
 
-image-python: $(B)/images/python.erofs ## a Debian root file system with python3, as image `python`
-$(B)/images/python.erofs: tools/image/python.sh $(B)/conker | $(B)/setup/image.stamp
-	CONKER_IMAGES=$(B)/images tools/image/python.sh $(B)/conker
+# The image for the user who asks for it, and one below build/ for the tests, from the same archive.
+image-python: $(B)/images/python.tar $(B)/conker ## a Debian root file system with python3, imported as image `python`
+	@$(B)/conker image import python $<
+$(B)/images/python.tar: tools/image/python.sh | $(B)/setup/image.stamp
 	@mkdir -p $(@D)
+	@tools/image/python.sh $@
+$(B)/images/python.erofs: $(B)/images/python.tar $(B)/conker
+	@CONKER_IMAGES=$(B)/images $(B)/conker image import python $<
 
 # --- tests ----------------------------------------------------------------------------------------------
 STAGES ?=
 test: test-deps ## all tests: unit, sanitizers, fuzz, real guests on host KVM and in the lab
 	@tests/run $(STAGES)
 test-deps: $(B)/setup/test.stamp
-	@$(MAKE) --no-print-directory all units units-asan test-guests test-programs image-python lab-ready
+	@$(MAKE) --no-print-directory all units units-asan test-guests test-programs $(B)/images/python.erofs lab-ready
 
 lab-ready: $(B)/setup/test.stamp
 	@tools/lab/lab --prepare
@@ -226,7 +253,8 @@ bench-boot: all $(B)/bench/boot test-guests $(B)/setup/test.stamp ## cold boot t
 	@tools/bench/boot.sh
 $(B)/bench/%: $(B)/obj/release/tools/bench/%.o $(B)/obj/release/tools/bench/stats.o $(B)/libconker.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_release) -o $@ $^ -lprotobuf-c -pthread
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_release) -o $@ $^ -lprotobuf-c -pthread
 lab: all lab-ready ## a shell in the emulated machine that stands in for ordinary hardware
 	@tools/lab/lab
 lab-run: all lab-ready ## a command in the lab: make lab-run CMD='conker doctor'
@@ -234,17 +262,22 @@ lab-run: all lab-ready ## a command in the lab: make lab-run CMD='conker doctor'
 test-programs: $(TEST_PROGRAMS)
 
 # --- house-keeping ----------------------------------------------------------------------------------------
-C_FILES = $(shell git ls-files '*.c' '*.h')
+LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
+C_FILES  = $(shell git ls-files '*.c' '*.h')
 fmt: $(B)/setup/lint.stamp ## format all C files
 	clang-format -i $(C_FILES)
 lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) ## format, layers, ceilings, cppcheck, clang-tidy
-	clang-format --dry-run -Werror $(C_FILES)
-	tests/lint/layers.sh
-	tests/lint/ceilings.py
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -D__CPPCHECK__ -D__x86_64__ \
-		--suppressions-list=tests/lint/cppcheck.txt -I. -I$(B)/gen $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
-	printf '%s\n' $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC) | \
-		xargs -P $$(nproc) -I{} clang-tidy --quiet {} -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
+	$(call say,LINT,format layers ceilings)
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+	$(Q)tests/lint/layers.sh
+	$(Q)tests/lint/ceilings.py
+	$(call say,LINT,cppcheck)
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+		--error-exitcode=1 -D__CPPCHECK__ -D__x86_64__ --suppressions-list=tests/lint/cppcheck.txt \
+		-I. -I$(B)/gen $(LINT_SRC)
+	$(call say,LINT,clang-tidy)
+	$(Q)printf '%s\n' $(LINT_SRC) | xargs -P $$(nproc) -I{} \
+		clang-tidy --quiet {} -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
 
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1 \

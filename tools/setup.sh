@@ -9,6 +9,10 @@ for p in "$@"; do
 done
 [ -n "$missing" ] || exit 0
 
+# One at a time: several parts of a build may want packages at once, and dpkg allows only one of them.
+exec 9>"${TMPDIR:-/tmp}/conker-setup.$(id -u).lock"
+flock 9
+
 echo "setup: installing$missing"
 if [ "$(id -u)" = 0 ]; then
 	as_root=

@@ -8,6 +8,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 B=build
+export CONKER_VMM=$PWD/$B/conker-vmm CONKER_GUEST=$PWD/$B/guest
 runs=${1:-10}
 hello=$B/tests/guest/end_hello.cpio
 cmdline=$(cat $B/tests/guest/cmdline)

@@ -1,12 +1,11 @@
 #!/bin/sh
-# python.sh CONKER - makes the image `python`: Debian 12 with python3 and its standard library.
+# python.sh OUT.tar - makes a root file system: Debian 12 with python3 and its standard library.
 #
 # mmdebstrap takes the packages from where this host takes its own; documentation and translations are
 # left out. Needs no root: mmdebstrap picks the mode that works here.
 set -eu
-conker=$1
+out=$1
 folder=$(mktemp -d)
-tar=$folder/root.tar
 trap 'rm -rf "$folder"' EXIT
 
 sources=
@@ -18,5 +17,5 @@ echo "image: Debian root file system with python3 (a minute or two)"
 mmdebstrap --quiet --variant=essential --include=python3 \
 	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
 	--dpkgopt='path-exclude=/usr/share/locale/*' \
-	bookworm "$tar" $sources
-"$conker" image import python "$tar"
+	bookworm "$folder/root.tar" $sources
+mv "$folder/root.tar" "$out"
