@@ -72,8 +72,8 @@ test_memory_is_what_was_asked() {
 
 test_logs_show_the_console() {
 	conker create --name talk
-	conker exec talk -- sh -c 'echo hello from the box >/dev/console'
-	has "$(conker logs talk)" 'hello from the box'
+	exits 0 conker exec talk -- sh -c 'echo hello from the box >/dev/console'
+	soon 10 sh -c 'conker logs talk | grep -q "hello from the box"'
 	conker rm -f talk
 }
 
