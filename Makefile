@@ -251,6 +251,9 @@ lab-ready: $(B)/setup/test.stamp
 	@tools/lab/lab --prepare
 bench-boot: all $(B)/bench/boot test-guests $(B)/setup/test.stamp ## cold boot to first exec, beside QEMU microvm; costs by initcall
 	@tools/bench/boot.sh
+bench-boot-lab: all $(B)/bench/boot lab-ready ## cold boot to first exec, in the lab
+	@tools/lab/lab --memory 2048 --add $(B)/bench/boot:boot -- env HOST=lab CONKER_VMM=/build/conker-vmm \
+		CONKER_GUEST=/build/guest XDG_RUNTIME_DIR=/tmp /boot
 $(B)/bench/%: $(B)/obj/release/tools/bench/%.o $(B)/obj/release/tools/bench/stats.o $(B)/libconker.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
@@ -302,7 +305,7 @@ help: ## this list
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
 .PHONY: all guest run image-python units units-asan test-guests test-programs test test-deps lab lab-run lab-ready \
-	fmt lint install clean help bench-boot
+	fmt lint install clean help bench-boot bench-boot-lab
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

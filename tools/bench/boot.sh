@@ -21,8 +21,8 @@ else
 	[ ! -e /sys/module/kvm_pvm ] || qemu_append="$cmdline reboot=t clearcpuid=erms,fsrm,395,popcnt,cx16,smap,fsgsbase,xsave,xsaves,xsavec,xsaveopt,serialize,rdrand,rdseed"
 fi
 
-ours="exec $B/conker-vmm --memory-mib 128 --cpus 1 --kernel-fd 3 --initrd-fd 4 --console-fd 1 \
-	--cmdline '$cmdline' 3<$B/guest/vmlinux 4<$hello"
+ours="exec $B/conker-vmm --memory-mib 128 --cpus 1 --kernel-fd 3 --initrd-fd 4 --console-fd 1 --state-fd 5 \
+	--cmdline '$cmdline' 3<$B/guest/vmlinux 4<$hello 5>/dev/null"
 qemu="exec qemu-system-x86_64 -M microvm,acpi=off,isa-serial=off $accel -m 128 -nodefaults -no-user-config \
 	-nographic -no-reboot -kernel $B/guest/vmlinux -initrd $hello -append '$qemu_append' \
 	-chardev stdio,id=c -device virtio-serial-device,max_ports=1 -device virtconsole,chardev=c"
