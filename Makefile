@@ -244,7 +244,7 @@ $(B)/images/python.erofs: $(B)/images/python.tar $(B)/conker
 STAGES ?=
 test: test-deps ## all tests: unit, sanitizers, fuzz, real guests on host KVM and in the lab
 	@tests/run $(STAGES)
-test-deps: $(B)/setup/test.stamp
+test-deps: $(foreach p,build kernel image test,$(B)/setup/$(p).stamp)
 	@$(MAKE) --no-print-directory all units units-asan test-guests test-programs $(B)/images/python.erofs lab-ready
 
 lab-ready: $(B)/setup/test.stamp
