@@ -11,9 +11,10 @@ MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
 B       := build
 CC      := gcc
 PREFIX  ?= /usr/local
-# One short line a step; V=1 shows the commands.
+# One short line a step; V=1 shows the commands, TIMES="$(date +%s)" the seconds since then.
 Q       := $(if $(V),,@)
-say      = @printf '  %-6s %s\n' $(1) '$(patsubst $(B)/%,%,$(2))'
+comma   := ,
+say      = @printf '$(if $(TIMES),%4d,%.0d)  %-6s %s\n' $(if $(TIMES),$$(($$(date +%s) - $(TIMES))),0) $(1) '$(patsubst $(B)/%,%,$(2))'
 DESTDIR ?=
 
 # --- packages -----------------------------------------------------------------------------------
@@ -22,7 +23,7 @@ PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-d
                musl-tools busybox-static erofs-utils cpio pkg-config
 PKGS_KERNEL := linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils patch kmod
 PKGS_IMAGE  := mmdebstrap fakeroot tar e2fsprogs
-PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3 procps bsdutils
+PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3 procps bsdutils strace
 PKGS_LINT   := clang-format clang-tidy cppcheck
 
 # --- flags --------------------------------------------------------------------------------------
@@ -38,6 +39,18 @@ CFLAGS_asan     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno
 LDFLAGS_asan    := -fsanitize=address,undefined
 CFLAGS_tsan     := -O1 -fno-omit-frame-pointer -fsanitize=thread
 LDFLAGS_tsan    := -fsanitize=thread
+# The programs that are shipped: static, position-independent, with musl. glibc's start-up costs a process 0.3 ms on
+# a virtual host (the dynamic linker, and CPUID, which traps) and four times its memory. The library is for glibc.
+MUSL            := /usr/lib/$(shell uname -m)-linux-musl
+CC_musl         := musl-gcc
+CFLAGS_musl     := -O2 -Wno-conversion -fstack-protector-strong -fPIE -fno-plt -ffunction-sections -fdata-sections \
+                   -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
+LDFLAGS_musl    := -static-pie -nostdlib -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+crt              = $(shell $(CC) -print-file-name=$(1))
+FIRST_musl      := $(MUSL)/rcrt1.o $(MUSL)/crti.o $(call crt,crtbeginS.o)
+LAST_musl       := $(MUSL)/libc.a $(call crt,libgcc.a) $(call crt,crtendS.o) $(MUSL)/crtn.o
+VMM_LIBS_musl   := $(call crt,libfdt.a) $(call crt,libprotobuf-c.a) $(LAST_musl)
+CLI_LIBS_musl   := $(call crt,libprotobuf-c.a) $(LAST_musl)
 CFLAGS_fuzz     := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 LDFLAGS_fuzz    := -fsanitize=fuzzer,address,undefined
 CC_fuzz         := clang
@@ -49,12 +62,18 @@ UTIL_SRC  := $(wildcard util/*.c)
 PROTO_SRC := $(wildcard proto/*.c)
 VMM_SRC   := $(wildcard vmm/*.c vmm/*/*.c vmm/*/*/*.c)
 LIB_SRC   := $(wildcard lib/*.c)
-CLI_SRC   := $(wildcard tools/cli/*.c)
+# The command with its benchmark; these are programs of their own.
+BENCH_MAIN := $(addprefix tools/bench/,exec.c stream.c instructions.c count.c)
+BENCH_SRC := $(filter-out $(BENCH_MAIN),$(wildcard tools/bench/*.c))
+CLI_SRC   := $(wildcard tools/cli/*.c) $(BENCH_SRC)
 INIT_SRC  := $(wildcard guest-init/*.c)
 PB_SRC    := $(B)/gen/exec.pb-c.c
+STATE_SRC := $(B)/gen/state.pb-c.c
 FAKE_SRC  := $(wildcard tests/fake/*.c)
-LIBFAKE_SRC := $(wildcard tests/lib/fake*.c)
+LIBFAKE_SRC := $(wildcard tests/lib/fake*.c guest-init/files*.c)
 HOST_SRC  := $(UTIL_SRC) $(PROTO_SRC) $(PB_SRC)
+# What conker-vmm is made of.
+VMM_ALL   := $(VMM_SRC) $(STATE_SRC) $(filter-out util/tar% util/tree% util/pump%,$(UTIL_SRC))
 
 obj = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(patsubst $(B)/gen/%,gen/%,$(2)))
 
@@ -65,12 +84,12 @@ $(B)/setup/%.stamp: Makefile tools/setup.sh
 	@tools/setup.sh $(PKGS_$(shell echo $* | tr a-z A-Z))
 	@touch $@
 
-all: $(B)/conker $(B)/conker-vmm $(B)/libconker.a $(B)/libconker.so guest ## build everything
+all: $(B)/conker $(B)/conker-vmm $(B)/libconker.a $(B)/libconker.so $(B)/man/libconker.3 guest ## build everything
 
 guest: $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/init $(B)/guest/initrd.cpio $(B)/guest/base.erofs ## kernel, init and base image
 
 # Where an installed library finds the VMM and the guest.
-$(B)/obj/%/lib/place.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
+$(B)/obj/%/lib/place.o $(B)/obj/%/tools/bench/machine.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
 
 # --- compiling ------------------------------------------------------------------------------------
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto | $(B)/setup/build.stamp
@@ -78,27 +97,35 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto | $(B)/setup/build.stamp
 	$(call say,PROTO,$<)
 	$(Q)protoc-c --c_out=$(B)/gen -Iproto $<
 
+# The seccomp filters, from the #syscalls comments of what conker-vmm is made of.
+RULES_SRC := $(VMM_SRC) $(wildcard vmm/*.h) util/loop.c
+$(B)/gen/seccomp_rules.h: vmm/seccomp.sh $(RULES_SRC)
+	@mkdir -p $(@D)
+	$(call say,RULES,$@)
+	$(Q)vmm/seccomp.sh $(RULES_SRC) >$@
+
 define variant
 $(B)/obj/$(1)/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)
 	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -Wno-conversion -MMD -MP -c -o $$@ $$<
-$(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h
+$(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h $(B)/gen/state.pb-c.h
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)
 	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
-$(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_SRC) $(UTIL_SRC))
+$(B)/obj/$(1)/vmm/seccomp.o: | $(B)/gen/seccomp_rules.h
+$(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_ALL))
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lfdt -pthread
+	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$(FIRST_$(1)) $$^ $$(or $$(VMM_LIBS_$(1)),-lprotobuf-c -lfdt -pthread)
 $(B)/obj/$(1)/conker: $(call obj,$(1),$(CLI_SRC) $(LIB_SRC) $(HOST_SRC))
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -lprotobuf-c -pthread
+	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$(FIRST_$(1)) $$^ $$(or $$(CLI_LIBS_$(1)),-lprotobuf-c -pthread)
 endef
-$(foreach v,release asan tsan fuzz pic,$(eval $(call variant,$(v))))
+$(foreach v,release asan tsan fuzz pic musl,$(eval $(call variant,$(v))))
 
-$(B)/conker: $(B)/obj/release/conker
+$(B)/conker: $(B)/obj/musl/conker
 	$(Q)cp --remove-destination $< $@
-$(B)/conker-vmm: $(B)/obj/release/conker-vmm
+$(B)/conker-vmm: $(B)/obj/musl/conker-vmm
 	$(Q)cp --remove-destination $< $@
 $(B)/libconker.so: $(call obj,pic,$(LIB_SRC) $(HOST_SRC)) lib/conker.map
 	$(call say,LINK,$@)
@@ -127,7 +154,7 @@ $(B)/guest/initrd.cpio: $(B)/guest/init guest-init/mkinitrd.sh
 	$(call say,CPIO,$@)
 	$(Q)guest-init/mkinitrd.sh $< $@
 
-KERNEL_DEPS := $(wildcard kernel-config/*.config kernel-config/*.sh kernel-config/patches/*.patch)
+KERNEL_DEPS := kernel-config/build.sh $(wildcard kernel-config/*.config kernel-config/patches/*.patch)
 $(B)/guest/vmlinux: $(KERNEL_DEPS) | $(B)/setup/kernel.stamp
 	@kernel-config/build.sh $(B)/guest up
 	@touch $@
@@ -147,13 +174,13 @@ $(B)/guest/base.erofs: tools/image/base.sh $(B)/guest/demo $(B)/setup/build.stam
 
 # --- unit tests ---------------------------------------------------------------------------------------
 # One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with
-# lib, cli_* with the command, all others with vmm (and the fake driver). main.c is left out everywhere.
+# lib, cli_* and bench_* with the command, all others with vmm (and the fake driver). main.c is left out everywhere.
 UNIT_SRC := $(wildcard tests/unit/*.c)
 PART_LIBS := -lprotobuf-c -lfdt -pthread
 # part: of which part of the tree a test is, by its name.
-part = $(or $(strip $(foreach p,init lib cli,$(if $(filter $(p)_%,$(1)),$(p)))),vmm)
+part = $(or $(strip $(foreach p,init lib cli,$(if $(filter $(p)_%,$(1:bench_%=cli_%)),$(p)))),vmm)
 define tested
-$(B)/obj/$(1)/tested-vmm.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC)) $(HOST_SRC) $(FAKE_SRC))
+$(B)/obj/$(1)/tested-vmm.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC)) $(STATE_SRC) $(HOST_SRC) $(FAKE_SRC))
 $(B)/obj/$(1)/tested-init.a: $(call obj,$(1),$(filter-out %/main.c,$(INIT_SRC)) $(HOST_SRC))
 $(B)/obj/$(1)/tested-lib.a: $(call obj,$(1),$(LIB_SRC) $(HOST_SRC) $(LIBFAKE_SRC))
 $(B)/obj/$(1)/tested-cli.a: $(call obj,$(1),$(filter-out %/main.c,$(CLI_SRC)) $(LIB_SRC) $(HOST_SRC))
@@ -190,12 +217,51 @@ $(B)/tests/lib/dlopen: tests/lib/dlopen.c $(B)/libconker.so
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -std=gnu17 $(WARN) -Wl,--no-as-needed -o $@ $< -ldl -pthread -Wl,-rpath,'$$ORIGIN/../..'
+# Faults: the programs that ship with every call led through inject.o, and the drivers that run these.
+FAULT := $(addprefix $(B)/tests/fault/,conker conker-vmm vmm client)
+FAULT_OBJ_conker     := $(call obj,musl,$(CLI_SRC) $(LIB_SRC) $(HOST_SRC))
+FAULT_OBJ_conker-vmm := $(call obj,musl,$(VMM_ALL))
+FAULT_LIBS_conker     = $(CLI_LIBS_musl)
+FAULT_LIBS_conker-vmm = $(VMM_LIBS_musl)
+$(B)/obj/musl/tests/fault/inject.o: CFLAGS_musl += -Wno-missing-prototypes
+define fault-program
+$(B)/tests/fault/$(1): $(B)/obj/musl/tests/fault/inject.o $(FAULT_OBJ_$(1))
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(CFLAGS_musl) $$(LDFLAGS_musl) $$$$(nm $$< | sed -n 's/.* T __wrap_/-Wl,--wrap=/p') \
+		-o $$@ $$(FIRST_musl) $$^ $$(FAULT_LIBS_$(1))
+endef
+$(foreach p,conker conker-vmm,$(eval $(call fault-program,$(p))))
+$(addprefix $(B)/tests/fault/,vmm client): $(B)/tests/fault/%: $(B)/obj/release/tests/fault/%.o \
+		$(B)/obj/release/tests/fault/drive.o $(B)/obj/release/tested-lib.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_release) -o $@ $(filter %.o,$^) $(B)/obj/release/tests/lib/fakevmm.o \
+		$(B)/obj/release/tested-lib.a $(PART_LIBS)
+# guest-init likewise, in a unit test that is its own driver.
+$(B)/obj/release/tests/fault/inject.o: CFLAGS_release += -Wno-missing-prototypes
+$(B)/obj/release/unit/init_fault: $(B)/obj/release/tests/fault/inject.o
+$(B)/obj/release/unit/init_fault: LDFLAGS_release += \
+	$$(nm $(B)/obj/release/tests/fault/inject.o | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
 TEST_PROGRAMS := $(addprefix $(B)/tests/tsan/,$(call names,tsan)) $(addprefix $(B)/tests/fuzz/,$(call names,fuzz)) \
-		 $(addprefix $(B)/tests/lib/,c99 cxx dlopen)
+		 $(addprefix $(B)/tests/lib/,c99 cxx dlopen) $(FAULT)
 UNITS      := $(patsubst tests/unit/%.c,$(B)/obj/release/unit/%,$(UNIT_SRC))
 UNITS_ASAN := $(patsubst tests/unit/%.c,$(B)/obj/asan/unit/%,$(UNIT_SRC))
 units: $(UNITS)
 units-asan: $(UNITS_ASAN)
+
+# --- documentation ----------------------------------------------------------------------------------------
+# The programs of libconker(3): the page shows them, the VM tests run them. Static, for the lab.
+EXAMPLES := $(patsubst docs/examples/%.c,$(B)/examples/%,$(wildcard docs/examples/*.c))
+$(B)/examples/%: docs/examples/%.c lib/conker.h $(B)/libconker.a
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=c99 -pedantic-errors -Wall -Wextra -Werror -static -Ilib -o $@ $< $(B)/libconker.a -lprotobuf-c -pthread
+$(B)/man/libconker.3: docs/man/libconker.3.in docs/man/libconker.sh $(wildcard docs/examples/*.c)
+	@mkdir -p $(@D)
+	$(call say,MAN,$@)
+	$(Q)docs/man/libconker.sh docs/examples <$< >$@
+examples: $(EXAMPLES)
 
 # --- guests of the VM tests -----------------------------------------------------------------------------
 # raw_*.S: kernels of a few instructions; end_*.c: replacements of init; others: ordinary programs.
@@ -214,22 +280,54 @@ $(B)/tests/guest/end_%: tests/vm/guest/end_%.c
 $(B)/tests/guest/end_%.cpio: $(B)/tests/guest/end_% guest-init/mkinitrd.sh
 	$(call say,CPIO,$@)
 	$(Q)guest-init/mkinitrd.sh $< $@
-$(B)/tests/guest/%: tests/vm/guest/%.c
+$(B)/tests/guest/%: tests/vm/guest/%.c $(wildcard tests/vm/guest/*.h)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -static $(WARN) -o $@ $< -pthread
+# A conker-vmm that can be told to misbehave (tests/inject), around the objects of the release.
+INJECT_WRAPS := config_parse bus_access console_drain fdatasync seccomp_enter
+INJECT_VMM   := $(B)/tests/inject/conker-vmm
+$(INJECT_VMM): $(B)/obj/musl/tests/inject/inject.o $(call obj,musl,$(VMM_ALL))
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_musl) $(addprefix -Wl$(comma)--wrap=,$(INJECT_WRAPS)) -o $@ $(FIRST_musl) $^ $(VMM_LIBS_musl)
+# host/*.c: programs of the host that drive boxes through the library. Static, for the lab.
+HOST_PROG := $(patsubst tests/vm/host/%.c,$(B)/tests/host/%,$(wildcard tests/vm/host/*.c))
+$(B)/tests/host/%: tests/vm/host/%.c lib/conker.h $(B)/libconker.a
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -O2 -static -I. -I$(B)/gen $(WARN) -o $@ $< $(B)/libconker.a -lprotobuf-c -pthread
+# The same with the sanitizer of threads, as are VMM and client (tests/tsan/vm.sh).
+$(B)/obj/tsan/host/%: $(B)/obj/tsan/tests/vm/host/%.o $(call obj,tsan,$(LIB_SRC) $(HOST_SRC))
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_tsan) $(LDFLAGS_tsan) -o $@ $^ -lprotobuf-c -pthread
+TSAN_VM := $(addprefix $(B)/obj/tsan/,conker conker-vmm $(patsubst tests/vm/host/%.c,host/%,$(wildcard tests/vm/host/*.c)))
 # The words that the library boots with, for tests and benchmarks that start conker-vmm by hand.
 $(B)/tests/guest/cmdline: lib/cmdline.c
 	@mkdir -p $(@D)
 	$(Q)sed -n '/kernel_words\[\] =/,/;/p' $< | grep -o '"[^"]*"' | tr -d '"\n' >$@ && test -s $@
-test-guests: $(B)/tests/guest/cmdline $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG)
+# The attacker on the devices: a kernel of its own, without a library and without vector registers.
+$(B)/tests/guest/hostile: $(wildcard tests/hostile/*)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 -I. $(WARN) -O2 -g0 -ffreestanding -fno-pie -fno-stack-protector -fcf-protection=none \
+		-fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -mgeneral-regs-only -mno-red-zone \
+		-nostdlib -static -no-pie -z noexecstack -Wl,--no-warn-rwx-segments -Wl,-T,tests/hostile/hostile.ld \
+		-Wl,--build-id=none -o $@ $(filter %.c %.S,$^)
+# What the filters allow, for the test that looks for rules that nothing needs.
+$(B)/tests/inject/rules: vmm/seccomp.sh $(RULES_SRC)
+	@mkdir -p $(@D)
+	$(Q)vmm/seccomp.sh --list $(RULES_SRC) >$@
+test-guests: $(B)/tests/guest/cmdline $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG) $(HOST_PROG) $(INJECT_VMM) $(B)/tests/inject/rules \
+	$(B)/tests/guest/hostile
 
 # --- running --------------------------------------------------------------------------------------------
 CMD ?= /usr/share/conker/demo
 # Through the environment, so that a command with quotes in it arrives as it is.
 run lab-run: export CONKER_MAKE_CMD = $(CMD)
-run: all ## start a box and run a small demonstration in it, or CMD='...'
-	@$(B)/conker run --timing --sh "$$CONKER_MAKE_CMD"
+run: all ## start a box, from a template once there is one, and run a small demonstration in it, or CMD='...'
+	@$(B)/conker run --warm --timing --sh "$$CONKER_MAKE_CMD"
 
 # The image for the user who asks for it, and one below build/ for the tests, from the same archive.
 image-python: $(B)/images/python.tar $(B)/conker ## a Debian root file system with python3, imported as image `python`
@@ -244,17 +342,62 @@ $(B)/images/python.erofs: $(B)/images/python.tar $(B)/conker
 STAGES ?=
 test: test-deps ## all tests: unit, sanitizers, fuzz, real guests on host KVM and in the lab
 	@tests/run $(STAGES)
+# Stages that are worth an hour now and then.
+STAGES_LONG := tsan-vm-long kill-long hostile-long moments-long load-long
+test-long: test-deps ## what takes too long for every day
+	@tests/run $(STAGES_LONG)
 test-deps: $(foreach p,build kernel image test,$(B)/setup/$(p).stamp)
-	@$(MAKE) --no-print-directory all units units-asan test-guests test-programs $(B)/images/python.erofs lab-ready
+	@$(MAKE) --no-print-directory all units units-asan $(B)/obj/asan/conker-vmm test-guests test-programs examples \
+		$(B)/images/python.erofs $(addprefix $(B)/bench/,instructions count.so guest/true guest/spawn) lab-ready
 
+BENCH_GUEST := $(addprefix $(B)/bench/guest/,true spawn pump pump.cpio)
 lab-ready: $(B)/setup/test.stamp
 	@tools/lab/lab --prepare
-bench-boot: all $(B)/bench/boot test-guests $(B)/setup/test.stamp ## cold boot to first exec, beside QEMU microvm; costs by initcall
-	@tools/bench/boot.sh
-bench-boot-lab: all $(B)/bench/boot lab-ready ## cold boot to first exec, in the lab
-	@tools/lab/lab --memory 2048 --add $(B)/bench/boot:boot -- env HOST=lab CONKER_VMM=/build/conker-vmm \
-		CONKER_GUEST=/build/guest XDG_RUNTIME_DIR=/tmp /boot
-$(B)/bench/%: $(B)/obj/release/tools/bench/%.o $(B)/obj/release/tools/bench/stats.o $(B)/libconker.a
+bench: all $(B)/setup/test.stamp ## all figures, with a page to look at: build/bench-report/bench.html
+	@HOST= $(B)/conker bench --output $(B)/bench-report $(if $(SERIES),--series $(SERIES)) $(if $(TIME),--time $(TIME))
+bench-lab: all lab-ready ## the same in the lab, without other VMMs
+	@$(BENCH_LAB) --time 600
+BENCH_LAB = tools/lab/lab --smp 2 --memory 4096 -- env XDG_RUNTIME_DIR=/tmp TMPDIR=/tmp conker bench
+bench-boot: all $(B)/setup/test.stamp ## cold boot to first exec, beside QEMU microvm; costs by initcall
+	@$(B)/conker bench --series cold,peers
+	@kernel-config/costs.sh
+bench-boot-lab: all lab-ready ## cold boot to first exec, in the lab
+	@$(BENCH_LAB) --series cold
+bench-setup: all ## VMM set-up: process start to the first KVM_RUN, step by step
+	@$(B)/conker bench --series setup
+bench-setup-lab: all lab-ready ## the same in the lab
+	@$(BENCH_LAB) --series setup
+bench-memory: all ## host memory of a box
+	@$(B)/conker bench --series memory
+bench-memory-lab: all lab-ready ## the same in the lab
+	@$(BENCH_LAB) --series memory
+bench-forks: all ## a hundred boxes from one snapshot at once: time, memory (N=100)
+	@tools/bench/forks.sh $(B) $(or $(N),100)
+bench-exec: all $(B)/bench/exec $(B)/bench/stream $(BENCH_GUEST) test-guests ## warm executions beside vfork, exec and wait in the guest; streams beside plain vsock
+	@HOST= tools/bench/exec.sh $(B) 100 8
+bench-exec-lab: all $(B)/bench/exec $(B)/bench/stream $(BENCH_GUEST) test-guests lab-ready ## the same in the lab, with one CPU and with two
+	@for cpus in 1 2; do tools/lab/lab --smp $$cpus --memory 2048 --add $(B)/bench --add $(B)/tests/guest/cmdline \
+		--add tools/bench/exec.sh -- env HOST=lab XDG_RUNTIME_DIR=/tmp sh tools/bench/exec.sh /build 1000 32 || exit; done
+INSTRUCTIONS := $(addprefix $(B)/bench/,instructions count.so guest/true guest/spawn)
+bench-instructions: all $(INSTRUCTIONS) lab-ready ## what the guest's kernel executes: to PID 1, for an exec; exact
+	@tools/bench/instructions.py
+$(B)/bench/count.so: tools/bench/count.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=gnu17 $(WARN) -O2 -shared -fPIC -o $@ $<
+$(B)/bench/guest/%.cpio: $(B)/bench/guest/% guest-init/mkinitrd.sh
+	$(call say,CPIO,$@)
+	$(Q)guest-init/mkinitrd.sh $< $@
+$(B)/bench/guest/%: tools/bench/guest/%.S
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noseparate-code -s -o $@ $<
+$(B)/bench/guest/%: tools/bench/guest/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)musl-gcc -std=gnu17 -D_GNU_SOURCE -O2 -static -s -I. -idirafter /usr/include \
+		-idirafter /usr/include/x86_64-linux-gnu -Wall -Wextra -o $@ $<
+$(B)/bench/%: $(B)/obj/release/tools/bench/%.o $(call obj,release,$(BENCH_SRC)) $(B)/libconker.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_release) -o $@ $^ -lprotobuf-c -pthread
@@ -262,14 +405,18 @@ lab: all lab-ready ## a shell in the emulated machine that stands in for ordinar
 	@tools/lab/lab
 lab-run: all lab-ready ## a command in the lab: make lab-run CMD='conker doctor'
 	@tools/lab/lab -- sh -c "$$CONKER_MAKE_CMD"
-test-programs: $(TEST_PROGRAMS)
+T ?= 60
+fuzz: $(B)/setup/test.stamp ## every fuzz target for T seconds, as many at a time as there are CPUs
+	@$(MAKE) --no-print-directory $(addprefix $(B)/tests/fuzz/,$(call names,fuzz))
+	@FUZZ_SECONDS=$(T) tests/run fuzz
+test-programs: $(TEST_PROGRAMS) $(TSAN_VM)
 
 # --- house-keeping ----------------------------------------------------------------------------------------
 LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 fmt: $(B)/setup/lint.stamp ## format all C files
 	clang-format -i $(C_FILES)
-lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) ## format, layers, ceilings, cppcheck, clang-tidy
+lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h ## format, layers, ceilings, cppcheck, clang-tidy
 	$(call say,LINT,format layers ceilings)
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/lint/layers.sh
@@ -283,7 +430,7 @@ lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) ## format, layers, 
 		clang-tidy --quiet {} -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
 
 install: all ## into $(DESTDIR)$(PREFIX)
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1 \
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1 share/man/man3 \
 		share/bash-completion/completions)
 	install -m 755 $(B)/conker $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(B)/conker-vmm $(DESTDIR)$(PREFIX)/lib/conker/
@@ -294,7 +441,8 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	ln -sf libconker.so.0 $(DESTDIR)$(PREFIX)/lib/libconker.so
 	install -m 644 $(B)/libconker.a $(DESTDIR)$(PREFIX)/lib/
 	sed 's,@PREFIX@,$(PREFIX),' lib/conker.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/conker.pc
-	install -m 644 docs/man/conker.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(wildcard docs/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(B)/man/libconker.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	install -m 644 tools/cli/conker.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/conker
 
 clean: ## remove everything built
@@ -304,8 +452,9 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r t d; do \
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
-.PHONY: all guest run image-python units units-asan test-guests test-programs test test-deps lab lab-run lab-ready \
-	fmt lint install clean help bench-boot bench-boot-lab
+.PHONY: all examples guest run image-python units units-asan test-guests test-programs test test-long test-deps fuzz lab lab-run lab-ready \
+	fmt lint install clean help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
+	bench-forks bench-memory bench-memory-lab bench-instructions
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -20,11 +20,13 @@
 int box_drop_caps(struct err *e)
 {
 	static const int caps[] = {
-		CAP_SYS_BOOT,   /* power-off, kexec */
-		CAP_SYS_MODULE, /* code in the kernel */
-		CAP_SYS_RAWIO,  /* I/O ports: the machine's power button is one */
-		CAP_SYS_PTRACE, /* the child that is init until it execs */
-		CAP_SYS_NICE,   /* real-time priority starves init */
+		CAP_SYS_BOOT,     /* power-off, kexec */
+		CAP_SYS_MODULE,   /* code in the kernel */
+		CAP_SYS_RAWIO,    /* I/O ports: the machine's power button is one */
+		CAP_SYS_PTRACE,   /* the child that is init until it execs */
+		CAP_SYS_NICE,     /* real-time priority starves init */
+		CAP_SYS_RESOURCE, /* so does RLIMIT_RTPRIO; and a process that cannot be
+				   * chosen when memory is short ends its neighbours */
 	};
 
 	for (size_t i = 0; i < countof(caps); i++)

@@ -2,13 +2,18 @@
 #include "guest-init/client.h"
 
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "guest-init/input.h"
+#include "guest-init/list.h"
+#include "guest-init/output.h"
 #include "guest-init/server.h"
+#include "guest-init/stats.h"
 #include "guest-init/sys.h"
 
 /* ---- answers ---- */
@@ -28,8 +33,10 @@ void client_send(struct client *c, const Conker__ServerMsg *m)
 
 void client_send_lazy(struct server *s, struct client *c, const Conker__ServerMsg *m)
 {
-	if (outbox_pending(&c->out) == 0)
+	if (outbox_pending(&c->out) == 0) {
+		s->now_us = now_us(); /* a start may have taken long */
 		c->lazy_us = s->now_us + ms_to_us(LAZY_MS);
+	}
 	put(c, m);
 }
 
@@ -47,15 +54,46 @@ void client_error(struct client *c, uint32_t channel, int code, const char *step
 	client_send(c, &m);
 }
 
-static void done(struct client *c, uint32_t channel)
+/* s: NULL, or of a lazy one. */
+static void send_done(struct server *s, struct client *c, uint32_t channel, uint32_t host_port)
 {
 	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Done d = CONKER__DONE__INIT;
 
+	d.host_port = host_port;
 	m.channel = channel;
 	m.msg_case = CONKER__SERVER_MSG__MSG_DONE;
 	m.done = &d;
-	client_send(c, &m);
+	if (s)
+		client_send_lazy(s, c, &m);
+	else
+		client_send(c, &m);
+}
+
+void client_done(struct client *c, uint32_t channel)
+{
+	send_done(NULL, c, channel, 0);
+}
+
+void client_done_frozen(struct client *c, uint32_t channel)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_vm vm;
+		struct sockaddr_storage room;
+	} peer = {0};
+	socklen_t len = sizeof(peer);
+	int r = getpeername(c->fd, &peer.any, &len);
+
+	send_done(NULL, c, channel,
+		  r == 0 && peer.any.sa_family == AF_VSOCK ? peer.vm.svm_port : 0);
+}
+
+void client_done_lazy(struct server *s, struct client *c, uint32_t channel)
+{
+	int is_last = s->msg + s->msg_len == c->in + c->in_len;
+
+	send_done(is_last ? NULL : s, c, channel, 0);
 }
 
 /* ---- requests: 0, or -EPROTO with the reason ---- */
@@ -66,10 +104,14 @@ static int on_hello(struct server *s, struct client *c, const Conker__Hello *h,
 	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Hello mine = CONKER__HELLO__INIT;
 
-	if (c->greeted || h->version != PROTO_VERSION) {
-		*ret_why = c->greeted ? "second Hello" : "protocol version is not 1";
+	int again = c->greeted, refused = again && !freeze_is_holder(s, c);
+
+	if (refused || h->version != PROTO_VERSION) {
+		*ret_why = refused ? "second Hello" : "protocol version is not 1";
 		return -EPROTO;
 	}
+	if (again)
+		freeze_copied(s, c);
 	c->greeted = 1;
 	mine.version = PROTO_VERSION;
 	m.msg_case = CONKER__SERVER_MSG__MSG_HELLO;
@@ -78,41 +120,53 @@ static int on_hello(struct server *s, struct client *c, const Conker__Hello *h,
 	return 0;
 }
 
-static void on_signal(struct server *s, struct client *c, uint32_t channel, const Conker__Signal *m)
-{
-	struct exec *x = m->exec ? exec_by_id(s, m->exec) : exec_by_channel(s, c, m->of_channel);
-	int r = x ? exec_signal(s, x, (int)m->signo, m->scope) : -ESRCH;
-
-	if (r < 0)
-		client_error(c, channel, -r, "", r == -ESRCH ? "no such execution" : strerror(-r));
-	else
-		done(c, channel);
-}
-
 static void on_shutdown(struct server *s, struct client *c, uint32_t channel)
 {
 	exec_kill_all(s);
-	done(c, channel);
+	client_done(c, channel);
 	s->power_off_us = s->now_us + ms_to_us(POWER_OFF_MS);
 }
 
-/* Messages about an execution; one that has just ended is no error, the two crossed on the way. */
-static int on_exec_msg(struct server *s, struct client *c, const Conker__ClientMsg *m,
+/* May close v. */
+static void on_credit(struct server *s, struct view *v, const Conker__Credit *m)
+{
+	struct exec *x = v->exec;
+
+	view_grant(v, m->stream == CONKER__STREAM__STDERR, m->bytes);
+	(void)view_pump(s, v, INT32_MAX);
+	output_rearm(s, x);
+}
+
+/* Messages on the channel of a view; one that has just ended is no error, the two crossed on the way. */
+static int on_view_msg(struct server *s, struct client *c, const Conker__ClientMsg *m,
 		       const char **ret_why)
 {
-	struct exec *x = exec_by_channel(s, c, m->channel);
+	struct view *v = view_by_channel(s, c, m->channel);
 
-	if (!x)
+	if (!v)
 		return 0;
-	if (m->msg_case == CONKER__CLIENT_MSG__MSG_INPUT)
-		return exec_stdin(s, x, m->input, ret_why);
-	if (m->msg_case == CONKER__CLIENT_MSG__MSG_CREDIT)
-		exec_credit(s, x, m->credit);
-	else
-		exec_resize(x, m->resize);
+	switch (m->msg_case) {
+	case CONKER__CLIENT_MSG__MSG_INPUT: return input_receive(s, v, m->input, ret_why);
+	case CONKER__CLIENT_MSG__MSG_CREDIT: on_credit(s, v, m->credit); break;
+	case CONKER__CLIENT_MSG__MSG_DETACH: list_detach(s, v); break;
+	default:
+		if (v->flags & (VIEW_STARTER | VIEW_FEEDS))
+			exec_resize(v->exec, m->resize);
+		break;
+	}
 	return 0;
 }
 
+/* Nothing can be started now: init would wait for a child that stands still. */
+static int on_start_frozen(struct server *s, struct client *c, uint32_t channel)
+{
+	if (!freeze_is_holder(s, c))
+		return -EAGAIN;
+	client_error(c, channel, EBUSY, "freeze", "the box is frozen");
+	return 0;
+}
+
+/* -EAGAIN: later, with all that follows it. */
 static int dispatch(struct server *s, struct client *c, const Conker__ClientMsg *m,
 		    const char **ret_why)
 {
@@ -124,23 +178,32 @@ static int dispatch(struct server *s, struct client *c, const Conker__ClientMsg 
 	case CONKER__CLIENT_MSG__MSG_HELLO: return on_hello(s, c, m->hello, ret_why);
 	case CONKER__CLIENT_MSG__MSG_INPUT:
 	case CONKER__CLIENT_MSG__MSG_CREDIT:
-	case CONKER__CLIENT_MSG__MSG_RESIZE: return on_exec_msg(s, c, m, ret_why);
+	case CONKER__CLIENT_MSG__MSG_DETACH:
+	case CONKER__CLIENT_MSG__MSG_RESIZE: return on_view_msg(s, c, m, ret_why);
 	default: break;
 	}
-	if (exec_by_channel(s, c, m->channel)) {
+	if (view_by_channel(s, c, m->channel) || ports_waits(s, c, m->channel)) {
 		*ret_why = "channel is in use";
 		return -EPROTO;
 	}
+	if (m->msg_case == CONKER__CLIENT_MSG__MSG_START && freeze_is_on(s))
+		return on_start_frozen(s, c, m->channel);
 	switch (m->msg_case) {
 	case CONKER__CLIENT_MSG__MSG_START: exec_start(s, c, m->channel, m->start); break;
-	case CONKER__CLIENT_MSG__MSG_SIGNAL: on_signal(s, c, m->channel, m->signal); break;
-	case CONKER__CLIENT_MSG__MSG_LIST:
-		exec_list(s, c, m->channel);
-		done(c, m->channel);
+	case CONKER__CLIENT_MSG__MSG_SIGNAL: list_signal(s, c, m->channel, m->signal); break;
+	case CONKER__CLIENT_MSG__MSG_LIST: list_begin(s, c, m->channel, m->list); break;
+	case CONKER__CLIENT_MSG__MSG_ATTACH: list_attach(s, c, m->channel, m->attach); break;
+	case CONKER__CLIENT_MSG__MSG_FORGET: list_forget(s, c, m->channel, m->forget); break;
+	case CONKER__CLIENT_MSG__MSG_STATS: stats_send(s, c, m->channel); break;
+	case CONKER__CLIENT_MSG__MSG_AWAIT_PORTS:
+		ports_await(s, c, m->channel, m->await_ports);
 		break;
-	case CONKER__CLIENT_MSG__MSG_PING: done(c, m->channel); break;
+	case CONKER__CLIENT_MSG__MSG_PING: client_done(c, m->channel); break;
+	case CONKER__CLIENT_MSG__MSG_FREEZE: freeze_begin(s, c, m->channel); break;
+	case CONKER__CLIENT_MSG__MSG_THAW: freeze_thaw(s, c, m->channel); break;
+	case CONKER__CLIENT_MSG__MSG_RESUME: freeze_resume(s, c, m->channel, m->resume); break;
 	case CONKER__CLIENT_MSG__MSG_SHUTDOWN: on_shutdown(s, c, m->channel); break;
-	default: break;
+	default: client_error(c, m->channel, ENOSYS, "", "unknown message"); break;
 	}
 	return 0;
 }
@@ -152,14 +215,22 @@ static int handle_frame(struct server *s, struct client *c, const uint8_t *msg, 
 	Conker__ClientMsg *m;
 	uint32_t channel;
 
+	exec_start_finish(s);
 	s->arena.used_bytes = 0;
+	idle_touch(s);
+	s->msg = msg;
+	s->msg_len = len;
 	int r = codec_decode_client(msg, len, &s->arena, &m, &channel, &why);
 	if (r == 0)
 		r = dispatch(s, c, m, &why);
-	if (s->arena.used_bytes > ARENA_KEEP_BYTES)
+	if (s->arena.used_bytes > ARENA_KEEP_BYTES) {
+		exec_start_finish(s);
 		(void)madvise(s->arena_mem, sizeof(s->arena_mem), MADV_DONTNEED);
-	if (r < 0)
+	}
+	if (r < 0 && r != -EAGAIN) {
+		s->refused_frames++;
 		client_error(c, channel, -r, "", why);
+	}
 	return r == -ENOSYS ? 0 : r;
 }
 
@@ -178,13 +249,16 @@ static struct ev_name name_of(const struct server *s, const struct client *c)
 
 static int is_blocked(const struct client *c)
 {
-	return outbox_free(&c->out) < OUTBOX_REPLY_BYTES;
+	return outbox_free(&c->out) < OUTBOX_REPLY_BYTES || c->list.active || c->waits;
 }
 
-/* What epoll should report now; a call only if that changed. */
+/* What epoll should report now; a call only if that changed. A Start that waits for the end of a freeze must not
+ * outlive its client: its host may have been told that it was lost, or have been in another world. The end of a
+ * vsock connection is no EPOLLHUP. */
 static void rearm(struct server *s, struct client *c)
 {
-	uint32_t events = (is_blocked(c) ? 0 : EPOLLIN) | (c->wants_write ? EPOLLOUT : 0);
+	uint32_t events = (is_blocked(c) ? 0 : EPOLLIN) | (c->wants_write ? EPOLLOUT : 0) |
+			  (c->waits ? EPOLLRDHUP : 0);
 
 	if (events == c->events)
 		return;
@@ -204,6 +278,9 @@ void client_open(struct server *s, int fd)
 	}
 	c->fd = fd;
 	c->greeted = c->wants_write = c->urgent = c->big = c->stalled = c->backlog = 0;
+	c->waits = 0;
+	c->n_freezes = s->freeze.n;
+	c->list.active = 0;
 	c->in_len = 0;
 	c->in = s->inbox_mem[index_of(s, c)];
 	c->out = (struct outbox){.buf = s->out_mem[index_of(s, c)], .size_bytes = OUTBOX_BYTES};
@@ -212,8 +289,17 @@ void client_open(struct server *s, int fd)
 		client_close(s, c);
 }
 
+static void set_waits(struct server *s, struct client *c, int waits)
+{
+	s->freeze.n_waiting += waits - c->waits;
+	c->waits = waits;
+}
+
 void client_close(struct server *s, struct client *c)
 {
+	exec_start_finish(s);
+	set_waits(s, c, 0);
+	freeze_client_gone(s, c);
 	exec_client_gone(s, c);
 	close(c->fd);
 	c->fd = -1;
@@ -222,6 +308,12 @@ void client_close(struct server *s, struct client *c)
 		(void)madvise(c->in, INBOX_BYTES, MADV_DONTNEED);
 	if (s->power_off_us)
 		s->power_off_us = s->now_us; /* Done has arrived */
+}
+
+static void refuse_length(struct server *s, struct client *c, int code)
+{
+	s->refused_frames++;
+	client_error(c, 0, code, "", "frame of no or too many bytes");
 }
 
 /* Handles the whole frames in the inbox, as long as there is room for answers. */
@@ -234,10 +326,15 @@ static int handle_inbox(struct server *s, struct client *c)
 	while (!is_blocked(c)) {
 		r = frame_peek(c->in + at, c->in_len - at, FRAME_MAX_BYTES, &msg, &len, &used);
 		if (r < 0)
-			client_error(c, 0, -r, "", "frame of no or too many bytes");
+			refuse_length(s, c, -r);
 		if (r <= 0)
 			break;
 		r = handle_frame(s, c, msg, len);
+		if (r == -EAGAIN) {
+			set_waits(s, c, 1);
+			r = 0;
+			break;
+		}
 		if (r < 0)
 			break;
 		at += used;
@@ -249,46 +346,74 @@ static int handle_inbox(struct server *s, struct client *c)
 	return r < 0 ? r : 0;
 }
 
+/* What leaves at once. 0 or -errno */
+static int push(struct client *c)
+{
+	struct outbox *o = &c->out;
+	ssize_t n = send(c->fd, o->buf + o->head, outbox_pending(o), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n > 0)
+		outbox_sent(o, (size_t)n);
+	return n < 0 ? -errno : 0;
+}
+
 /* After a breach of the protocol: the reason goes out if it can, and that is all. */
 static void break_off(struct server *s, struct client *c)
 {
-	struct outbox *o = &c->out;
-
-	(void)send(c->fd, o->buf + o->head, outbox_pending(o), MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)!push(c);
 	client_close(s, c);
 }
 
-/* What had to wait for room in the outbox: requests first, then output. */
+/* What had to wait for room in the outbox: answers and requests first, then output. */
 static int go_on(struct server *s, struct client *c)
 {
 	int r = 0;
 
+	if (c->list.active)
+		list_go_on(s, c);
 	if (c->backlog && !is_blocked(c))
 		r = handle_inbox(s, c);
 	if (r == 0 && c->stalled && outbox_pending(&c->out) < OUTBOX_DATA_BYTES) {
 		c->stalled = 0;
-		exec_resume(s, c);
+		view_resume(s, c);
 	}
 	return r;
 }
 
 void client_flush(struct server *s, struct client *c)
 {
-	struct outbox *o = &c->out;
-	ssize_t n = send(c->fd, o->buf + o->head, outbox_pending(o), MSG_DONTWAIT | MSG_NOSIGNAL);
+	int r = push(c);
 
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+	if (r < 0 && r != -EAGAIN && r != -EINTR) {
 		client_close(s, c);
 		return;
 	}
-	if (n > 0)
-		outbox_sent(o, (size_t)n);
 	c->urgent = 0;
-	c->wants_write = outbox_pending(o) > 0;
+	c->wants_write = outbox_pending(&c->out) > 0;
 	if (go_on(s, c) < 0)
 		break_off(s, c);
 	else
 		rearm(s, c);
+}
+
+void client_push_all(struct server *s)
+{
+	for (struct client *c = s->client; c < s->client + CLIENTS_MAX; c++)
+		if (c->fd >= 0 && outbox_pending(&c->out) > 0)
+			(void)!push(c);
+}
+
+void client_go_on_all(struct server *s)
+{
+	for (struct client *c = s->client; c < s->client + CLIENTS_MAX; c++) {
+		if (c->fd < 0 || !c->waits)
+			continue;
+		set_waits(s, c, 0);
+		if (go_on(s, c) < 0)
+			break_off(s, c);
+		else
+			rearm(s, c);
+	}
 }
 
 static void on_readable(struct server *s, struct client *c)
@@ -318,4 +443,6 @@ void client_on_event(struct server *s, struct client *c, uint32_t revents)
 		client_flush(s, c);
 	if (c->gen == gen && (revents & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !is_blocked(c))
 		on_readable(s, c);
+	else if (c->gen == gen && c->waits && (revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+		client_close(s, c); /* which epoll would go on telling */
 }

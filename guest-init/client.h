@@ -2,25 +2,33 @@
  *
  * A client that breaks the protocol is told why and cut off; nobody else notices. One that sends
  * requests without reading the answers is no longer read; one that does not read output stalls the
- * executions that are its own.
+ * executions that it watches losslessly.
  */
 #ifndef INIT_CLIENT_H
 #define INIT_CLIENT_H
 
 #include "guest-init/exec.h"
 #include "guest-init/outbox.h"
+#include "guest-init/view.h"
 
 enum {
 	INBOX_BYTES = FRAME_MAX_BYTES + 4096, /* the largest frame with its header, in pages */
 	READ_BYTES = 128 << 10,               /* asked of a client's socket at once */
 	OUTBOX_BYTES = 1 << 20,
 	OUTBOX_DATA_BYTES = 256 << 10, /* output is not read while more than this is pending */
-	/* A request is not looked at while less is free. The longest answer is to List (EXEC_MAX
-	 * entries); the rest is for the Exit and the Credits that each execution may have to say
-	 * without being asked. */
-	OUTBOX_REPLY_BYTES = EXEC_MAX * 1024,
-	LAZY_MS = 20,       /* how long a frame that nobody waits for may wait for company */
+	/* A request is not looked at while less is free, and List goes on only then. It is room for one
+	 * answer (at most 4 KiB), and for the Exit and the dropped Credit that each view may have to say
+	 * without being asked (less than 350 bytes). */
+	OUTBOX_REPLY_BYTES = VIEWS_MAX * 512,
+	LAZY_MS = 50,       /* how long a frame that nobody waits for may wait for company */
 	POWER_OFF_MS = 100, /* for Done to arrive before the lights go */
+};
+
+/* A List that is being answered. */
+struct client_list {
+	int active, all, usage;
+	uint32_t channel;
+	uint64_t next_id;
 };
 
 struct client {
@@ -28,12 +36,16 @@ struct client {
 	uint32_t gen;
 	uint32_t events; /* what epoll watches for */
 	int greeted;
-	int wants_write; /* the socket took less than all */
-	int backlog;     /* requests in the inbox wait for room in the outbox */
-	int stalled;     /* output of one of its executions does */
-	int big;         /* the inbox had a large message in it: give the pages back */
-	int urgent;      /* what is pending should go out in this turn */
-	int64_t lazy_us; /* when it goes out otherwise */
+	int wants_write;    /* the socket took less than all */
+	int backlog;        /* requests in the inbox wait for room in the outbox */
+	int waits;          /* a Start, and what follows it, waits for the thaw */
+	int stalled;        /* output of a view, or credit, does */
+	int big;            /* the inbox had a large message in it: give the pages back */
+	int urgent;         /* what is pending should go out in this turn */
+	int64_t lazy_us;    /* when it goes out otherwise */
+	uint32_t n_freezes; /* when it came */
+	uint32_t turn;      /* which view goes on first when there is room */
+	struct client_list list;
 	size_t in_len;
 	uint8_t *in; /* INBOX_BYTES */
 	struct outbox out;
@@ -43,15 +55,27 @@ struct client {
  * travels with the next that is not, or LAZY_MS later. */
 void client_send(struct client *c, const Conker__ServerMsg *m);
 void client_send_lazy(struct server *s, struct client *c, const Conker__ServerMsg *m);
+void client_done(struct client *c, uint32_t channel);
+/* Of a Freeze: with the host's port of the connection. */
+void client_done_frozen(struct client *c, uint32_t channel);
+/* Of the request that is being handled: travels with the answer to what is pipelined behind it, if there is
+ * something. */
+void client_done_lazy(struct server *s, struct client *c, uint32_t channel);
 void client_error(struct client *c, uint32_t channel, int code, const char *step, const char *text);
 
 /* A new connection; takes fd over (non-blocking). Too many: closed at once. */
 void client_open(struct server *s, int fd);
 
-/* Ends it and everything it started. */
+/* Ends it, its views, and what it started and did not detach. */
 void client_close(struct server *s, struct client *c);
 
 void client_on_event(struct server *s, struct client *c, uint32_t revents);
+
+/* Sends what is pending for anybody, as far as it leaves at once; closes nobody, handles no requests. */
+void client_push_all(struct server *s);
+
+/* The box is thawed: what waited for that goes on. */
+void client_go_on_all(struct server *s);
 
 /* Sends what is pending. May close c. */
 void client_flush(struct server *s, struct client *c);

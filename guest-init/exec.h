@@ -1,15 +1,12 @@
-/* exec.h - executions: from Start to Exit.
+/* exec.h - executions: from Start to the day they are forgotten.
  *
- * An execution owns its pidfd, its ends of the pipes (or the terminal's master) and a cgroup. The
- * client that started it owns it: when that client goes, so does the execution. exec.c is the only
- * place that knows.
+ * An execution that lives owns its pidfd, its ends of the pipes (or the terminal's master) and a cgroup;
+ * one that ended keeps its slot, its Exit and its log until it is evicted (RETAINED_MAX, the oldest
+ * goes first) or forgotten. Those who look at it are its views (view.h). If it is not detached, the loss
+ * of its starter's view kills it.
  *
- * Output is read when three agree: epoll (there is something), the client's credit, and room in
- * the client's outbox. When one of the latter is missing, the descriptor leaves the epoll set (a mask of 0
- * would not do: a hang-up is reported regardless) and comes back with credit or room.
- *
- * The pipes stay in blocking mode on both ends, which saves two calls: init reads once per event, and
- * such a read cannot block.
+ * Where what is: start.c from Start to a process, exec.c its life, output.c from the pipes to
+ * the views, input.c stdin, view.c the views, list.c what can be asked about executions.
  */
 #ifndef INIT_EXEC_H
 #define INIT_EXEC_H
@@ -17,92 +14,164 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "guest-init/cg.h"
 #include "guest-init/exec_fsm.h"
 #include "guest-init/flow.h"
 #include "proto/codec.h"
 
 enum {
-	EXEC_MAX = 512,
+	EXEC_MAX = 512,     /* that have not ended */
+	RETAINED_MAX = 128, /* that have */
+	SLOTS_MAX = EXEC_MAX + RETAINED_MAX,
 	EXEC_ARGV_BYTES = 512, /* of argv kept for List; longer ones are cut at an argument */
 	DRAIN_CHECK_MS = 50,   /* first look, when output does not end; the next ones come later */
 	DRAIN_CHECK_MAX_MS = 1000,
 	KILL_AGAIN_MS = 1000,
+	BACKOFF_MS = 500, /* defaults of Restart */
+	BACKOFF_MAX_MS = 30000,
 };
 
 struct server;
 struct client;
+struct view;
 struct ev_name;
 
-/* One output: a pipe, or a terminal's master. */
+/* One output: a pipe, or a terminal's master. What it carried is in its log. */
 struct exec_out {
-	struct out_flow flow;
-	int fd;    /* -1: ended */
-	int armed; /* in the epoll set */
+	int fd;           /* -1: ended, or never there */
+	int wr;           /* -1, or the other end, kept to use the pipe again (pipes.h) */
+	int armed;        /* in the epoll set */
+	uint64_t settled; /* LEAVING: offset up to which it is main's */
+};
+
+/* Start.restart, and what is needed to start again. */
+struct exec_restart {
+	Conker__Restart__Policy policy;
+	uint32_t max, n;
+	uint32_t backoff_ms, backoff_max_ms;
+	uint8_t *start; /* the bytes of the message, in a mapping of their own; NULL: none */
+	size_t start_len;
 };
 
 struct exec {
 	enum exec_state state;
-	uint32_t gen; /* counts the uses of this slot: tells a late event from one of ours */
-	uint32_t channel;
-	struct client *client; /* who started it; NULL: gone */
+	uint32_t gen; /* counts the runs in this slot: tells a late event from one of ours */
+	uint16_t pos; /* in server.live */
+	struct exec *older, *newer; /* ENDED: in the order of their ends */
+	struct view *views, *feeder;
 	uint64_t id;
 	pid_t pid, box_pid;
 	int pidfd; /* -1: reaped */
 	int cg;
 	int tty; /* out[0].fd is a terminal's master, and stdin goes there too */
+	int detached, keep_alive;
+	int builtin;       /* a program of init's own */
+	int leave;         /* Start.leave_children, until all of it is killed on request */
+	int left;          /* main's end was told, or is about to be */
+	int group_watched; /* the cgroup's events are in the epoll set */
 
 	struct exec_out out[2]; /* STDOUT, STDERR */
+	uint64_t n_reads;       /* of both: the order of its records */
+
 	int in_fd;              /* -1: closed */
+	int in_open;            /* there is, or will be, a stdin to feed */
 	int in_armed, in_eof;   /* waits for room in the pipe; close it once the queue is empty */
 	int in_used;            /* the queue's memory was touched */
+	int in_flush;           /* somebody waits for Credit... */
+	uint32_t in_flush_left; /* ...until this much of the queue was taken */
 	struct in_flow in;
 
-	int64_t start_us, deadline_us; /* deadline of the current state; 0: none */
+	int64_t start_us, run_us, end_us; /* of the first run; of the last one's begin and end */
+	int64_t deadline_us;              /* of the current state; 0: none */
+	int64_t started_real_us, ended_real_us;
 	uint32_t timeout_ms, grace_ms, check_ms;
-	int timed_out;
-	int code, signo;
-	int64_t end_us, user_us, sys_us, max_rss_kib;
+	struct exec_restart restart;
 
-	char name[NAME_MAX_BYTES + 1];
+	int timed_out, failed;
+	int asked;     /* bits: by Signal, SIGTERM or SIGKILL went out */
+	int orphaned;  /* lost its starter while the box was frozen */
+	int abandoned; /* its starter went, or it was asked to end when it had no process to ask */
+	int code, signo;
+	Conker__Status status; /* of the end; of LEFT and BACKOFF: main's */
+	int64_t user_us, sys_us, max_rss_kib;
+	struct cg_usage usage; /* of all runs that have ended */
+	uint32_t oom_kills;    /* of the last run */
+
+	char name[NAME_MAX_BYTES + 1], key[KEY_MAX_BYTES + 1];
 	uint16_t n_argv, argv_len;
 	char argv[EXEC_ARGV_BYTES]; /* n_argv strings */
 };
 
-/* Requests, each from a client on a channel. They answer by themselves. Negative: the client broke the
- * protocol, *ret_why says how. */
-void exec_start(struct server *s, struct client *c, uint32_t channel, const Conker__Start *m);
-must_check int exec_stdin(struct server *s, struct exec *x, const Conker__Stdin *m,
-			  const char **ret_why);
-void exec_credit(struct server *s, struct exec *x, const Conker__Credit *m);
-void exec_resize(struct exec *x, const Conker__Resize *m);
-must_check int exec_signal(struct server *s, struct exec *x, int signo, Conker__Scope scope);
-void exec_list(struct server *s, struct client *c, uint32_t channel);
+enum { ASKED_TERM = 1 << 0, ASKED_KILL = 1 << 1 };
 
-/* The running execution that c started on channel, or that has this id; NULL when there is none. */
-struct exec *exec_by_channel(struct server *s, const struct client *c, uint32_t channel);
-struct exec *exec_by_id(struct server *s, uint64_t id);
+/* ---- slots ---- */
 
-/* Events from the loop. */
-void exec_on_exit(struct server *s, struct exec *x);
-void exec_on_output(struct server *s, struct exec *x, int stream, uint32_t revents);
-void exec_on_input(struct server *s, struct exec *x);
-void exec_on_timer(struct server *s, struct exec *x);
+/* A slot for a new execution, in part zeroed; NULL: EXEC_MAX of them live. May evict. */
+struct exec *exec_take_slot(struct server *s);
 
-/* Kills everything there is, for the end of the machine. */
-void exec_kill_all(struct server *s);
-
-/* For start.c: the execution runs; or it does not, and its slot with everything in it is free again. */
-void exec_started(struct server *s, struct exec *x);
+/* The slot with everything in it is free again. Any state. */
 void exec_release(struct server *s, struct exec *x);
+
+/* NULL when there is none, of those that live and those that are kept. */
+struct exec *exec_by_id(struct server *s, uint64_t id);
+struct exec *exec_by_name(struct server *s, const char *name); /* the newest */
+struct exec *exec_by_key(struct server *s, const char *key);
+struct exec *exec_by_ref(struct server *s, const Conker__ExecRef *r);
+
+static inline int exec_is_live(const struct exec *x)
+{
+	return x->state != EXEC_FREE && x->state != EXEC_ENDED;
+}
+
+/* Its log for stream k. */
+unsigned exec_log_id(const struct server *s, const struct exec *x, int k);
+struct log *exec_log(struct server *s, const struct exec *x, int k);
+
+/* ---- its life ---- */
+
+/* In start.c: a request that answers by itself, and the next run of x: 0, or -errno. */
+void exec_start(struct server *s, struct client *c, uint32_t channel, const Conker__Start *m);
+
+/* The rest of exec_start(). A command without stdin is not waited for until it runs: with luck it has ended, or
+ * said something, when init looks again, and then waiting costs no call. Until then the message that it came in,
+ * and the arena, must stay, and nothing else may happen that could notice; whoever is about to change that calls
+ * this. Nothing to do otherwise. */
+void exec_start_finish(struct server *s);
+must_check int exec_start_again(struct server *s, struct exec *x);
+
+/* For start.c: it runs now. */
+void exec_started(struct server *s, struct exec *x);
+
+/* Gives back what belongs to one run. */
+void exec_end_run(struct server *s, struct exec *x);
+
+/* Adds all that its process will be heard by to the epoll set. */
+must_check int exec_watch_all(struct server *s, struct exec *x);
 
 /* Adds one of its descriptors to the epoll set; kind and stream of name are the caller's. */
 must_check int exec_watch(struct server *s, const struct exec *x, int fd, uint32_t events,
 			  struct ev_name name);
 
-/* The client's outbox has room again: what waited for it goes on. */
-void exec_resume(struct server *s, struct client *c);
+/* Events from the loop. */
+void exec_on_exit(struct server *s, struct exec *x);
+void exec_on_group(struct server *s, struct exec *x);
+void exec_on_timer(struct server *s, struct exec *x);
 
-/* The client has gone: everything it started is killed. */
+/* An output stream has ended, or brought something; called by output.c. */
+void exec_check_output_end(struct server *s, struct exec *x);
+
+/* 0 or -errno: ESRCH when there is nobody. */
+must_check int exec_signal(struct server *s, struct exec *x, int signo, Conker__Scope scope);
+void exec_resize(struct exec *x, const Conker__Resize *m);
+
+/* The client has gone, and with it its views. */
 void exec_client_gone(struct server *s, struct client *c);
+
+/* The box was frozen for so long: clocks are set forward by that. What lost its starter meanwhile is
+ * killed, or, if it is forgiven, detached. */
+void exec_thawed(struct server *s, int64_t frozen_us, int forgive);
+
+/* Kills everything there is, for the end of the machine. */
+void exec_kill_all(struct server *s);
 
 #endif

@@ -7,17 +7,10 @@
 
 enum { CREDIT_MAX_BYTES = 1 << 30 };
 
-void out_flow_grant(struct out_flow *f, uint32_t bytes)
+uint32_t credit_add(uint32_t credit_bytes, uint32_t more_bytes)
 {
-	f->credit_bytes = bytes > CREDIT_MAX_BYTES - f->credit_bytes ? CREDIT_MAX_BYTES
-								     : f->credit_bytes + bytes;
-}
-
-void out_flow_sent(struct out_flow *f, size_t n)
-{
-	assert(n <= f->credit_bytes);
-	f->credit_bytes -= (uint32_t)n;
-	f->offset += n;
+	return more_bytes > CREDIT_MAX_BYTES - credit_bytes ? CREDIT_MAX_BYTES
+							    : credit_bytes + more_bytes;
 }
 
 void in_flow_init(struct in_flow *f, uint8_t *buf, uint32_t size_bytes)
@@ -63,13 +56,22 @@ void in_flow_done(struct in_flow *f, size_t n)
 	assert(f->owed_bytes <= f->size_bytes - f->open_bytes);
 }
 
-uint32_t in_flow_take_credit(struct in_flow *f)
+uint32_t in_flow_take_all(struct in_flow *f)
 {
 	uint32_t n = f->owed_bytes;
 
-	if (n < f->size_bytes / 4)
-		return 0;
 	f->owed_bytes = 0;
 	f->open_bytes += n;
 	return n;
+}
+
+uint32_t in_flow_take_credit(struct in_flow *f)
+{
+	return f->owed_bytes < f->size_bytes / 4 ? 0 : in_flow_take_all(f);
+}
+
+void in_flow_reopen(struct in_flow *f)
+{
+	f->owed_bytes = 0;
+	f->open_bytes = f->size_bytes - f->len;
 }

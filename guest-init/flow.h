@@ -10,17 +10,8 @@
 
 #include "util/util.h"
 
-/* One output stream: bytes that may still be sent, and how many were. */
-struct out_flow {
-	uint64_t offset;
-	uint32_t credit_bytes;
-};
-
-/* Adds credit; it saturates, so that a client gains nothing from granting for ever. */
-void out_flow_grant(struct out_flow *f, uint32_t bytes);
-
-/* n bytes (at most the credit) were sent. */
-void out_flow_sent(struct out_flow *f, size_t n);
+/* More credit; it saturates, so that a client gains nothing from granting for ever. */
+must_check uint32_t credit_add(uint32_t credit_bytes, uint32_t more_bytes);
 
 /* Stdin: a ring that holds what the process has not taken yet, and the window that bounds it.
  *   received by the queue <= window: size_bytes, plus every byte granted back. */
@@ -51,5 +42,11 @@ void in_flow_done(struct in_flow *f, size_t n);
 /* Bytes to grant the client now: 0 until a quarter of the window has gathered, so that a credit
  * message is worth its packet. */
 must_check uint32_t in_flow_take_credit(struct in_flow *f);
+
+/* The same, however little it is. */
+must_check uint32_t in_flow_take_all(struct in_flow *f);
+
+/* Another sender takes over: all but what is queued is its window. */
+void in_flow_reopen(struct in_flow *f);
 
 #endif

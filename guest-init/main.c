@@ -3,6 +3,9 @@
  * The kernel passes unknown NAME=value words of its command line to us as environment:
  *   CONKER_ROOT=vda        disk with the root image; without it the initramfs is the root
  *   CONKER_HOSTNAME=name
+ *   CONKER_IDLE_MS=n       power off after being idle for that long (idle.h)
+ *   CONKER_IDLE_SUSPEND=1  then ask to be kept instead of powering off
+ *   CONKER_LIFE_MS=n       and power off after that long in any case
  *
  * A failure here is one line on the console, and then the end of PID 1, which the kernel turns into a
  * panic that the host reports.
@@ -13,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
@@ -23,12 +27,14 @@
 #include <linux/vm_sockets.h>
 
 #include "guest-init/mounts.h"
+#include "guest-init/self.h"
 #include "guest-init/server.h"
 #include "proto/ports.h"
 #include "util/cleanup.h"
 
 enum {
 	READY_FROM_PORT = 1023, /* privileged: proof that it is init who rings */
+	SUSPEND_FROM_PORT = 1022,
 	FILES_MAX = 65536, /* 4 descriptors an execution, and what users' programs are used to */
 	BACKLOG = 16,
 };
@@ -38,7 +44,7 @@ enum {
 static int null_stdin(struct err *e)
 {
 	(void)close(0);
-	return open("/dev/null", O_RDONLY) == 0 ? 0 : err_errno(e, "open /dev/null");
+	return open("/dev/null", O_RDWR) == 0 ? 0 : err_errno(e, "open /dev/null");
 }
 
 /* The kernel gives lo its address when it comes up. A box without loopback is still a box. */
@@ -69,8 +75,8 @@ static int machine(struct err *e)
 	return 0;
 }
 
-/* Returns the cgroup of the box. */
-static int make_box(struct box *b, struct err *e)
+/* Returns the cgroup of the box; *ret_each: what an execution in it may not exceed. */
+static int make_box(struct box *b, struct cg_limits *ret_each, struct err *e)
 {
 	struct sysinfo info;
 
@@ -79,7 +85,10 @@ static int make_box(struct box *b, struct err *e)
 		return b->pts_fd;
 	(void)sysinfo(&info); /* fails only for a bad pointer */
 
-	auto_close int group = cg_mount(e, (unsigned long long)info.totalram * info.mem_unit);
+	struct cg_plan plan = cg_plan((uint64_t)info.totalram * info.mem_unit,
+				      (uint64_t)info.freeram * info.mem_unit);
+	*ret_each = plan.each;
+	auto_close int group = cg_mount(e, &plan.box);
 	if (group < 0)
 		return group;
 	int r = box_drop_caps(e);
@@ -98,9 +107,9 @@ static int vsock_socket(unsigned cid, unsigned port, int flags, struct err *e)
 	return take_fd(fd);
 }
 
-static int listen_exec(struct err *e)
+static int listen_on(unsigned port, struct err *e)
 {
-	auto_close int fd = vsock_socket(VMADDR_CID_ANY, PORT_EXEC, 0, e);
+	auto_close int fd = vsock_socket(VMADDR_CID_ANY, port, 0, e);
 
 	if (fd < 0)
 		return fd;
@@ -111,48 +120,78 @@ static int listen_exec(struct err *e)
 
 /* The connection request is the message; nobody waits for its answer. The socket stays open because
  * closing it would only cost time. */
-static int ring_ready(struct err *e)
+static int ring(unsigned from, unsigned port, struct err *e)
 {
 	struct sockaddr_vm host = {
-		.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = PORT_READY};
-	int fd = vsock_socket(VMADDR_CID_ANY, READY_FROM_PORT, SOCK_NONBLOCK, e);
+		.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
+	int fd = vsock_socket(VMADDR_CID_ANY, from, SOCK_NONBLOCK, e);
 
-	if (fd < 0)
-		return fd;
-	(void)connect(fd, (struct sockaddr *)&host, sizeof(host));
-	return 0;
+	if (fd >= 0)
+		(void)connect(fd, (struct sockaddr *)&host, sizeof(host));
+	return fd;
+}
+
+static int ring_suspend(void)
+{
+	struct err e;
+
+	return ring(SUSPEND_FROM_PORT, PORT_SUSPEND, &e);
+}
+
+/* Of the environment; 0 without it. */
+static int64_t number(const char *name)
+{
+	const char *v = getenv(name);
+
+	return v ? strtoll(v, NULL, 10) : 0;
 }
 
 /* The reaper is forked off before the server's memory is there, which it then need not copy. */
-static int serve(const struct box *b, int group, struct err *e)
+static int serve(const struct box *b, int group, const struct cg_limits *each, struct err *e)
 {
 	struct server *s = server_new();
 
 	if (!s)
 		return err_set(e, ENOMEM, "not enough memory");
 	s->box = *b;
-	cg_init(&s->cg, group);
+	s->self_path = (const char *)getauxval(AT_EXECFN);
+	cg_init(&s->cg, group, each);
 
-	int fd = listen_exec(e);
+	s->idle.idle_ms = number("CONKER_IDLE_MS");
+	s->idle.life_ms = number("CONKER_LIFE_MS");
+	s->idle.suspends = number("CONKER_IDLE_SUSPEND") != 0;
+	s->freeze.root = MOUNTS_ROOT;
+	s->freeze.ring = ring_suspend;
+
+	int fd = listen_on(PORT_EXEC, e);
 	if (fd < 0)
 		return fd;
-	int r = ring_ready(e);
+	s->forward_listen_fd = listen_on(PORT_FORWARD, e);
+	if (s->forward_listen_fd < 0)
+		return s->forward_listen_fd;
+	int r = ring(READY_FROM_PORT, PORT_READY, e);
 	if (r < 0)
 		return r;
 	r = server_run(s, fd);
 	return r < 0 ? err_set(e, -r, "server: %s", strerror(-r)) : 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct err e = {0};
+	struct cg_limits each;
 	struct box b;
-	int r = machine(&e);
 
+	self_dispatch(argc, argv);
+	if (getpid() != 1) { /* somebody in the box runs the file that he found */
+		(void)dprintf(2, "conker-init: this is the first process of a box's kernel\n");
+		return 1;
+	}
+	int r = machine(&e);
 	if (r == 0)
-		r = make_box(&b, &e);
+		r = make_box(&b, &each, &e);
 	if (r >= 0)
-		r = serve(&b, r, &e);
+		r = serve(&b, r, &each, &e);
 	if (r < 0) {
 		(void)dprintf(2, "conker-init: %s\n", e.msg);
 		return 1;

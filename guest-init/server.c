@@ -1,16 +1,21 @@
 /* server.c - see server.h. */
 #include "guest-init/server.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 
 #include <linux/vm_sockets.h>
 
+#include "guest-init/input.h"
+#include "guest-init/output.h"
 #include "guest-init/sys.h"
 
-enum { BATCH = 64 };
+enum { BATCH = 64, YOUNG_MS = 60 };
 
 int server_watch(struct server *s, int op, int fd, uint32_t events, struct ev_name name)
 {
@@ -25,6 +30,15 @@ void server_unwatch(struct server *s, int fd)
 	(void)epoll_ctl(s->ep, EPOLL_CTL_DEL, fd, NULL); /* fails only if it was not in the set */
 }
 
+static void init_log(struct server *s)
+{
+	struct sysinfo info;
+
+	(void)sysinfo(&info); /* fails only for a bad pointer */
+	uint64_t bytes = log_store_bytes((uint64_t)info.totalram * info.mem_unit);
+	log_store_init(&s->log, s->log_mem, (uint32_t)(bytes / LOG_CHUNK_BYTES));
+}
+
 /* NORESERVE: the kernel must not weigh the buffers' full size against the machine's memory. */
 struct server *server_new(void)
 {
@@ -33,8 +47,8 @@ struct server *server_new(void)
 
 	if (s == MAP_FAILED)
 		return NULL;
-	for (unsigned i = 0; i < EXEC_MAX; i++)
-		s->active[i] = (uint16_t)i;
+	init_log(s);
+	view_table_init(&s->views);
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		s->client[i].fd = -1;
 	s->arena = (struct arena){.base = s->arena_mem, .size_bytes = sizeof(s->arena_mem)};
@@ -47,7 +61,7 @@ static int is_host(const struct sockaddr_vm *peer)
 	return peer->svm_family != AF_VSOCK || peer->svm_cid == VMADDR_CID_HOST;
 }
 
-static void on_listen(struct server *s)
+static void on_listen(struct server *s, int listen_fd)
 {
 	union {
 		struct sockaddr any;
@@ -55,14 +69,16 @@ static void on_listen(struct server *s)
 		struct sockaddr_storage room;
 	} peer = {0};
 	socklen_t len = sizeof(peer);
-	int fd = accept4(s->listen_fd, &peer.any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(listen_fd, &peer.any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return;
-	if (is_host(&peer.vm))
-		client_open(s, fd);
-	else
+	if (!is_host(&peer.vm))
 		close(fd);
+	else if (listen_fd == s->forward_listen_fd)
+		forward_open(s, fd);
+	else
+		client_open(s, fd);
 }
 
 static int on_reaper_death(struct server *s)
@@ -83,9 +99,11 @@ static void on_exec_event(struct server *s, struct ev_name name, uint32_t revent
 	if (name.kind == KIND_EXIT)
 		exec_on_exit(s, x);
 	else if (name.kind == KIND_OUTPUT)
-		exec_on_output(s, x, name.stream, revents);
+		output_on_event(s, x, name.stream, revents);
+	else if (name.kind == KIND_GROUP)
+		exec_on_group(s, x);
 	else
-		exec_on_input(s, x);
+		input_on_event(s, x);
 }
 
 static int on_event(struct server *s, const struct epoll_event *e)
@@ -94,26 +112,39 @@ static int on_event(struct server *s, const struct epoll_event *e)
 
 	memcpy(&name, &e->data.u64, sizeof(name));
 	switch ((enum ev_kind)name.kind) {
-	case KIND_LISTEN: on_listen(s); break;
+	case KIND_LISTEN: on_listen(s, s->listen_fd); break;
+	case KIND_FORWARD_LISTEN: on_listen(s, s->forward_listen_fd); break;
+	case KIND_FORWARD:
+		if (s->forward[name.index].gen == name.gen)
+			forward_on_event(s, name.index, name.stream, e->events);
+		break;
 	case KIND_REAPER: return on_reaper_death(s);
+	case KIND_FREEZER: freeze_on_event(s); break;
 	case KIND_CLIENT:
 		if (s->client[name.index].gen == name.gen)
 			client_on_event(s, &s->client[name.index], e->events);
 		break;
 	case KIND_EXIT:
 	case KIND_OUTPUT:
-	case KIND_INPUT: on_exec_event(s, name, e->events); break;
+	case KIND_INPUT:
+	case KIND_GROUP: on_exec_event(s, name, e->events); break;
 	}
 	return 0;
 }
 
+/* The clocks of what is frozen stand still; exec_thawed() sets them forward. */
 static void run_timers(struct server *s)
 {
-	for (int i = s->n_active - 1; i >= 0; i--) { /* backwards: the slot may be released */
-		struct exec *x = &s->exec[s->active[i]];
+	if (freeze_is_on(s))
+		return;
+	for (unsigned i = s->n_live;
+	     i-- > 0;) { /* backwards: one that ends is replaced by the last */
+		struct exec *x = &s->exec[s->live[i]];
 
-		if (x->deadline_us && x->deadline_us <= s->now_us)
+		if (x->deadline_us && x->deadline_us <= s->now_us) {
+			exec_start_finish(s);
 			exec_on_timer(s, x);
+		}
 	}
 }
 
@@ -130,8 +161,11 @@ static int next_timeout_ms(const struct server *s)
 {
 	int64_t due = s->power_off_us ? s->power_off_us : INT64_MAX;
 
-	for (int i = 0; i < s->n_active; i++) {
-		int64_t d = s->exec[s->active[i]].deadline_us;
+	due = min_(due, ports_due_us(s));
+	due = min_(due, idle_due_us(s));
+	due = min_(due, freeze_due_us(s));
+	for (unsigned i = 0; i < s->n_live && !freeze_is_on(s); i++) {
+		int64_t d = s->exec[s->live[i]].deadline_us;
 
 		if (d && d < due)
 			due = d;
@@ -146,17 +180,84 @@ static int next_timeout_ms(const struct server *s)
 	return (int)min_((due - s->now_us + 999) / 1000, (int64_t)3600 * 1000);
 }
 
+/* ---- the young one: most commands are short, and their descriptors then never enter the epoll set ---- */
+
+int server_take_young(struct server *s, struct exec *x)
+{
+	if (s->young)
+		return 0;
+	s->young = x;
+	for (int k = 0; k < 2; k++)
+		x->out[k].armed = x->out[k].fd >= 0;
+	return 1;
+}
+
+void server_graduate(struct server *s)
+{
+	exec_start_finish(s);
+	struct exec *x = s->young;
+
+	if (!x)
+		return;
+	s->young = NULL;
+	if (exec_watch_all(s, x) < 0)
+		(void)!exec_signal(s, x, SIGKILL, CONKER__SCOPE__ALL);
+}
+
+/* Events of the epoll set into ev, as epoll_wait(); those of the young one are handled here. */
+static int wait_young(struct server *s, struct epoll_event *ev, int timeout_ms)
+{
+	struct exec *x = s->young;
+	uint32_t gen = x->gen;
+	struct pollfd p[] = {{.fd = x->out[0].fd, .events = POLLIN},
+			     {.fd = x->out[1].fd, .events = POLLIN},
+			     {.fd = x->pidfd, .events = POLLIN},
+			     {.fd = s->ep, .events = POLLIN}};
+
+	const int most_ms = s->starting.x ? LAZY_MS : YOUNG_MS;
+
+	if (timeout_ms < 0 || timeout_ms > most_ms)
+		timeout_ms = most_ms;
+	int n = poll(p, countof(p), timeout_ms);
+	s->now_us = now_us();
+	struct client *waiting = n == 0 && s->starting.x ? s->starting.client : NULL;
+	exec_start_finish(s);
+	if (waiting)
+		waiting->urgent = 1; /* Started has had its time to wait for company */
+	for (int k = 0; k < 2; k++)
+		if (n > 0 && p[k].revents && x->gen == gen)
+			output_on_event(s, x, k, (uint32_t)p[k].revents);
+	if (n > 0 && p[2].revents && x->gen == gen)
+		exec_on_exit(s, x);
+	return n > 0 && p[3].revents ? epoll_wait(s->ep, ev, BATCH, 0) : min_(n, 0);
+}
+
+static int wait_events(struct server *s, struct epoll_event *ev)
+{
+	/* First, because it may have something to say, which then is due. */
+	if (s->young && now_us() >= s->young->run_us + ms_to_us(YOUNG_MS))
+		server_graduate(s);
+	int timeout_ms = next_timeout_ms(s);
+	return s->young ? wait_young(s, ev, timeout_ms) : epoll_wait(s->ep, ev, BATCH, timeout_ms);
+}
+
 static int turn(struct server *s)
 {
 	struct epoll_event ev[BATCH];
-	int n = epoll_wait(s->ep, ev, BATCH, next_timeout_ms(s));
+	int n = wait_events(s, ev);
 	int r = n < 0 && errno != EINTR ? -errno : 0;
 
 	s->now_us = now_us();
-	for (int i = 0; i < n && r == 0; i++)
+	for (int i = 0; i < n && r == 0; i++) {
+		exec_start_finish(s);
 		r = on_event(s, &ev[i]);
+	}
 	run_timers(s);
+	ports_run(s);
+	freeze_run(s);
+	idle_run(s);
 	flush_clients(s);
+	cg_tidy(&s->cg); /* now that all has been said */
 	return r;
 }
 
@@ -167,11 +268,15 @@ int server_run(struct server *s, int listen_fd)
 		return -errno;
 	s->listen_fd = listen_fd;
 	s->now_us = now_us();
+	idle_touch(s); /* a slow boot was no idle time */
 	int r = server_watch(s, EPOLL_CTL_ADD, listen_fd, EPOLLIN,
 			     (struct ev_name){.kind = KIND_LISTEN});
 	if (r == 0)
 		r = server_watch(s, EPOLL_CTL_ADD, s->box.reaper, EPOLLIN,
 				 (struct ev_name){.kind = KIND_REAPER});
+	if (r == 0 && s->forward_listen_fd > 0)
+		r = server_watch(s, EPOLL_CTL_ADD, s->forward_listen_fd, EPOLLIN,
+				 (struct ev_name){.kind = KIND_FORWARD_LISTEN});
 	while (r == 0 && (!s->power_off_us || s->now_us < s->power_off_us))
 		r = turn(s);
 	return r;

@@ -19,35 +19,84 @@
 #include "guest-init/cg.h"
 #include "guest-init/client.h"
 #include "guest-init/exec.h"
+#include "guest-init/forward.h"
+#include "guest-init/freeze.h"
+#include "guest-init/idle.h"
+#include "guest-init/log.h"
+#include "guest-init/ports.h"
+#include "guest-init/pipes.h"
 #include "guest-init/spawn.h"
+#include "guest-init/view.h"
 
 enum {
 	CLIENTS_MAX = 16,
 };
 
-enum ev_kind { KIND_LISTEN, KIND_REAPER, KIND_CLIENT, KIND_EXIT, KIND_OUTPUT, KIND_INPUT };
+enum ev_kind {
+	KIND_LISTEN,
+	KIND_REAPER,
+	KIND_CLIENT,
+	KIND_EXIT,
+	KIND_OUTPUT,
+	KIND_INPUT,
+	KIND_FORWARD_LISTEN,
+	KIND_FORWARD,
+	KIND_GROUP,   /* cgroup.events of an execution that left children */
+	KIND_FREEZER, /* and of the box */
+};
 
 /* Whose event it is; fits into epoll's 64 bits. */
 struct ev_name {
 	uint32_t gen;
-	uint16_t index; /* of the client or execution */
+	uint16_t index; /* of the client, execution or forwarded connection */
 	uint8_t stream;
 	uint8_t kind; /* enum ev_kind */
 };
 _Static_assert(sizeof(struct ev_name) == sizeof(uint64_t), "epoll_data");
 
+/* A process that has been made, and may not run its program yet: exec_start_finish(). */
+struct starting {
+	struct exec *x; /* NULL: there is none */
+	struct client *client;
+	uint32_t channel;
+	const Conker__Start *m;
+	struct spawn_result process;
+};
+
 struct server {
 	int ep, listen_fd;
-	int64_t now_us;       /* at the beginning of the turn */
-	int64_t power_off_us; /* 0, or when to end the machine at the latest */
+	int forward_listen_fd; /* 0: nothing is forwarded */
+	int64_t now_us;        /* at the beginning of the turn */
+	int64_t power_off_us;  /* 0, or when to end the machine at the latest */
 	struct box box;
 	struct cg cg;
-	uint64_t last_exec_id;
-	int n_active;
-	uint16_t active[EXEC_MAX]; /* slots that are not free, in no order */
-	struct exec exec[EXEC_MAX];
+	const char *self_path; /* init's own executable, as init sees it */
+	int self_fd;           /* 0, or its copy for programs of init's own: self.h */
+	uint64_t last_exec_id; /* also how many were ever started */
+	uint64_t refused_frames;
+	struct awaits awaits;
+	struct idle idle;
+	struct freeze freeze;
+	int n_forwards;
+	struct forward forward[FORWARDS_MAX];
+
+	/* exec[0 .. n_slots) were used at least once: live, ended or free. */
+	unsigned n_slots, n_live, n_ended, n_free;
+	uint16_t live[EXEC_MAX];  /* in no order */
+	uint16_t free[SLOTS_MAX]; /* a stack: the last one used is the warmest */
+	struct exec *oldest_ended, *newest_ended;
+	struct exec *young; /* NULL, or the last one started: wait_young() */
+	struct starting starting;
+	struct exec exec[SLOTS_MAX];
+	struct view_table views;
+	struct log_store log; /* two a slot */
+	const uint8_t *msg;   /* the message that is being handled */
+	size_t msg_len;
+
+	struct pipes pipes;
 	struct spawn_area spawn;
 	char *vec[ARGS_MAX + 8]; /* argv and env of the process being started */
+	char term[TERM_MAX_BYTES + 8];
 	struct arena arena;
 	struct client client[CLIENTS_MAX];
 
@@ -55,10 +104,14 @@ struct server {
 	_Alignas(4096) uint8_t arena_mem[ARENA_MAX_BYTES];
 	uint8_t inbox_mem[CLIENTS_MAX][INBOX_BYTES];
 	uint8_t out_mem[CLIENTS_MAX][OUTBOX_BYTES];
-	uint8_t in_mem[EXEC_MAX][STDIN_WINDOW_BYTES];
+	uint8_t in_mem[SLOTS_MAX][STDIN_WINDOW_BYTES];
+	uint8_t log_mem[LOG_STORE_MAX_BYTES];
+	uint8_t forward_mem[FORWARDS_MAX][2][FORWARD_BUF_BYTES];
+	uint8_t stage[4096 + FRAME_DATA_BYTES]; /* output on its way: OUTPUT_HEAD_BYTES, data */
 };
+_Static_assert(LOGS_MAX == 2 * SLOTS_MAX, "two logs a slot");
 
-/* Maps a server. NULL: no memory. */
+/* Maps a server, with a log store in proportion to the machine's memory. NULL: no memory. */
 struct server *server_new(void);
 
 /* Serves until a client asks to power off. box and cg are filled already; listen_fd is a listening
@@ -67,6 +120,13 @@ must_check int server_run(struct server *s, int listen_fd);
 
 /* epoll_ctl(): op is EPOLL_CTL_ADD or _MOD. 0 or -errno. */
 must_check int server_watch(struct server *s, int op, int fd, uint32_t events, struct ev_name name);
+
+/* The execution was started just now: it is waited for without the epoll set's help for a while, which for
+ * short commands saves putting its descriptors in there. 0: there is another one. */
+int server_take_young(struct server *s, struct exec *x);
+
+/* It grew up, or its output shall not be read for now: into the epoll set with it. */
+void server_graduate(struct server *s);
 
 /* Takes fd out of the epoll set. */
 void server_unwatch(struct server *s, int fd);

@@ -6,7 +6,7 @@
  * time limit, that the kernel clears when the child leaves the shared memory.
  *
  * Child:  setns (mounts of the box), unshare (cgroup namespace), setsid, one dup3 per stream,
- *         with a terminal TIOCSCTTY, with a user the lookup and three id calls, with a cwd chdir, execve.
+ *         one prlimit per rlimit, with a terminal TIOCSCTTY, with a user the lookup and three id calls, with a cwd chdir, execve.
  * What needs no call: descriptors are all CLOEXEC; fd 0 of init is /dev/null; signals are at their
  * defaults and none is blocked, since PID 1 needs no handlers to be safe from them; bounding set and
  * umask are inherited; the cgroup is given to clone3.
@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "guest-init/user.h"
+#include "proto/codec.h"
 #include "util/util.h"
 
 enum {
@@ -33,18 +34,22 @@ struct spawn_req {
 	size_t n_env;
 	const char *cwd;  /* absolute, or "" */
 	const char *user; /* a spec for user_resolve(), or "": root */
-	int in_fd;        /* -1: init's fd 0, which is /dev/null */
+	Conker__Rlimit *const *rlimits;
+	size_t n_rlimits;
+	int in_fd; /* -1: init's fd 0, which is /dev/null */
 	int out_fd, err_fd;
-	int tty_fd; /* -1, or the terminal that takes the place of all three */
+	int tty_fd;  /* -1, or the terminal that takes the place of all three */
+	int self_fd; /* -1, or init's own executable, which is run in place of argv[0]'s */
 	int mnt_ns, cgroup_fd;
 };
 
 struct spawn_result {
 	int pidfd;
-	pid_t pid;        /* as init sees it */
-	pid_t box_pid;    /* as the box sees it */
-	int error;        /* errno; 0: it runs */
-	const char *step; /* what failed: "clone", "namespace", "tty", "user", "cwd", "exec" */
+	pid_t pid;     /* as init sees it */
+	pid_t box_pid; /* as the box sees it */
+	int error;     /* errno; 0: it runs */
+	const char *
+		step; /* what failed: "clone", "namespace", "tty", "rlimit", "user", "cwd", "exec" */
 };
 
 /* Memory that init and the child share; one child at a time. Zeroed by its owner once. */
@@ -54,14 +59,19 @@ struct spawn_area {
 	char path[SPAWN_PATH_MAX_BYTES];
 	char home[USER_HOME_MAX_BYTES + 8];
 	struct user user;
-	const struct spawn_req *req;
+	struct spawn_req req;
 	pid_t tid; /* futex word: the child's number while it shares this memory, then 0 */
 	pid_t box_pid;
 	int error;
 	const char *step;
 };
 
-/* Starts req and waits until it runs or failed. Fills ret; on failure nothing is left to clean up. */
-void spawn(struct spawn_area *a, const struct spawn_req *req, struct spawn_result *ret);
+/* Makes the process; ret->error says that there is none. It lives in a and in what req points to until
+ * spawn_end(), which comes before the next spawn_begin(). Fills pidfd and pid. */
+void spawn_begin(struct spawn_area *a, const struct spawn_req *req, struct spawn_result *ret);
+
+/* Waits until it runs or failed, and fills the rest of ret; on failure nothing is left to clean up. No call if
+ * it is known to run already, as one is that has ended or said something. */
+void spawn_end(struct spawn_area *a, struct spawn_result *ret);
 
 #endif

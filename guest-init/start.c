@@ -1,16 +1,21 @@
 /* start.c - exec_start(): from a Start message to a running execution. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <termios.h>
 
 #include "guest-init/env.h"
 #include "guest-init/exec.h"
+#include "guest-init/input.h"
+#include "guest-init/list.h"
+#include "guest-init/output.h"
+#include "guest-init/self.h"
 #include "guest-init/server.h"
 #include "guest-init/sys.h"
 
@@ -47,16 +52,39 @@ static int open_pipe(int *ret_read, int *ret_write)
 	return 0;
 }
 
-static int open_pipes(struct exec *x, const Conker__Start *m, struct spawn_req *q)
+/* init's fd 0 is /dev/null, open both ways, and costs no call. */
+/* init keeps the writing end too, until it knows whether the pipe can be used again. */
+static int open_output(struct server *s, struct exec_out *o, int *ret_write)
 {
-	int r = open_pipe(&x->out[0].fd, &q->out_fd);
+	struct pipe_ends e;
+	int r = pipes_get(&s->pipes, &e);
 
-	if (r == 0)
-		r = open_pipe(&x->out[1].fd, &q->err_fd);
-	if (r == 0 && m->stdin_open)
-		r = open_pipe(&q->in_fd, &x->in_fd);
+	if (r < 0)
+		return r;
+	o->fd = e.rd;
+	o->wr = *ret_write = e.wr;
+	return 0;
+}
+
+static int open_pipes(struct server *s, struct exec *x, const Conker__Start *m, struct spawn_req *q)
+{
+	int r = 0;
+
+	if (m->out == CONKER__DISPOSAL__DISCARD)
+		q->out_fd = 0;
+	else
+		r = open_output(s, &x->out[0], &q->out_fd);
+	if (m->err == CONKER__DISPOSAL__DISCARD)
+		q->err_fd = 0;
+	else if (m->err == CONKER__DISPOSAL__MERGE)
+		q->err_fd = q->out_fd;
+	else if (r == 0)
+		r = open_output(s, &x->out[1], &q->err_fd);
+	if (r < 0 || !m->stdin_open || x->in_eof)
+		return r;
+	r = open_pipe(&q->in_fd, &x->in_fd);
 	/* Room for one byte is reported as room, so only a non-blocking write is safe. */
-	if (r == 0 && m->stdin_open && fcntl(x->in_fd, F_SETFL, O_NONBLOCK) < 0)
+	if (r == 0 && fcntl(x->in_fd, F_SETFL, O_NONBLOCK) < 0)
 		r = -errno;
 	return r;
 }
@@ -79,13 +107,15 @@ static int open_tty(struct server *s, struct exec *x, const Conker__Tty *t, stru
 	return x->in_fd < 0 ? -errno : 0;
 }
 
-static void close_child_ends(const struct spawn_req *q)
+/* The writing ends of outputs are kept if they may be of use. */
+static void close_child_ends(const struct server *s, struct exec *x, const struct spawn_req *q)
 {
-	const int fd[] = {q->in_fd, q->out_fd, q->err_fd, q->tty_fd};
-
-	for (size_t i = 0; i < countof(fd); i++)
-		if (fd[i] >= 0)
-			close(fd[i]);
+	if (q->in_fd >= 0)
+		close(q->in_fd);
+	if (q->tty_fd >= 0)
+		close(q->tty_fd);
+	for (int k = 0; k < 2 && s->pipes.unusable; k++)
+		output_close_writer(&x->out[k]);
 }
 
 /* ---- argv and env ---- */
@@ -132,44 +162,68 @@ static void keep_argv(struct exec *x, const Conker__Start *m)
 
 static struct refusal check(struct server *s, const Conker__Start *m)
 {
-	if (s->n_active == EXEC_MAX)
+	if (s->n_live == EXEC_MAX)
 		return refuse("limit", EAGAIN);
 	if (m->cwd.len > 0 && m->cwd.data[0] != '/')
 		return refuse("cwd", EINVAL);
-	for (int i = 0; m->name.len > 0 && i < s->n_active; i++)
-		if (strcmp(s->exec[s->active[i]].name, str(&m->name)) == 0)
+	for (unsigned i = 0; m->name.len > 0 && i < s->n_live; i++)
+		if (strcmp(s->exec[s->live[i]].name, str(&m->name)) == 0)
 			return refuse("name", EEXIST);
 	return refuse(NULL, 0);
 }
 
-static struct exec *take_slot(struct server *s, struct client *c, uint32_t channel,
-			      const Conker__Start *m)
+/* For the next run the message itself is kept, in a mapping that only such an execution costs. */
+static struct refusal keep_start(struct server *s, struct exec *x, const Conker__Restart *m)
 {
-	unsigned i = s->active[s->n_active++];
-	struct exec *x = &s->exec[i];
-	uint32_t gen = x->gen;
-	uint32_t window = m->window ? m->window : WINDOW_DEFAULT_BYTES;
+	struct exec_restart *r = &x->restart;
 
-	memset(x, 0, offsetof(struct exec, argv));
-	x->gen = gen;
-	x->client = c;
-	x->channel = channel;
-	x->start_us = s->now_us;
+	if (!m || m->policy == CONKER__RESTART__POLICY__NEVER)
+		return refuse(NULL, 0);
+	void *p =
+		mmap(NULL, s->msg_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return refuse("restart", errno);
+	memcpy(p, s->msg, s->msg_len);
+	*r = (struct exec_restart){.policy = m->policy,
+				   .max = m->max,
+				   .backoff_ms = m->backoff_ms ? m->backoff_ms : BACKOFF_MS,
+				   .backoff_max_ms =
+					   m->backoff_max_ms ? m->backoff_max_ms : BACKOFF_MAX_MS,
+				   .start = p,
+				   .start_len = s->msg_len};
+	r->backoff_ms = min_(r->backoff_ms, r->backoff_max_ms);
+	return refuse(NULL, 0);
+}
+
+static struct exec *take_slot(struct server *s, const Conker__Start *m)
+{
+	struct exec *x = exec_take_slot(s);
+
+	if (!x)
+		return NULL;
+	x->start_us = x->run_us = s->now_us;
+	x->started_real_us = real_us();
 	x->timeout_ms = m->timeout_ms;
 	x->grace_ms = m->grace_ms;
-	x->pidfd = x->cg = x->in_fd = -1;
+	x->detached = m->detached || m->key.len > 0;
+	x->leave = m->leave_children;
+	x->keep_alive = m->keep_alive;
+	x->builtin = m->builtin;
+	x->in_open = m->stdin_open || m->tty;
 	for (int k = 0; k < 2; k++)
-		x->out[k] = (struct exec_out){.fd = -1, .flow = {.credit_bytes = window}};
-	in_flow_init(&x->in, s->in_mem[i], STDIN_WINDOW_BYTES);
+		log_open(&s->log, exec_log_id(s, x, k),
+			 m->log_bytes ? m->log_bytes : LOG_DEFAULT_BYTES);
 	memcpy(x->name, m->name.data, m->name.len + 1);
+	memcpy(x->key, m->key.data, m->key.len + 1);
 	keep_argv(x, m);
 	return x;
 }
 
-/* Registers what the process will be heard by. */
-static int watch(struct server *s, struct exec *x)
+int exec_watch_all(struct server *s, struct exec *x)
 {
-	int r = exec_watch(s, x, x->pidfd, EPOLLIN, (struct ev_name){.kind = KIND_EXIT});
+	int r = x->pidfd < 0
+			? 0
+			: exec_watch(s, x, x->pidfd, EPOLLIN, (struct ev_name){.kind = KIND_EXIT});
 
 	for (uint8_t k = 0; k < 2 && r == 0; k++) {
 		if (x->out[k].fd < 0)
@@ -183,14 +237,14 @@ static int watch(struct server *s, struct exec *x)
 
 /* A cgroup that its last user divided further takes no process any more: try the next. */
 static struct refusal spawn_in_cgroup(struct server *s, struct exec *x, struct spawn_req *q,
-				      struct spawn_result *ret)
+				      const struct cg_limits *l, struct spawn_result *ret)
 {
 	for (;;) {
-		x->cg = cg_get(&s->cg);
+		x->cg = cg_get(&s->cg, l);
 		if (x->cg < 0)
-			return refuse("cgroup", -x->cg);
+			return refuse(x->cg == -EOPNOTSUPP ? "limit" : "cgroup", -x->cg);
 		q->cgroup_fd = s->cg.group[x->cg].dir_fd;
-		spawn(&s->spawn, q, ret);
+		spawn_begin(&s->spawn, q, ret);
 		if (ret->error != EBUSY || strcmp(ret->step, "clone") != 0)
 			return refuse(ret->error ? ret->step : NULL, ret->error);
 		cg_spoil(&s->cg, x->cg);
@@ -199,39 +253,77 @@ static struct refusal spawn_in_cgroup(struct server *s, struct exec *x, struct s
 	}
 }
 
-static struct refusal launch(struct server *s, struct exec *x, const Conker__Start *m)
+/* The executable of a program of init's own. */
+static struct refusal find_builtin(struct server *s, const char *argv0, int *ret_fd)
 {
-	struct spawn_req q = {.in_fd = -1, .out_fd = -1, .err_fd = -1, .tty_fd = -1};
-	char term[TERM_MAX_BYTES + 8];
-	struct spawn_result res;
-	siginfo_t si;
+	if (!self_has(argv0))
+		return refuse("exec", ENOENT);
+	if (s->self_fd <= 0) /* 0 is /dev/null */
+		s->self_fd = self_copy(s->self_path);
+	*ret_fd = s->self_fd;
+	return s->self_fd < 0 ? refuse("exec", -s->self_fd) : refuse(NULL, 0);
+}
 
-	int r = m->tty ? open_tty(s, x, m->tty, &q) : open_pipes(x, m, &q);
+/* Makes the process; settle() is the rest. */
+static struct refusal launch(struct server *s, struct exec *x, const Conker__Start *m,
+			     struct spawn_result *ret)
+{
+	struct spawn_req q = {.in_fd = -1, .out_fd = -1, .err_fd = -1, .tty_fd = -1, .self_fd = -1};
+	const struct cg_limits limits = {.memory_max_bytes = m->memory_max_bytes,
+					 .pids_max = m->pids_max,
+					 .cpu_max_permille = m->cpu_max_permille};
+
+	if (m->builtin) {
+		struct refusal no = find_builtin(s, str(&m->argv[0]), &q.self_fd);
+		if (no.step)
+			return no;
+	}
+	int r = m->tty ? open_tty(s, x, m->tty, &q) : open_pipes(s, x, m, &q);
 	if (r < 0) {
-		close_child_ends(&q);
+		close_child_ends(s, x, &q);
 		return refuse(m->tty ? "tty" : "pipe", -r);
 	}
 	if (m->tty)
-		(void)snprintf(term, sizeof(term), "TERM=%s",
+		(void)snprintf(s->term, sizeof(s->term), "TERM=%s",
 			       m->tty->term.len ? str(&m->tty->term) : "xterm");
-	build_vectors(s, m, &q, term);
+	build_vectors(s, m, &q, s->term);
 	q.cwd = str(&m->cwd);
 	q.user = str(&m->user);
 	q.mnt_ns = s->box.mnt_ns;
-	struct refusal no = spawn_in_cgroup(s, x, &q, &res);
-	close_child_ends(&q);
+	q.rlimits = m->rlimits;
+	q.n_rlimits = m->n_rlimits;
+	struct refusal no = spawn_in_cgroup(s, x, &q, &limits, ret);
+	close_child_ends(s, x, &q);
 	if (no.step)
 		return no;
+	x->pid = ret->pid;
+	x->pidfd = ret->pidfd;
+	if (!m->tty)
+		(void)server_take_young(s, x);
+	return no;
+}
 
-	x->pid = res.pid;
-	x->box_pid = res.box_pid;
-	x->pidfd = res.pidfd;
-	r = watch(s, x);
+/* The process runs, or could not. */
+static struct refusal settle(struct server *s, struct exec *x, const Conker__Start *m,
+			     struct spawn_result *res)
+{
+	int r = 0;
+	siginfo_t si;
+
+	spawn_end(&s->spawn, res);
+	x->pidfd = res->pidfd;
+	x->box_pid = res->box_pid;
+	if (res->error)
+		return refuse(res->step, res->error);
+	if (s->young != x)
+		r = exec_watch_all(s, x);
+	if (r == 0 && m->cpu_max_permille)
+		r = cg_limit_cpu(&s->cg, x->cg, m->cpu_max_permille);
 	if (r == 0)
-		return no;
+		return refuse(NULL, 0);
 	cg_kill(&s->cg, x->cg);
 	(void)sys_waitid(x->pidfd, &si, NULL);
-	return refuse("watch", -r);
+	return refuse("limit", -r);
 }
 
 static void send_refusal(struct client *c, uint32_t channel, const Conker__Start *m,
@@ -246,36 +338,98 @@ static void send_refusal(struct client *c, uint32_t channel, const Conker__Start
 	(void)snprintf(text, sizeof(text), "%.100s: %s", what,
 		       strcmp(no.step, "user") == 0 && no.code == EINVAL  ? "no such user or group"
 		       : strcmp(no.step, "cwd") == 0 && no.code == EINVAL ? "not an absolute path"
-									  : strerror(no.code));
+		       : strcmp(no.step, "name") == 0 ? "an execution of that name has not ended"
+						      : strerror(no.code));
 	client_error(c, channel, no.code, no.step, text);
+}
+
+static void open_view(struct server *s, struct client *c, uint32_t channel, struct exec *x,
+		      uint32_t window)
+{
+	struct view *v = view_open(s, c, channel, x);
+
+	assert(v); /* Attach leaves one for each that may live */
+	v->flags = VIEW_OUT | VIEW_ERR | VIEW_FOLLOW | VIEW_LOSSLESS | VIEW_STARTER;
+	for (int k = 0; k < 2; k++)
+		v->stream[k].credit_bytes = window ? window : WINDOW_DEFAULT_BYTES;
+	list_send_started(s, v, input_join(x, v), 0);
+}
+
+static void give_up(struct server *s, struct refusal no)
+{
+	struct starting st = s->starting;
+
+	s->starting.x = NULL;
+	exec_release(s, st.x);
+	send_refusal(st.client, st.channel, st.m, no);
 }
 
 void exec_start(struct server *s, struct client *c, uint32_t channel, const Conker__Start *m)
 {
-	Conker__ServerMsg reply = CONKER__SERVER_MSG__INIT;
-	Conker__Started started = CONKER__STARTED__INIT;
-	struct refusal no = check(s, m);
+	struct exec *x = m->key.len > 0 ? exec_by_key(s, str(&m->key)) : NULL;
+	struct refusal no;
 
+	if (x) {
+		list_start_existing(s, c, channel, x, m);
+		return;
+	}
+	no = check(s, m);
 	if (no.step) {
 		send_refusal(c, channel, m, no);
 		return;
 	}
-	struct exec *x = take_slot(s, c, channel, m);
-	no = launch(s, x, m);
+	x = take_slot(s, m);
+	s->starting = (struct starting){.x = x, .client = c, .channel = channel, .m = m};
+	no = keep_start(s, x, m->restart);
+	if (!no.step)
+		no = launch(s, x, m, &s->starting.process);
+	if (no.step)
+		give_up(s, no);
+	else if (s->young != x || m->stdin_open)
+		exec_start_finish(s);
+}
+
+void exec_start_finish(struct server *s)
+{
+	struct starting *st = &s->starting;
+	struct exec *x = st->x;
+
+	if (!x)
+		return;
+	struct refusal no = settle(s, x, st->m, &st->process);
 	if (no.step) {
-		exec_release(s, x);
-		send_refusal(c, channel, m, no);
+		give_up(s, no);
 		return;
 	}
+	st->x = NULL;
 	x->id = ++s->last_exec_id;
 	exec_started(s, x);
-	started.exec = x->id;
-	started.pid = (uint32_t)x->box_pid;
-	reply.channel = channel;
-	reply.msg_case = CONKER__SERVER_MSG__MSG_STARTED;
-	reply.started = &started;
-	if (x->in_fd >= 0) /* a sender waits for it */
-		client_send(c, &reply);
-	else
-		client_send_lazy(s, c, &reply);
+	open_view(s, st->client, st->channel, x, st->m->window);
+}
+
+int exec_start_again(struct server *s, struct exec *x)
+{
+	struct spawn_result process;
+	Conker__ClientMsg *m;
+	const char *why;
+	uint32_t channel;
+
+	exec_start_finish(s); /* there is one arena, and one process at a time may live in it */
+	s->arena.used_bytes = 0;
+	int r = codec_decode_client(x->restart.start, x->restart.start_len, &s->arena, &m, &channel,
+				    &why);
+	assert(r == 0); /* it could be decoded before */
+	x->timed_out = 0;
+	x->run_us = s->now_us;
+	x->restart.n++;
+	struct refusal no = launch(s, x, m->start, &process);
+	if (!no.step)
+		no = settle(s, x, m->start, &process);
+	if (!no.step)
+		return 0;
+	x->failed = 1;
+	x->signo = 0;
+	x->code = no.code == ENOENT ? 127 : 126; /* as a shell puts it */
+	x->end_us = s->now_us;
+	return -no.code;
 }

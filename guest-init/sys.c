@@ -1,6 +1,8 @@
 /* sys.c - see sys.h. */
 #include "guest-init/sys.h"
 
+#include "util/cleanup.h"
+
 /* In assembly because the child cannot return: its stack is new and holds no return address. */
 long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg)
 {
@@ -48,4 +50,17 @@ long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg)
 #error "clone3 for this architecture"
 #endif
 	return ret;
+}
+
+int sys_mount_detached(const char *type, const char *flag)
+{
+	enum { SET_FLAG = 0, CREATE = 6, FS_CLOEXEC = 1, MNT_CLOEXEC = 1 }; /* linux/mount.h */
+	auto_close int fs = (int)syscall(SYS_fsopen, type, FS_CLOEXEC);
+
+	if (fs < 0 || (flag && syscall(SYS_fsconfig, fs, SET_FLAG, flag, NULL, 0) < 0) ||
+	    syscall(SYS_fsconfig, fs, CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+
+	int mnt = (int)syscall(SYS_fsmount, fs, MNT_CLOEXEC, 0);
+	return mnt < 0 ? -errno : mnt;
 }

@@ -38,6 +38,19 @@ static inline int sys_waitid(int pidfd, siginfo_t *si, struct rusage *ru)
 	return syscall(SYS_waitid, P_PIDFD_, pidfd, si, WEXITED, ru) < 0 ? -errno : 0;
 }
 
+/* Whether it is stopped by job control, without taking that news from anybody. */
+static inline int sys_is_stopped(int pidfd)
+{
+	siginfo_t si = {0};
+
+	return syscall(SYS_waitid, P_PIDFD_, pidfd, &si, WSTOPPED | WNOHANG | WNOWAIT, NULL) == 0 &&
+	       si.si_pid != 0;
+}
+
+/* A file system that no mount namespace shows, to be reached by the returned descriptor of its root alone;
+ * flag is an option without value, or NULL. -errno. */
+int sys_mount_detached(const char *type, const char *flag);
+
 /* clone3() whose child runs fn(arg) on a stack of its own and exits with what it returns. */
 long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg);
 
@@ -46,12 +59,23 @@ static inline int64_t ms_to_us(int64_t ms)
 	return ms * 1000;
 }
 
-static inline int64_t now_us(void)
+static inline int64_t clock_us(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static inline int64_t now_us(void)
+{
+	return clock_us(CLOCK_MONOTONIC);
+}
+
+/* For people: it may be set at any time. */
+static inline int64_t real_us(void)
+{
+	return clock_us(CLOCK_REALTIME);
 }
 
 #endif

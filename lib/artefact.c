@@ -3,11 +3,12 @@
  * The VMM gets descriptors, never paths. An image is checked to be whole here because a truncated one
  * would otherwise show as I/O errors in the guest, seconds later and far from the cause.
  */
-#include "lib/internal.h"
+#include "lib/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,8 +40,10 @@ int erofs_check(int fd, const char *what, struct err *e)
 		return err_errno(e, "%s", what);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, EINVAL, "%s is not a regular file", what);
-	if (pread(fd, sb, sizeof(sb), SUPER_AT) != (ssize_t)sizeof(sb) ||
-	    le32(sb + MAGIC_AT) != magic)
+	ssize_t n = pread(fd, sb, sizeof(sb), SUPER_AT);
+	if (n < 0)
+		return err_errno(e, "read %s", what);
+	if (n != (ssize_t)sizeof(sb) || le32(sb + MAGIC_AT) != magic)
 		return err_set(e, EINVAL, "%s is not an EROFS file system; import it again", what);
 	if (sb[BLKSZBITS_AT] < 9 || sb[BLKSZBITS_AT] > 16)
 		return err_set(e, EINVAL, "%s has an impossible block size; import it again", what);
@@ -124,21 +127,69 @@ static int open_disk(struct artefacts *a, const char *spec, struct err *e)
 	return 0;
 }
 
+int artefacts_init(struct artefacts *a, struct err *e)
+{
+	*a = (struct artefacts){.kernel = -1,
+				.initrd = -1,
+				.state = -1,
+				.memory = -1,
+				.suspend = {-1, -1},
+				.snapshot = -1};
+	a->m = calloc(1, sizeof(*a->m));
+	if (!a->m)
+		return err_set(e, ENOMEM, "no memory for what a box is made of");
+	return place_vmm(a->vmm, sizeof(a->vmm), e);
+}
+
+/* The absolute path behind fd goes to the next piece of a->text. */
+static int note_layer(int fd, int ro, char **text, struct layer *ret)
+{
+	char link[32], *path = *text;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, LAYER_PATH_BYTES - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = 0;
+	*text += LAYER_PATH_BYTES;
+	return layer_of(fd, path, ro, ret);
+}
+
+/* What the box is made of, while the files are open: by name they may be others later. */
+static int describe(struct artefacts *a, const conker_box_opts *o, struct err *e)
+{
+	struct manifest *m = a->m;
+	char *text = malloc((size_t)(a->ndisks + 2) * LAYER_PATH_BYTES);
+	int r;
+
+	a->text = text;
+	if (!text)
+		return err_set(e, ENOMEM, "no memory for what a box is made of");
+	r = host_identify(m);
+	m->memory_mib = o->memory_mib;
+	m->cpus = o->cpus;
+	m->append = (char *)o->cmdline_append;
+	if (r == 0)
+		r = note_layer(a->kernel, 1, &text, &m->kernel);
+	if (r == 0)
+		r = note_layer(a->initrd, 1, &text, &m->initrd);
+	for (int i = 0; i < a->ndisks && r == 0; i++)
+		r = note_layer(a->disk[i], a->ro[i], &text, &m->disk[i]);
+	m->ndisks = (uint64_t)a->ndisks;
+	return r < 0 ? err_set(e, -r, "look at the files of a box: %s", strerror(-r)) : 0;
+}
+
 int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e)
 {
-	memset(a, 0, sizeof(*a));
-	a->kernel = a->initrd = -1;
+	int r = 0;
 
-	int r = place_vmm(a->vmm, sizeof(a->vmm), e);
-	if (r < 0)
-		return r;
 	a->kernel = open_kernel(o, e);
 	if (a->kernel < 0)
 		return a->kernel;
 	a->initrd = place_guest("initrd.cpio", e);
 	if (a->initrd < 0)
 		return a->initrd;
-	r = image_open(o->image, a->image, e);
+	r = image_open(o->image, a->m->image, e);
 	if (r < 0)
 		return r;
 	a->disk[0] = r;
@@ -147,17 +198,22 @@ int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e)
 	r = 0;
 	for (const char *const *d = o->disks; r == 0 && d && *d; d++)
 		r = open_disk(a, *d, e);
-	return r;
+	return r < 0 ? r : describe(a, o, e);
 }
 
 void artefacts_close(struct artefacts *a)
 {
-	if (a->kernel >= 0)
-		close(a->kernel);
-	if (a->initrd >= 0)
-		close(a->initrd);
+	int *one[] = {&a->kernel,   &a->initrd,     &a->state,     &a->memory,
+		      &a->snapshot, &a->suspend[0], &a->suspend[1]};
+
+	for (size_t i = 0; i < countof(one); i++)
+		if (*one[i] >= 0)
+			close(take_fd(*one[i]));
 	for (int i = 0; i < a->ndisks; i++)
-		close(a->disk[i]);
-	a->kernel = a->initrd = -1;
+		if (a->disk[i] >= 0)
+			close(a->disk[i]);
 	a->ndisks = 0;
+	free(take_ptr(a->text));
+	free(take_ptr(a->paths));
+	free(take_ptr(a->m));
 }

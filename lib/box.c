@@ -3,7 +3,7 @@
  * What costs the host something (descriptors, the VMM, the directory) ends with the handle; the
  * structure itself may live longer, see refs.c.
  */
-#include "lib/internal.h"
+#include "lib/snapshot.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -42,54 +42,105 @@ __attribute__((format(printf, 2, 3))) static void say(const conker_box_opts *o, 
 	o->log(line, o->log_user);
 }
 
+static int check_rate(const char *what, const conker_rate *r, struct err *e)
+{
+	if ((r->bytes_per_s > CONKER_RATE_MAX && r->bytes_per_s != CONKER_NO_LIMIT) ||
+	    (r->ops_per_s > CONKER_RATE_MAX && r->ops_per_s != CONKER_NO_LIMIT))
+		return err_set(e, EINVAL,
+			       "%s rate: more than %llu a second; CONKER_NO_LIMIT is none", what,
+			       (unsigned long long)CONKER_RATE_MAX);
+	return 0;
+}
+
+static int check_rates(const conker_box_opts *o, struct err *e)
+{
+	int r = check_rate("disk", &o->disk_rate, e);
+
+	if (r == 0)
+		r = check_rate("vsock", &o->vsock_rate, e);
+	return r < 0 ? r : check_rate("console", &o->console_rate, e);
+}
+
 static int read_opts(conker_box_opts *o, const conker_box_opts *caller, struct err *e)
 {
+	enum { FLAGS = CONKER_BOX_DETACHED | CONKER_BOX_REQUIRE_JAIL | CONKER_BOX_WARM };
 	static const conker_box_opts none = {.size = sizeof(none)};
 	int r = opts_in(o, sizeof(*o), caller ? caller : &none, e);
 
 	if (r < 0)
 		return r;
+	o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : READY_DEFAULT_MS;
+	if (o->flags & ~(uint32_t)FLAGS)
+		return err_set(e, EINVAL, "unknown box flags 0x%x", o->flags);
+	if (o->ready_timeout_ms > INT32_MAX)
+		return err_set(e, EINVAL, "the time to become ready is too long");
+	if (o->from && (o->flags & CONKER_BOX_WARM))
+		return err_set(e, EINVAL, "either from a snapshot or from a template");
+	if (o->idle_suspend_ms && o->idle_timeout_ms)
+		return err_set(e, EINVAL, "an idle box either ends or suspends itself");
+	if (o->idle_suspend_ms && !(o->flags & CONKER_BOX_DETACHED))
+		return err_set(e, EINVAL, "a box that ends with its handle cannot suspend itself");
+	r = check_rates(o, e);
+	return r == 0 && o->name ? name_check("box", o->name, e) : r;
+}
+
+int box_open_cold(struct artefacts *a, conker_box_opts *o, struct err *e)
+{
 	o->memory_mib = o->memory_mib ? o->memory_mib : MEMORY_DEFAULT_MIB;
 	o->cpus = o->cpus ? o->cpus : 1;
-	o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : READY_DEFAULT_MS;
-	if (o->flags & ~(uint32_t)CONKER_BOX_DETACHED)
-		return err_set(e, EINVAL, "unknown box flags 0x%x", o->flags);
 	if (o->memory_mib < MEMORY_MIN_MIB || o->memory_mib > MEMORY_MAX_MIB)
 		return err_set(e, EINVAL, "memory: %u MiB; it takes %d to %d", o->memory_mib,
 			       MEMORY_MIN_MIB, MEMORY_MAX_MIB);
 	if (o->cpus > CPUS_MAX)
 		return err_set(e, EINVAL, "cpus: %u is more than %d", o->cpus, CPUS_MAX);
-	if (o->ready_timeout_ms > INT32_MAX)
-		return err_set(e, EINVAL, "the time to become ready is too long");
-	return o->name ? name_check("box", o->name, e) : 0;
+	return artefacts_open(a, o, e);
 }
 
 static void fill_meta(struct meta *m, const conker_box_opts *o, const struct artefacts *a)
 {
 	memset(m, 0, sizeof(*m));
 	(void)snprintf(m->name, sizeof(m->name), "%s", o->name ? o->name : "");
-	(void)snprintf(m->image, sizeof(m->image), "%s", a->image);
+	(void)snprintf(m->image, sizeof(m->image), "%s", a->m->image);
+	(void)snprintf(m->from, sizeof(m->from), "%s", a->from);
 	m->memory_mib = o->memory_mib;
 	m->cpus = o->cpus;
-	m->flags = o->flags;
+	m->flags = o->flags & ~(uint32_t)CONKER_BOX_WARM;
+	m->idle_suspend_ms = o->idle_suspend_ms;
+	m->idle_timeout_ms = o->idle_timeout_ms;
+	m->max_life_ms = o->max_life_ms;
 }
 
-static int start_vmm(conker_box *b, const conker_box_opts *o, const struct artefacts *a,
-		     struct err *e)
+/* What a snapshot of the box will have to say, and only its birth can tell. */
+static int note_manifest(const conker_box *b, const conker_box_opts *o, struct manifest *m,
+			 struct err *e)
 {
-	struct birth birth;
-	struct launched l;
+	(void)snprintf(m->name, sizeof(m->name), "%s", b->meta.name);
+	(void)snprintf(m->id, sizeof(m->id), "%s", b->meta.id);
+	m->flags = b->meta.flags;
+	m->created_s = (uint64_t)b->meta.created_s;
+	m->life_ms = o->max_life_ms;
+	m->idle_ms = o->idle_timeout_ms;
+	m->idle_suspend_ms = o->idle_suspend_ms;
+	m->taken_s = m->synced = 0;
+	m->state = m->memory = (struct layer){0};
+	memcpy(m->disk_rate, &o->disk_rate, sizeof(m->disk_rate));
+	memcpy(m->vsock_rate, &o->vsock_rate, sizeof(m->vsock_rate));
+	memcpy(m->console_rate, &o->console_rate, sizeof(m->console_rate));
+	return manifest_save(b->dir, "manifest", m, e);
+}
 
-	fill_meta(&b->meta, o, a);
-	int r = registry_birth(&b->meta, &birth, e);
-	if (r < 0)
-		return r;
-	b->doomed = 1; /* from here on a failure removes it */
-	b->dir = birth.dir;
-	b->starter = birth.starter;
-	say(o, "box %s (%s): %u MiB, %u CPU, image %s", b->meta.name, b->meta.id, o->memory_mib,
-	    o->cpus, a->image);
-	r = launch(a, o, &b->meta, b->dir, &l, e);
+int box_launch(conker_box *b, const conker_box_opts *o, struct artefacts *a, struct err *e)
+{
+	struct launched l = {-1, -1, -1};
+	int restored = a->state >= 0;
+	int r = restored ? restore_disks(a, b->dir, b->meta.id, e) : 0;
+
+	if (r == 0)
+		r = note_manifest(b, o, a->m, e);
+	if (r == 0 && b->meta.idle_suspend_ms)
+		r = storage_begin(b->dir, a->m, a->suspend, e);
+	if (r == 0)
+		r = launch(a, o, &b->meta, b->dir, &l, e);
 	if (r < 0)
 		return r;
 	b->child = l.pidfd;
@@ -99,8 +150,29 @@ static int start_vmm(conker_box *b, const conker_box_opts *o, const struct artef
 	r = box_watch(b, b->owner, SRC_OWNER, EPOLLIN);
 	if (r < 0)
 		return err_set(e, -r, "watch the VMM: %s", strerror(-r));
-	r = wire_connect(b, e);            /* before it is ready: hello waits in the socket */
-	return r == -ECONNREFUSED ? 0 : r; /* it has ended already, and has said why */
+	r = wire_connect(b, e); /* before it is ready: hello waits in the socket */
+	if (r == -ECONNREFUSED)
+		return 0; /* it has ended already, and has said why */
+	/* Who keeps the handle learns of a failure later; see box_await_ready() for the others. */
+	return r == 0 && restored && !(b->meta.flags & CONKER_BOX_DETACHED)
+		       ? box_resume_send(b, o, e)
+		       : r;
+}
+
+static int start_vmm(conker_box *b, const conker_box_opts *o, struct artefacts *a, struct err *e)
+{
+	struct birth birth;
+
+	fill_meta(&b->meta, o, a);
+	int r = registry_birth(&b->meta, &birth, e);
+	if (r < 0)
+		return r;
+	b->doomed = 1; /* from here on a failure removes it */
+	b->dir = birth.dir;
+	b->starter = birth.starter;
+	say(o, "box %s (%s): %u MiB, %u CPU, image %s%s%s", b->meta.name, b->meta.id, o->memory_mib,
+	    o->cpus, b->meta.image, *b->meta.from ? ", from " : "", b->meta.from);
+	return box_launch(b, o, a, e);
 }
 
 static int is_born(const void *arg)
@@ -139,32 +211,60 @@ static int not_born(conker_box *b, int r, const conker_box_opts *o, struct err *
 		       name, b->reason, tail);
 }
 
-static int await_ready(conker_box *b, const conker_box_opts *o, struct err *e)
+int box_await_ready(conker_box *b, const conker_box_opts *o, const struct artefacts *a,
+		    struct err *e)
 {
+	int restored = a->state >= 0;
+
 	pthread_mutex_lock(&b->lock);
 	int r = wait_for(b, is_born, b, (int)o->ready_timeout_ms);
 	int ready = b->events.ready && !b->events.over && !b->lost;
 	box_unlock(b);
 	if (r < 0 || !ready)
 		return not_born(b, r, o, e);
-	say(o, "set up in %llu us, booted in %llu us", (unsigned long long)b->events.setup_us,
-	    (unsigned long long)b->events.boot_us);
+	say(o, "set up in %llu us, %s in %llu us", (unsigned long long)b->events.setup_us,
+	    restored ? "ready" : "booted", (unsigned long long)b->events.boot_us);
 	box_watch_vmm(b);
-	if (o->flags & CONKER_BOX_DETACHED) {
-		/* It is on its own now: nobody's death ends it, and its process was only a step. */
-		b->doomed = 0;
-		close(take_fd(b->child));
+	if (!(b->meta.flags & CONKER_BOX_DETACHED))
+		return 0;
+	r = restored ? box_resume(b, a->suspended ? NULL : o, e) : 0;
+	if (r < 0)
+		return r;
+	/* It is on its own now: nobody's death ends it, and its process was only a step. */
+	b->doomed = 0;
+	close(take_fd(b->child));
+	if (b->starter >= 0)
 		close(take_fd(b->starter));
-	}
 	return 0;
+}
+
+static int create(conker_box_opts *o, struct artefacts *a, conker_box **ret, struct err *e)
+{
+	int r = artefacts_init(a, e);
+
+	if (r == 0)
+		r = o->flags & CONKER_BOX_WARM ? template_open(a, o, e)
+		    : o->from                  ? restore_open(a, o, e)
+					       : box_open_cold(a, o, e);
+	conker_box *b = r < 0 ? NULL : box_new(e);
+
+	if (!b)
+		return -e->code;
+	r = start_vmm(b, o, a, e);
+	if (r == 0)
+		r = box_await_ready(b, o, a, e);
+	if (r < 0)
+		box_teardown(b);
+	else
+		*ret = b;
+	return r;
 }
 
 int conker_box_create(const conker_box_opts *opts, conker_box **ret)
 {
 	struct err *e = api_enter();
 	struct artefacts a;
-	conker_box_opts o;
-	conker_box *b;
+	conker_box_opts o = {0};
 
 	if (!ret)
 		return err_set(e, EINVAL, "nowhere to put the box's handle");
@@ -173,73 +273,171 @@ int conker_box_create(const conker_box_opts *opts, conker_box **ret)
 		r = read_opts(&o, opts, e);
 	if (r < 0)
 		return r;
-	r = artefacts_open(&a, &o, e);
-	b = r < 0 ? NULL : box_new(e);
-	if (!b) {
-		artefacts_close(&a);
-		return -e->code;
-	}
-	r = start_vmm(b, &o, &a, e);
+	r = create(&o, &a, ret, e);
 	artefacts_close(&a);
-	if (r == 0)
-		r = await_ready(b, &o, e);
-	if (r < 0) {
-		box_teardown(b);
-		return r;
-	}
-	*ret = b;
-	return 0;
+	return r;
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
-static int attach(conker_box *b, const char *name, struct err *e)
+/* Whether, and how, the box in b->dir can be used: BOX_RUNS or BOX_STARTING: by its sockets; BOX_OVER: it is suspended.
+ * -ERESTART: look again, one waits until it is no longer in between. -ESHUTDOWN */
+static int look(conker_box *b, struct err *e)
 {
 	char reason[REASON_BYTES];
+	struct vm_events *v = &b->events;
+	const char *name = b->meta.name;
 	pid_t vmm;
+	auto_hold int held = -1;
+	int alive = registry_hold(b->dir, &vmm, &held);
 
-	b->dir = registry_open(name, &b->meta, e);
-	if (b->dir < 0)
-		return b->dir;
-	enum liveness alive = registry_liveness(b->dir, &vmm);
-	events_load(&b->events, b->dir);
-	if (alive == BOX_OVER || b->events.over) {
-		if (!b->events.over)
-			b->events.end = CONKER_BOX_KILLED;
-		events_reason(&b->events, b->dir, reason, sizeof(reason));
-		return err_set(e, ESHUTDOWN, "box '%s' no longer runs: %s", name, reason);
-	}
+	if (alive < 0)
+		return err_set(e, -alive, "look whether box '%s' runs: %s", name, strerror(-alive));
+	(void)events_load(v, b->dir);
+	int leaving = v->over && v->end == CONKER_BOX_SUSPENDED && alive != BOX_OVER;
+	if (leaving || (alive == BOX_STARTING && storage_is_suspended(b->dir)))
+		return suspend_await(b, e);
+	int suspended = alive == BOX_OVER ? storage_settle(b->dir, v) : 0;
+	if (suspended < 0)
+		return err_set(e, -suspended, "look whether box '%s' is suspended: %s", name,
+			       strerror(-suspended));
+	if (suspended)
+		return BOX_OVER;
+	if (alive != BOX_OVER && !v->over)
+		return alive;
+	if (!v->over)
+		v->end = CONKER_BOX_KILLED;
+	events_reason(v, b->dir, reason, sizeof(reason));
+	return err_set(e, ESHUTDOWN, "box '%s' no longer runs: %s", name, reason);
+}
+
+/* -ERESTART: look again, it has ended since. */
+static int connect_to(conker_box *b, int alive, struct err *e)
+{
 	int r = wire_connect(b, e);
+
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return alive == BOX_STARTING
 			       ? err_set(e, EAGAIN, "box '%s' is only just starting; try again",
-					 name)
-			       : err_set(e, ESHUTDOWN, "box '%s' is ending", name);
+					 b->meta.name)
+			       : err_set(e, ERESTART, "box '%s' is ending", b->meta.name);
 	if (r == 0)
 		box_watch_vmm(b);
 	return r;
 }
 
-int conker_box_open(const char *name, conker_box **ret)
+static int attach(conker_box *b, const char *name, struct err *e)
 {
-	struct err *e = api_enter();
-	conker_box *b;
+	enum { TRIES = 8 }; /* each has waited for somebody else to suspend or resume it */
+	int r = -ERESTART;
 
-	if (!name || !ret)
-		return err_set(e, EINVAL, "no name, or nowhere to put the box's handle");
-	b = box_new(e);
+	b->dir = registry_open(name, &b->meta, e);
+	if (b->dir < 0)
+		return b->dir;
+	for (int i = 0; i < TRIES && r == -ERESTART; i++) {
+		int alive = look(b, e);
+		r = alive < 0           ? alive
+		    : alive == BOX_OVER ? suspend_resume(b, e)
+					: connect_to(b, alive, e);
+	}
+	return r;
+}
+
+conker_box *box_second(const conker_box *b, struct err *e)
+{
+	conker_box *c = box_new(e);
+
+	if (!c)
+		return NULL;
+	c->meta = b->meta;
+	c->dir = fcntl(b->dir, F_DUPFD_CLOEXEC, 0);
+	c->vmm = c->dir < 0 ? -errno : registry_vmm(c->dir);
+	int r = c->vmm < 0 ? c->vmm : box_watch(c, c->vmm, SRC_VMM, EPOLLIN);
+	if (r < 0)
+		(void)!err_set(e, r == -ESRCH ? ESHUTDOWN : -r, "find its VMM: %s", strerror(-r));
+	else if (wire_connect(c, e) == 0)
+		return c;
+	box_teardown(c);
+	return NULL;
+}
+
+static int is_lost(const void *arg)
+{
+	const conker_box *b = arg;
+
+	return b->lost != 0;
+}
+
+/* Why its connection ended: -ERESTART: it has gone to disk, or look() knows what became of it. [locked] */
+static int lost_awake(conker_box *b, struct err *e)
+{
+	(void)events_load(&b->events, b->dir); /* it may still be taking its machine apart */
+	return b->gone || b->events.over ? -ERESTART : box_lost_error(b, e);
+}
+
+/* A box that suspends itself may be about to, or be at it. Whoever has no business with its freezer is told by a Thaw
+ * whether it is frozen, and if not its idle time begins anew. Waits as long as that takes, as a command would; if
+ * nothing comes of it, it thaws by itself. -ERESTART: as lost_awake(). */
+static int keep_awake(conker_box *b, struct err *e)
+{
+	enum { STEP_MS = 250 };
+	int awake = !b->meta.idle_suspend_ms;
+
+	while (awake == 0) {
+		awake = box_is_awake(b, e);
+		pthread_mutex_lock(&b->lock);
+		if (awake == 0 && wait_for(b, is_lost, b, STEP_MS) == -EINTR)
+			awake = err_set(e, EINTR, "box '%s': interrupted", b->meta.name);
+		if (awake <= 0 && b->lost)
+			awake = lost_awake(b, e);
+		box_unlock(b);
+	}
+	return min_(awake, 0);
+}
+
+static int open_once(const char *name, conker_box **ret, struct err *e)
+{
+	conker_box *b = box_new(e);
+
 	if (!b)
 		return -e->code;
 	int r = attach(b, name, e);
-	if (r < 0) {
+	if (r == 0)
+		r = keep_awake(b, e);
+	if (r < 0)
 		box_teardown(b);
-		return r;
-	}
-	*ret = b;
-	return 0;
+	else
+		*ret = b;
+	return r;
+}
+
+int conker_box_open(const char *name, conker_box **ret)
+{
+	enum { TRIES = 4 };
+	struct err *e = api_enter();
+	int r = -ERESTART;
+
+	if (!name || !ret)
+		return err_set(e, EINVAL, "no name, or nowhere to put the box's handle");
+	for (int i = 0; i < TRIES && r == -ERESTART; i++)
+		r = open_once(name, ret, e);
+	return r == -ERESTART
+		       ? err_set(e, EAGAIN, "box '%s' is suspended and resumed all the time", name)
+		       : r;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------- */
+
+/* Whoever is told of no start before the box stands still, in the order of one connection, has started nothing
+ * (docs/protocol.md). */
+static void lose_exec(const conker_box *b, conker_exec *x, int code, const char *reason)
+{
+	int restart =
+		b->events.over && b->events.end == CONKER_BOX_SUSPENDED && !x->started && !x->view;
+
+	exec_lose(x, CONKER_ERR_BOX, restart ? ERESTART : code, "",
+		  restart ? "it was suspended before the command began" : reason);
+}
 
 void box_lose(conker_box *b, int code, const char *reason)
 {
@@ -252,7 +450,7 @@ void box_lose(conker_box *b, int code, const char *reason)
 
 		while ((c = b->chans[i])) {
 			if (c->kind == CHAN_EXEC) {
-				exec_lose(container_of(c, struct conker_exec, chan), code, "",
+				lose_exec(b, container_of(c, struct conker_exec, chan), code,
 					  reason);
 				continue;
 			}
@@ -278,10 +476,9 @@ static void close_early(conker_box *b)
 			close(take_fd(*fds[i]));
 }
 
-/* Ends a box of ours: nothing is left of it on return. */
-static void destroy(conker_box *b)
+int box_end_vmm(conker_box *b)
 {
-	enum { ROUNDS = 100, STEP_MS = 20, END_MS = 10000 };
+	enum { STEP_MS = 20, LATE_MS = 5000, END_MS = 10000 };
 	char rest[LINE_MAX_BYTES];
 	int r = 0;
 
@@ -293,13 +490,20 @@ static void destroy(conker_box *b)
 	}
 	/* One that was told to detach may be anywhere between its fork and its lock; it has been ended
 	 * when it no longer holds the other side of the owner socket. */
-	for (int i = 0; b->owner >= 0 && i < ROUNDS && r == 0; i++) {
+	int64_t late_ms = now_ms() + LATE_MS;
+	while (b->owner >= 0 && r == 0 && now_ms() < late_ms) {
 		r = registry_kill(b->dir);
 		if (pidfd_wait(b->owner, STEP_MS) == 0 && read(b->owner, rest, sizeof(rest)) <= 0)
 			break;
 	}
-	if (r == 0) /* else it is stuck in the kernel, and stays listed */
-		registry_remove(b->meta.name, b->dir);
+	return r;
+}
+
+/* Ends a box of ours: nothing is left of it on return. */
+static void destroy(conker_box *b)
+{
+	if (box_end_vmm(b) == 0) /* else it is stuck in the kernel, and stays listed */
+		(void)registry_remove(b->meta.name, b->dir); /* what is left is swept */
 }
 
 void box_teardown(conker_box *b)

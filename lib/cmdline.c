@@ -22,16 +22,34 @@ enum { CMDLINE_MAX = 2048 };
  *			151 141 308 288	popcnt, cx16, smap, fsgsbase: instructions that KVM
  *			590 158 306	without hardware assistance cannot finish for a kernel;
  *					serialize, rdrand, rdseed likewise
- *			323 321 320	xsaves, xsavec, xsaveopt: only plain XSAVE is finished */
+ *			323 321 320	xsaves, xsavec, xsaveopt: only plain XSAVE is finished
+ *	clocksource	KVM's: it stands still with the box, also where the time stamp counter cannot */
 static const char kernel_words[] = "console=hvc0 quiet printk_store=5 panic=-1 rodata=off "
-				   "clearcpuid=297,580,395,151,141,308,288,590,158,306,323,321,320";
+				   "clearcpuid=297,580,395,151,141,308,288,590,158,306,323,321,320 "
+				   "clocksource=kvm-clock";
 
-int cmdline_compose(char *ret, size_t size, const char *hostname, const char *append, struct err *e)
+/* Appends "NAME=value" if there is a value; what does not fit is found by the caller. */
+static size_t number(char *ret, size_t size, size_t at, const char *name, uint32_t value)
 {
-	int n = snprintf(ret, size, "%s CONKER_ROOT=vda CONKER_HOSTNAME=%s%s%s", kernel_words,
-			 hostname, append ? " " : "", append ? append : "");
+	if (value == 0 || at >= size)
+		return at;
+	return at + (size_t)snprintf(ret + at, size - at, " %s=%u", name, value);
+}
 
-	if (n < 0 || (size_t)n >= min_(size, (size_t)CMDLINE_MAX))
+int cmdline_compose(char *ret, size_t size, const char *hostname, const conker_box_opts *o,
+		    struct err *e)
+{
+	const char *append = o->cmdline_append;
+	size_t n = (size_t)snprintf(ret, size, "%s CONKER_ROOT=vda CONKER_HOSTNAME=%s",
+				    kernel_words, hostname);
+
+	n = number(ret, size, n, "CONKER_IDLE_MS", o->idle_timeout_ms);
+	n = number(ret, size, n, "CONKER_IDLE_MS", o->idle_suspend_ms);
+	n = number(ret, size, n, "CONKER_IDLE_SUSPEND", o->idle_suspend_ms ? 1 : 0);
+	n = number(ret, size, n, "CONKER_LIFE_MS", o->max_life_ms);
+	if (append && n < size)
+		n += (size_t)snprintf(ret + n, size - n, " %s", append);
+	if (n >= min_(size, (size_t)CMDLINE_MAX))
 		return err_set(e, EINVAL, "the kernel command line would be longer than %d bytes",
 			       CMDLINE_MAX - 1);
 	return 0;

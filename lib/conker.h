@@ -5,6 +5,9 @@
  * Errors     Calls return >= 0, or a negative errno; conker_errmsg() then gives this thread's
  *            message, one line that says what to do. Passing NULL where a handle is required is
  *            -EINVAL.
+ * Kinds      Three things are kept apart, and conker_errkind() says which a call's error was: the
+ *            command failed (it ran; its result is data), it could not be started (errno and step),
+ *            the box is broken (reason). Everything else is a usage or host error.
  * Options    Structures that start with `size`: set it to sizeof, zero the rest, fill in what you
  *            need. A library that is older than its caller answers -E2BIG only if a field it does
  *            not know is set.
@@ -14,7 +17,9 @@
  *            starts no threads.
  * Loop       conker_box_fd() is one descriptor for the life of the handle: poll it for POLLIN and
  *            call conker_box_dispatch(). Calls that wait do this for you; they return -EINTR when a
- *            signal handler ran meanwhile, and may be called again.
+ *            signal handler ran while they slept, and may be called again. One that ran before is not
+ *            noticed: a handler that must end a wait sets a timer that interrupts again and again, or the
+ *            caller waits by itself, in ppoll() for that descriptor.
  * Callbacks  Run only inside conker_box_dispatch() or a call that waits, on that thread, with no
  *            lock held. They may make any call but those that wait, which return -EDEADLK there.
  * Process    Installs no signal handlers, raises no SIGPIPE, prints nothing, never exits, and
@@ -38,6 +43,8 @@ extern "C" {
 #define CONKER_PUBLIC
 #endif
 
+#define CONKER_VERSION "0.1.0"
+
 typedef struct conker_box conker_box;
 typedef struct conker_exec conker_exec;
 
@@ -45,26 +52,56 @@ typedef struct conker_exec conker_exec;
  * call. Not set by success. */
 CONKER_PUBLIC const char *conker_errmsg(void);
 
+/* What kind of failure this thread's last failed call met. */
+enum conker_errkind {
+	CONKER_ERR_CALL = 0, /* wrong use, or the host refused something */
+	CONKER_ERR_COMMAND, /* it ran and ended badly: -EREMOTEIO; only where CHECK was asked for */
+	CONKER_ERR_TIMEOUT, /* it ran into its own timeout: -ETIME; likewise */
+	CONKER_ERR_START, /* it could not be started: errno, and conker_errstep() says what failed */
+	CONKER_ERR_BOX,   /* the box or the connection to it is gone, and why */
+};
+CONKER_PUBLIC enum conker_errkind conker_errkind(void);
+/* Of CONKER_ERR_START: "exec", "cwd", "user", "limit", ...; else "". As long-lived as the message. */
+CONKER_PUBLIC const char *conker_errstep(void);
+
 /* ---- Boxes ------------------------------------------------------------------------------------ */
 
 enum {
 	CONKER_BOX_DETACHED =
-		1 << 0, /* outlives the handle and the process; else freeing the handle,
-				       * or the end of the process, ends the box */
+		1 << 0, /* outlives the handle and, once it is ready, the process; else
+				       * freeing the handle, or the end of the process, ends it */
+	CONKER_BOX_REQUIRE_JAIL = 1
+				  << 1, /* no box unless the host offers every layer of the jail */
+	CONKER_BOX_WARM =
+		1
+		<< 2, /* from a template: a snapshot of a box like this one, idle and just booted, which
+			   * the library makes when there is none that fits this host, kernel, init, image
+			   * and options, and keeps for the next time. See Snapshots */
 };
 
 /* Why a box is no more, or that it is. */
 enum conker_box_state {
 	CONKER_BOX_STARTING = 0,
 	CONKER_BOX_RUNNING,
-	CONKER_BOX_POWEROFF, /* the guest powered off */
-	CONKER_BOX_REBOOT,   /* the guest asked for a reboot; a box is never rebooted */
-	CONKER_BOX_PANIC,    /* the guest kernel panicked; the console says why */
-	CONKER_BOX_CRASH,    /* triple fault */
-	CONKER_BOX_STOPPED,  /* on request */
-	CONKER_BOX_ERROR,    /* KVM or the host failed it */
-	CONKER_BOX_KILLED,   /* its VMM vanished without a word */
+	CONKER_BOX_POWEROFF,  /* the guest powered off */
+	CONKER_BOX_REBOOT,    /* the guest asked for a reboot; a box is never rebooted */
+	CONKER_BOX_PANIC,     /* the guest kernel panicked; the console says why */
+	CONKER_BOX_CRASH,     /* triple fault */
+	CONKER_BOX_STOPPED,   /* on request */
+	CONKER_BOX_ERROR,     /* KVM or the host failed it */
+	CONKER_BOX_KILLED,    /* its VMM vanished without a word */
+	CONKER_BOX_SUSPENDED, /* on disk; conker_box_open() resumes it */
 };
+
+#define CONKER_NO_LIMIT UINT64_MAX
+#define CONKER_RATE_MAX ((uint64_t)1 << 33)
+
+/* What a device may move in a second. Each 0: the default, see below; CONKER_NO_LIMIT; else at most
+ * CONKER_RATE_MAX.
+ * What is beyond waits; nothing is lost. */
+typedef struct conker_rate {
+	uint64_t bytes_per_s, ops_per_s;
+} conker_rate;
 
 typedef struct conker_box_opts {
 	size_t size;
@@ -79,6 +116,20 @@ typedef struct conker_box_opts {
 	const char *cmdline_append; /* NULL, or more words for the guest kernel's command line */
 	void (*log)(const char *line, void *user); /* NULL, or told what happens, step by step */
 	void *log_user;
+	/* Stops itself after this long without a view on a running execution, a running keep-alive
+	 * execution, a forwarded connection, or any request; and after this long whatever happens.
+	 * 0: never. */
+	uint32_t idle_timeout_ms, max_life_ms;
+	/* Of each disk: bytes and requests (2 GiB/s, 100,000). Of what passes between host and box, in each
+	 * direction: bytes and packets below 1 KiB (the same). Of the console: bytes and writes (8 MiB/s, 20,000). */
+	conker_rate disk_rate, vsock_rate, console_rate;
+	/* NULL, or a directory that conker_box_snapshot() made: the box goes on where that one stood. Memory, CPUs,
+	 * image, kernel, disks and command line are the snapshot's: zero here, or the same. Its life and idle times are
+	 * its own, from its start: zero is none, whatever the other one had. */
+	const char *from;
+	/* As idle_timeout_ms, but it suspends itself, as conker_box_suspend() would; not both. With
+	 * CONKER_BOX_DETACHED only. */
+	uint32_t idle_suspend_ms;
 } conker_box_opts;
 
 typedef struct conker_box_info {
@@ -91,16 +142,27 @@ typedef struct conker_box_info {
 	int64_t created_s; /* Unix time */
 	uint64_t setup_us,
 		boot_us; /* VMM start to first guest instruction; from there to ready. 0: not yet */
+	char unjailed
+		[256];    /* layers of the jail that this host does not offer, each with its reason;
+			     * "" when the jail is complete */
+	char cgroup[512]; /* of the VMM, a path; or "none: REASON" */
+	char from
+		[256]; /* the snapshot that it began with, a path or the beginning of one; "": it booted */
+	int64_t suspended_s;      /* of a suspended one: since when, Unix time; else 0 */
+	uint64_t suspended_bytes; /* and what it takes on disk */
+	uint32_t max_life_ms, idle_timeout_ms, idle_suspend_ms; /* as it was created; 0: never */
 } conker_box_info;
 
 /* Starts a box and waits until commands can be run in it. On failure nothing is left behind.
- * Errors: -EEXIST name taken, -ENOENT no such image or kernel, -ENODEV no KVM, -EACCES no permission
+ * Errors: -ESTALE a snapshot that this host, or this release, cannot go on with; -EBADMSG one that is damaged;
+ * -EEXIST name taken, -ENOENT no such image or kernel, -ENODEV no KVM, -EACCES no permission
  * for it, -EINVAL impossible options, -ETIMEDOUT not ready in time, -ECONNABORTED the guest ended before
  * it was ready, -EINTR a signal handler ran, others of the host. *ret is set only on success; free it
  * with conker_box_free(). */
 CONKER_PUBLIC int conker_box_create(const conker_box_opts *opts, conker_box **ret);
 
-/* A handle on an existing box, found by name or id. Freeing it leaves the box alone.
+/* A handle on an existing box, found by name or id. Freeing it leaves the box alone. A suspended one is resumed
+ * first, which waits.
  * -ENOENT: no such box; -ESHUTDOWN: it is there but no longer runs. */
 CONKER_PUBLIC int conker_box_open(const char *name, conker_box **ret);
 
@@ -132,13 +194,53 @@ CONKER_PUBLIC int conker_box_list(int (*fn)(const conker_box_info *info, void *u
 /* As conker_box_info_get(), also for a box that has ended. */
 CONKER_PUBLIC int conker_box_lookup(const char *name, conker_box_info *ret);
 
-enum { CONKER_RM_FORCE = 1 << 0 /* end it first if it runs */ };
+enum { CONKER_RM_FORCE = 1 << 0 /* also one that runs, which ends first, or is suspended */ };
 
-/* Forgets an ended box: its directory, console and sockets. -EBUSY: it runs and force was not asked. */
+/* Forgets an ended box: its directory, console and sockets; of a suspended one, its memory and files.
+ * -EBUSY: it runs or is suspended, and force was not asked. */
 CONKER_PUBLIC int conker_box_remove(const char *name, uint32_t flags);
 
 /* A descriptor on the box's console output, positioned at the oldest byte kept; the caller closes it. */
 CONKER_PUBLIC int conker_box_console(const char *name);
+
+/* ---- Snapshots -------------------------------------------------------------------------------- */
+
+/* A snapshot is a directory: the memory of a box, the state of its machine, and a manifest that names the files
+ * it depends on (its image above all) with their checksums. Any number of boxes may begin with it, each by
+ * conker_box_opts.from, also after the box it was taken of has gone. They share its memory until they write to it.
+ * In each the executions of the source go on, as detached ones: attach to them. Every clone has a name, an id and
+ * a hostname of its own, and its kernel has new random numbers before any of its processes runs again; what a
+ * program has drawn before (a seed, a key) is the same in all clones, and only the program can change that.
+ * CLOCK_MONOTONIC goes on as if no time had passed, CLOCK_REALTIME is right. Connections from outside have ended.
+ * A snapshot fits one kind of CPU and of KVM, and one release of conker; elsewhere it is refused. It holds what the
+ * box held in memory, secrets too, and is readable by its maker only. */
+
+enum { CONKER_SNAPSHOT_STOP = 1 << 0 /* the box ends with it, as by a power cut */ };
+
+typedef struct conker_snapshot_opts {
+	size_t size;
+	uint32_t flags;
+} conker_snapshot_opts;
+
+typedef struct conker_snapshot_result {
+	size_t size;
+	uint64_t pause_us;     /* its CPUs stood still */
+	uint64_t frozen_us;    /* its processes did */
+	uint64_t total_us;     /* until the snapshot was complete on disk */
+	uint64_t memory_bytes; /* in the memory file, holes not counted */
+} conker_snapshot_result;
+
+/* Takes a snapshot of a running box. dir must not exist, and does only when it is complete. Executions go on
+ * afterwards. opts and ret may be NULL. Waits; -EEXIST, -EBUSY another one is being taken, -ENOTSUP what it has
+ * on writable disks would change meanwhile: use STOP, which copies them, -ESTALE its image was replaced since. */
+CONKER_PUBLIC int conker_box_snapshot(conker_box *b, const char *dir,
+				      const conker_snapshot_opts *opts,
+				      conker_snapshot_result *ret);
+
+/* Puts the box aside: its memory goes to disk ($XDG_STATE_HOME/conker, for root /var/lib/conker), its process
+ * ends, it stays listed. conker_box_open() by anyone of this user resumes it. Of a box that was created with
+ * CONKER_BOX_DETACHED only. The handle has lost it: -ESHUTDOWN from all calls but _free. ret may be NULL. */
+CONKER_PUBLIC int conker_box_suspend(conker_box *b, conker_snapshot_result *ret);
 
 /* ---- Executions ------------------------------------------------------------------------------- */
 
@@ -150,11 +252,15 @@ enum conker_event {
 	CONKER_EXIT,        /* it ended, after its last output; data is a const conker_status * */
 	CONKER_LOST,        /* the box or the connection is gone, or it could not be started:
 	                     * data is a const conker_failure *. Instead of EXIT */
+	CONKER_GAP,         /* bytes that are no longer kept; data is a const conker_gap * */
+	CONKER_WRITTEN,  /* a conker_exec_write_all() completed; data is a const conker_written * */
+	CONKER_DETACHED, /* of a view without FOLLOW, or after detach: all there was has been
+	                     * delivered; data NULL. Instead of EXIT */
 };
 
 /* A callback and its baggage. free(user), when set, runs exactly once, after the last call of fn, also
- * when the function that took it fails. Order: STARTED, (STDOUT|STDERR|WRITABLE)*, then exactly one of
- * EXIT and LOST. */
+ * when the function that took it fails. Order: STARTED, (STDOUT|STDERR|GAP|WRITABLE|WRITTEN)*, then
+ * exactly one of EXIT, DETACHED and LOST. */
 typedef struct conker_exec_cb {
 	void (*fn)(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user);
 	void *user;
@@ -165,7 +271,28 @@ enum {
 	CONKER_EXEC_STDIN = 1 << 0,      /* conker_exec_write() feeds stdin; else it reads EOF */
 	CONKER_EXEC_TTY = 1 << 1,        /* one terminal for stdin, stdout and stderr */
 	CONKER_EXEC_MANUAL_ACK = 1 << 2, /* output windows open by conker_exec_ack() only */
+	CONKER_EXEC_KEEP = 1 << 3,       /* outlives its handle and connection: others may attach */
+	CONKER_EXEC_LEAVE_CHILDREN =
+		1 << 4,                  /* what the command left behind is not killed at its end */
+	CONKER_EXEC_KEEP_ALIVE = 1 << 5, /* while it runs the box does not stop for being idle; its
+					  * timeout_ms is then 600,000 unless set, CONKER_NO_TIMEOUT: none */
+	CONKER_EXEC_LINES =
+		1 << 6, /* STDOUT and STDERR events are whole lines with their newline (the
+					  * last may lack it; one longer than 64 KiB comes in pieces) */
+	CONKER_EXEC_MERGE_STDERR = 1 << 7, /* stderr goes into stdout, in the order of the writes */
+	CONKER_EXEC_NO_STDOUT = 1 << 8,    /* to /dev/null */
+	CONKER_EXEC_NO_STDERR = 1 << 9,
 };
+
+enum conker_restart { CONKER_RESTART_NEVER = 0, CONKER_RESTART_ON_FAILURE, CONKER_RESTART_ALWAYS };
+
+#define CONKER_NO_TIMEOUT UINT32_MAX
+#define CONKER_UNLIMITED  UINT64_MAX
+
+typedef struct conker_rlimit {
+	int resource;        /* RLIMIT_* */
+	uint64_t soft, hard; /* or CONKER_UNLIMITED */
+} conker_rlimit;
 
 typedef struct conker_exec_opts {
 	size_t size;
@@ -173,38 +300,111 @@ typedef struct conker_exec_opts {
 	const char *const *env; /* NULL or "NAME=value"s; PATH, HOME, TERM are added when missing */
 	const char *cwd;        /* NULL: "/"; absolute */
 	const char *user;       /* NULL: root; "name", "uid", either with ":group" or ":gid" */
-	const char *name;       /* NULL, or unique among the box's running executions */
+	const char *name;       /* NULL, or unique among the box's executions that have not ended */
 	const char *term;       /* with TTY; NULL: "xterm-256color" */
 	uint32_t flags;
 	uint32_t window_bytes; /* output in flight per stream; 0: 256 KiB */
 	uint32_t timeout_ms;   /* 0: none; then SIGTERM, and SIGKILL grace_ms (0: 2,000) later */
 	uint32_t grace_ms;
 	uint16_t rows, cols; /* with TTY; 0: 24 x 80 */
+
+	/* Idempotent start: if the box knows an execution with this key, running or ended, the handle
+	 * becomes a view of that one from its first byte kept, and nothing is started. Implies KEEP. At
+	 * most 128 bytes. */
+	const char *key;
+	enum conker_restart restart; /* same id, environment and log; conker_exec_kill() stops it */
+	uint32_t restart_max;        /* 0: unlimited */
+	uint32_t backoff_ms, backoff_max_ms; /* 0: 500, doubling up to 30,000 */
+	const conker_rlimit *rlimits;
+	size_t n_rlimits; /* at most 16 */
+	/* Of the command and all it starts together; 0: the box's. What goes over memory is killed,
+	 * which the status reports, and hits this execution only. */
+	uint64_t memory_max_bytes;
+	uint32_t pids_max;
+	uint32_t cpu_max_permille; /* 1,000: one CPU */
+	uint32_t log_bytes; /* newest output the box keeps per stream; 0: 128 KiB, at most 8 MiB */
 } conker_exec_opts;
+
+enum conker_exec_state { /* as in proto/exec.proto */
+			 CONKER_EXEC_RUNNING = 0,
+			 CONKER_EXEC_EXITED,
+			 CONKER_EXEC_SIGNALED, /* by a signal nobody asked conker for */
+			 CONKER_EXEC_TIMED_OUT,
+			 CONKER_EXEC_OOM_KILLED,
+			 CONKER_EXEC_KILLED,  /* on request, or with its starter */
+			 CONKER_EXEC_STOPPED, /* by job control; it may continue */
+			 CONKER_EXEC_FAILED,  /* a restart could not start it */
+			 CONKER_EXEC_BACKOFF, /* about to be restarted */
+			 CONKER_EXEC_LEFT,    /* the command has ended, what it left behind runs */
+};
+
+typedef struct conker_usage { /* of everything an execution started, living and dead; or of a box */
+	uint64_t user_us, sys_us;
+	uint64_t memory_bytes, memory_peak_bytes;
+	uint32_t pids, pids_peak;
+	uint32_t oom_kills;
+	uint64_t throttled_us;
+} conker_usage;
 
 typedef struct conker_status {
 	size_t size;
 	int32_t code;      /* exit status, valid when signo is 0 */
 	int32_t signo;     /* the signal that ended it, or 0 */
 	int32_t timed_out; /* by conker_exec_opts.timeout_ms */
-	uint64_t duration_us, user_us, sys_us, max_rss_kib;
+	uint64_t duration_us, user_us, sys_us,
+		max_rss_kib; /* of the command and what it waited for */
+	enum conker_exec_state state;
+	int32_t returncode; /* code, or -signo: what subprocess and the sandbox APIs call it */
+	uint64_t stdout_bytes, stderr_bytes; /* ever written */
+	uint32_t restarts;
+	conker_usage usage;
 } conker_status;
 
 typedef struct conker_failure {
 	size_t size;
-	int32_t error; /* errno; ENOENT and EACCES with step "exec": not found, cannot be executed */
+	int32_t error; /* errno; ENOENT and EACCES with step "exec": not found, cannot be executed. ERESTART:
+			* the box was suspended and nothing of the command ran, or will: open it and start anew */
 	const char *
 		step; /* what could not be done: "exec", "cwd", "user", ...; "" when the box is lost */
-	const char *text; /* one line */
+	const char *text;         /* one line */
+	enum conker_errkind kind; /* CONKER_ERR_START or CONKER_ERR_BOX */
 } conker_failure;
+
+typedef struct conker_gap {
+	enum conker_event stream; /* CONKER_STDOUT or CONKER_STDERR */
+	uint64_t from, to;        /* offsets; to is where output goes on */
+} conker_gap;
+
+typedef struct conker_written {
+	uint64_t ticket; /* of conker_exec_write_all() */
+	int32_t error; /* 0: the process has it all; -EPIPE: it closed its stdin; -ESRCH: it ended */
+} conker_written;
 
 /* Starts a command; does not wait. The outcome comes by callback, or by conker_exec_wait(). */
 CONKER_PUBLIC int conker_exec_start(conker_box *b, const conker_exec_opts *opts, conker_exec_cb cb,
 				    conker_exec **ret);
 
+/* Where, in its stream, the output event being delivered begins, and when init read it (Unix time of the
+ * box). Only in a callback with CONKER_STDOUT or CONKER_STDERR; else 0. */
+CONKER_PUBLIC uint64_t conker_exec_offset(const conker_exec *e);
+CONKER_PUBLIC uint64_t conker_exec_time_us(const conker_exec *e);
+
 /* Queues stdin. The number of bytes taken, which may be fewer than len; -EAGAIN: the window is full,
- * wait for CONKER_WRITABLE; -EPIPE: closed, or the command has ended. Any thread. */
+ * wait for CONKER_WRITABLE; -ESHUTDOWN: after conker_exec_close_stdin(), or never open; -EPIPE: the
+ * process closed its end; -ESRCH: it has ended. Any thread. */
 CONKER_PUBLIC ssize_t conker_exec_write(conker_exec *e, const void *buf, size_t len);
+
+/* Queues all of it (the library copies; at most 64 MiB wait, else -EAGAIN and nothing was queued) and
+ * numbers it: CONKER_WRITTEN with this ticket comes once the process's pipe has taken the last byte, or
+ * never will. Tickets count from 1 per execution. Errors as conker_exec_write(). Order is kept with
+ * every other write. */
+CONKER_PUBLIC int64_t conker_exec_write_all(conker_exec *e, const void *buf, size_t len);
+
+/* Waits until a ticket is complete: 0, its error, or -ETIMEDOUT. ticket 0: all so far. */
+CONKER_PUBLIC int conker_exec_flush(conker_exec *e, int64_t ticket, int timeout_ms);
+
+/* Bytes of stdin that are written but not taken by the process yet: back-pressure in numbers. */
+CONKER_PUBLIC size_t conker_exec_stdin_pending(const conker_exec *e);
 
 /* EOF after what was written so far. Idempotent. */
 CONKER_PUBLIC int conker_exec_close_stdin(conker_exec *e);
@@ -216,36 +416,258 @@ CONKER_PUBLIC int conker_exec_resize(conker_exec *e, uint16_t rows, uint16_t col
 
 enum { CONKER_KILL_PROCESS = 0, CONKER_KILL_GROUP, CONKER_KILL_ALL };
 
-/* Sends a signal to the process, its process group, or everything it started. Queued, not waited for;
- * -ESRCH when it is known to have ended. */
+/* Sends a signal (0: SIGKILL) to the process, its process group, or everything it started. Queued, not
+ * waited for; -ESRCH when it is known to have ended. */
 CONKER_PUBLIC int conker_exec_kill(conker_exec *e, int signo, int scope);
 
-/* Waits for the end. 0 with *ret filled; -ETIMEDOUT; the failure's -errno if it could not be started or
- * was lost, the text by conker_errmsg(). timeout_ms < 0 waits for ever. ret may be NULL. */
+/* Waits for the end, until the callback's `free` has returned, whatever thread it ran on: what `user` points to
+ * may be on the caller's stack. 0 with *ret filled; -ETIMEDOUT; the failure's -errno if it could not be started or
+ * was lost, the text by conker_errmsg(). timeout_ms 0 polls, < 0 waits for ever. ret may be NULL. A view
+ * that ended by DETACHED is -ENODATA. */
 CONKER_PUBLIC int conker_exec_wait(conker_exec *e, int timeout_ms, conker_status *ret);
 
-/* The guest's number for it (0 until STARTED), for conker_box_kill() by others. */
+/* Waits until at least `need` of n executions, of one box or many, have ended (in whatever way); sets
+ * done[i] (may be NULL) for each that has. The number that has ended, or -ETIMEDOUT, -EINTR, -EINVAL. */
+CONKER_PUBLIC int conker_exec_wait_many(conker_exec *const *v, size_t n, size_t need,
+					int timeout_ms, unsigned char *done);
+
+/* CHECK as a function: 0 for exit code 0; -ETIME timed out; -EREMOTEIO any other end; with message and
+ * kind. */
+CONKER_PUBLIC int conker_status_check(const conker_status *st);
+
+/* The guest's number for it (0 until STARTED), for conker_box_kill() and conker_exec_attach(). */
 CONKER_PUBLIC uint64_t conker_exec_id(const conker_exec *e);
 
-/* Ends the handle; kills what still runs, without further callbacks (but cb.free). NULL is fine; returns
- * NULL. May be called in a callback. */
+/* Whether STARTED came from a start whose key was known already. */
+CONKER_PUBLIC int conker_exec_existing(const conker_exec *e);
+
+/* Ends the handle; kills what still runs, unless the handle is a view or was started with KEEP, without
+ * further callbacks (but cb.free). NULL is fine; returns NULL. May be called in a callback. */
 CONKER_PUBLIC conker_exec *conker_exec_free(conker_exec *e);
+
+/* Leaves the execution alone from now on, also one that was started without KEEP. The callback's last
+ * event is DETACHED (or EXIT, if that crossed). Does not wait. */
+CONKER_PUBLIC int conker_exec_detach(conker_exec *e);
+
+enum {
+	CONKER_VIEW_FOLLOW = 1 << 0, /* until its EXIT; else what is there now, then DETACHED */
+	CONKER_VIEW_STDIN =
+		1 << 1, /* feed its stdin from now on; -EBUSY as LOST: another view does */
+	CONKER_VIEW_NO_STDOUT = 1 << 2, /* neither: only the EXIT */
+	CONKER_VIEW_NO_STDERR = 1 << 3,
+	CONKER_VIEW_LOSSLESS = 1 << 4, /* the command waits for this reader too; else gaps */
+	CONKER_VIEW_MANUAL_ACK = 1 << 5,
+	CONKER_VIEW_LINES = 1 << 6,
+};
+
+typedef struct conker_view_opts {
+	size_t size;
+	uint32_t flags;
+	uint64_t stdout_from, stderr_from; /* offsets to begin at */
+	uint32_t tail_bytes;   /* not 0: at most this many bytes per stream before the end */
+	uint32_t window_bytes; /* as in conker_exec_opts */
+} conker_view_opts;
+
+/* A handle on any execution of the box, running or ended, whoever started it: exec is its number, its
+ * name (the newest of that name), or "key:KEY". opts NULL: FOLLOW from the oldest byte kept. Not waited
+ * for: an unknown execution is LOST with ESRCH. Freeing the handle leaves the execution alone. */
+CONKER_PUBLIC int conker_exec_attach(conker_box *b, const char *exec, const conker_view_opts *opts,
+				     conker_exec_cb cb, conker_exec **ret);
 
 typedef struct conker_exec_info {
 	size_t size;
 	uint64_t id;
-	uint32_t pid;
-	const char *name;
+	uint32_t pid; /* as the box sees it; 0: none at the moment */
+	const char *name, *key;
 	const char *const *argv; /* valid during the callback */
 	uint64_t age_us;
+	enum conker_exec_state state;
+	conker_status status; /* of what has ended (BACKOFF, LEFT: of the command) */
+	int32_t stdin_writable, detached, keep_alive, tty;
+	uint32_t restarts, views;
+	int64_t started_us, ended_us;        /* Unix time of the box; ended 0: not yet */
+	uint64_t stdout_bytes, stderr_bytes; /* ever written ... */
+	uint64_t stdout_from, stderr_from;   /* ... and the oldest kept */
+	conker_usage usage;                  /* live, with CONKER_LIST_USAGE */
 } conker_exec_info;
 
-/* Running executions of a box, whoever started them. Waits for the answer. */
-CONKER_PUBLIC int conker_exec_list(conker_box *b, int (*fn)(const conker_exec_info *i, void *user),
-				   void *user);
+enum {
+	CONKER_LIST_ALL = 1 << 0,   /* also those that have ended */
+	CONKER_LIST_USAGE = 1 << 1, /* costs the box a few system calls per execution */
+};
 
-/* As conker_exec_kill(), for any execution of the box, by number or name. Waits for the answer. */
+/* Executions of a box by number, whoever started them; fn returns non-zero to stop. Waits for the answer. */
+CONKER_PUBLIC int conker_exec_list(conker_box *b, uint32_t flags,
+				   int (*fn)(const conker_exec_info *i, void *user), void *user);
+
+/* One execution, running or ended, by number, name or "key:KEY"; as above, fn is called once. -ESRCH. */
+CONKER_PUBLIC int conker_exec_lookup(conker_box *b, const char *exec, uint32_t flags,
+				     int (*fn)(const conker_exec_info *i, void *user), void *user);
+
+/* As conker_exec_kill(), for any execution of the box, by number, name or "key:KEY". Waits for the answer. */
 CONKER_PUBLIC int conker_box_kill(conker_box *b, const char *exec, int signo, int scope);
+
+/* Drops what the box keeps of an ended execution. -ESRCH, -EBUSY: it runs. */
+CONKER_PUBLIC int conker_exec_forget(conker_box *b, const char *exec);
+
+/* Waits until every one of n (at most 32) TCP ports is listened on in the box, by whomever. exec (may be
+ * NULL) names an execution whose end ends the waiting: -ESRCH. -ETIMEDOUT; timeout_ms < 0: for ever. */
+CONKER_PUBLIC int conker_box_await_ports(conker_box *b, const char *exec, const uint16_t *ports,
+					 size_t n, int timeout_ms);
+
+typedef struct conker_box_stats {
+	size_t size;
+	uint64_t uptime_us, idle_us;
+	uint32_t running, kept, clients, forwards;
+	uint64_t started, memory_total_bytes;
+	conker_usage usage;
+	uint64_t refused_frames, dropped_bytes;
+	uint64_t init_rss_kib;
+	uint32_t init_fds;
+} conker_box_stats;
+
+CONKER_PUBLIC int conker_box_stats_get(conker_box *b, conker_box_stats *ret);
+
+/* ---- Run and capture ------------------------------------------------------------------------------ */
+
+enum {
+	CONKER_RUN_CHECK =
+		1 << 0, /* an end other than exit code 0 is -EREMOTEIO or -ETIME; *ret is filled all
+				    * the same */
+};
+
+typedef struct conker_run_opts {
+	size_t size;
+	uint32_t flags;
+	size_t output_max_bytes; /* kept per stream, and of both together; 0: 16 MiB. What comes after is
+				  * counted and dropped, the command goes on */
+	const void *input;       /* NULL: stdin reads EOF */
+	size_t input_len;
+} conker_run_opts;
+
+typedef struct conker_captured {
+	char *data; /* NUL-terminated beyond len */
+	size_t len, lines;
+	uint64_t produced; /* bytes that the command wrote */
+	int truncated;
+} conker_captured;
+
+typedef struct conker_result {
+	size_t size;
+	conker_status status;
+	conker_captured out, err;
+	conker_captured both; /* in the order in which init read them (exact with MERGE_STDERR) */
+	char *message; /* "" for exit code 0; else one line: "exited with code 3", "killed by signal 9 (out of
+			* memory)", "timed out after 5.0 s", ... */
+} conker_result;
+
+/* Starts a command, feeds it, waits, and captures. 0 whatever its exit status (but see CHECK); -errno with
+ * CONKER_ERR_START or CONKER_ERR_BOX, when *ret is zeroed. Free with conker_result_free(). */
+CONKER_PUBLIC int conker_run(conker_box *b, const conker_exec_opts *exec,
+			     const conker_run_opts *opts, conker_result *ret);
+CONKER_PUBLIC void conker_result_free(conker_result *r);
+
+/* ---- Ports --------------------------------------------------------------------------------------- */
+
+typedef struct conker_forward conker_forward;
+
+/* Listens on a host address, "HOST:PORT" (PORT 0: any; HOST numeric) or a path with a '/' for a Unix
+ * socket (which must not exist), and passes every connection to a TCP port of the box's loopback. Served
+ * by conker_box_dispatch() and calls that wait. At most 256 connections; no callback. */
+CONKER_PUBLIC int conker_forward_open(conker_box *b, const char *address, uint16_t guest_port,
+				      conker_forward **ret);
+/* The address with the port that was chosen. Valid until freed. */
+CONKER_PUBLIC const char *conker_forward_address(const conker_forward *f);
+CONKER_PUBLIC uint32_t conker_forward_connections(const conker_forward *f);
+/* Closes the listener and its connections. NULL is fine; returns NULL. */
+CONKER_PUBLIC conker_forward *conker_forward_free(conker_forward *f);
+
+/* ---- Files --------------------------------------------------------------------------------------- */
+
+/* Paths in the box are absolute. Every call waits, runs with the rights of `user` (NULL: root), and fails
+ * with the errno that the box's kernel gave. A symbolic link in the box's tree is followed inside the box's
+ * tree only; nothing that a box sends is ever written outside the host path named (or what that leads to, if it is
+ * a symbolic link). */
+
+enum {
+	CONKER_COPY_OWNERS = 1 << 0, /* keep owner and group numbers; out of a box: only as root */
+	CONKER_COPY_NO_CLOBBER = 1 << 1, /* -EEXIST instead of replacing a file */
+	CONKER_COPY_FOLLOW = 1 << 2,     /* the source, if a symbolic link, is followed */
+	CONKER_COPY_PARENTS = 1 << 3,    /* make missing parents of the destination */
+};
+
+typedef struct conker_copy_opts {
+	size_t size;
+	uint32_t flags;
+	const char *user;
+	void (*progress)(uint64_t bytes, const char *path, void *user_data);
+	void *progress_data;
+} conker_copy_opts;
+
+/* Copies a file or directory as cp -a would: modes, times, symbolic links, hard links, sparseness. An
+ * existing directory as destination takes the source in under its own name, as cp does. Into a file that
+ * exists: replaced only when complete. A destination that is a symbolic link is followed; one that is (or leads
+ * to) a device or a FIFO gets the bytes of a single file written into it, and waits for a FIFO's reader. A
+ * call that waits for that fails with -EINTR if a signal's handler interrupts it, with -ECANCELED once
+ * something was written. */
+CONKER_PUBLIC int conker_copy_in(conker_box *b, const char *host_path, const char *box_path,
+				 const conker_copy_opts *opts);
+CONKER_PUBLIC int conker_copy_out(conker_box *b, const char *box_path, const char *host_path,
+				  const conker_copy_opts *opts);
+/* A tar stream from or to a descriptor of the caller, into or of a directory of the box. */
+CONKER_PUBLIC int conker_tar_in(conker_box *b, int fd, const char *box_dir,
+				const conker_copy_opts *opts);
+CONKER_PUBLIC int conker_tar_out(conker_box *b, const char *box_path, int fd,
+				 const conker_copy_opts *opts);
+
+typedef struct conker_file_info {
+	size_t size;
+	const char *name;   /* list: the entry; stat and watch: as asked */
+	const char *target; /* of a symbolic link, else "" */
+	uint32_t mode;      /* type and permissions, as st_mode */
+	uint32_t uid, gid, nlink;
+	uint64_t bytes, allocated_bytes;
+	int64_t mtime_us;
+} conker_file_info;
+
+/* Whole small files. read: at most max_bytes (0: 64 MiB), else -EFBIG; *ret is malloc'd, with a NUL after
+ * its end. write: replaces atomically, what a symbolic link leads to likewise; mode 0: 0644, or that of the
+ * file replaced; a device or a FIFO is written into, and keeps its mode. */
+CONKER_PUBLIC int conker_file_read(conker_box *b, const char *path, const char *user,
+				   size_t max_bytes, char **ret, size_t *ret_len);
+CONKER_PUBLIC int conker_file_write(conker_box *b, const char *path, const char *user,
+				    const void *buf, size_t len, uint32_t mode);
+CONKER_PUBLIC int conker_file_stat(conker_box *b, const char *path, const char *user,
+				   int (*fn)(const conker_file_info *f, void *data), void *data);
+CONKER_PUBLIC int conker_file_list(conker_box *b, const char *dir, const char *user,
+				   int (*fn)(const conker_file_info *f, void *data), void *data);
+enum {
+	CONKER_FILE_RECURSIVE =
+		1 << 0 /* remove: directories with all in them; mkdir: parents too */
+};
+CONKER_PUBLIC int conker_file_remove(conker_box *b, const char *path, const char *user,
+				     uint32_t flags);
+CONKER_PUBLIC int conker_file_mkdir(conker_box *b, const char *path, const char *user,
+				    uint32_t mode, uint32_t flags);
+CONKER_PUBLIC int conker_file_rename(conker_box *b, const char *from, const char *to,
+				     const char *user);
+
+enum conker_change {
+	CONKER_CREATED = 1,
+	CONKER_MODIFIED, /* was written and closed, or its attributes changed */
+	CONKER_REMOVED,
+	CONKER_MOVED_FROM,
+	CONKER_MOVED_TO,
+	CONKER_OVERFLOW, /* changes were lost: look again */
+};
+typedef int conker_watch_fn(enum conker_change what, const char *name, void *data);
+
+/* Watches a directory (not what is below it) or a file; fn returns non-zero to end it, which the call
+ * returns. -ETIMEDOUT after timeout_ms without the end; < 0: for ever. -ENOENT once the path itself is
+ * gone. `ready` (may be NULL) runs once watching has begun. */
+CONKER_PUBLIC int conker_file_watch(conker_box *b, const char *path, const char *user,
+				    int timeout_ms, void (*ready)(void *data), conker_watch_fn *fn,
+				    void *data);
 
 /* ---- Images ------------------------------------------------------------------------------------ */
 
@@ -259,7 +681,12 @@ CONKER_PUBLIC int conker_image_list(int (*fn)(const char *name, uint64_t bytes, 
 
 /* ---- The host ---------------------------------------------------------------------------------- */
 
-enum conker_check { CONKER_CHECK_OK, CONKER_CHECK_SLOW, CONKER_CHECK_MISSING };
+enum conker_check {
+	CONKER_CHECK_OK,
+	CONKER_CHECK_SLOW,
+	CONKER_CHECK_MISSING, /* no boxes without it */
+	CONKER_CHECK_WEAK, /* a layer of isolation that is not there, or something that weakens it */
+};
 
 /* What this host can do, check by check: what was looked at, what was found, what to do about it
  * ("" when nothing). Returns the number of checks that are MISSING. */

@@ -92,3 +92,15 @@ void console_panic(int dirfd, char *ret, size_t size)
 	(void)snprintf(ret, size, "%s", found ? found : "");
 	text_clean(ret);
 }
+
+void console_farewell(int dirfd, char *ret, size_t size)
+{
+	static const char mark[] = "conker-init: the box ";
+	char buf[TAIL_BYTES + 1];
+
+	load_tail(dirfd, buf);
+	const char *line = last_line(buf);
+	int is_one = line && strncmp(line, mark, sizeof(mark) - 1) == 0;
+	(void)snprintf(ret, size, "%s", is_one ? line + sizeof("conker-init: ") - 1 : "");
+	text_clean(ret);
+}

@@ -19,24 +19,14 @@
 
 #include "util/cleanup.h"
 
-typedef void check_fn(enum conker_check verdict, const char *what, const char *found,
-		      const char *advice, void *user);
-
-struct doctor {
-	check_fn *fn;
-	void *user;
-	int missing;
-};
-
-static void say(struct doctor *d, enum conker_check verdict, const char *what, const char *found,
+void doctor_say(struct doctor *d, enum conker_check verdict, const char *what, const char *found,
 		const char *advice)
 {
 	d->missing += verdict == CONKER_CHECK_MISSING;
 	d->fn(verdict, what, found, verdict == CONKER_CHECK_OK ? "" : advice, d->user);
 }
 
-/* The beginning of a small file as a string without its last newline; "" when it cannot be read. */
-static const char *slurp(const char *path, char *buf, size_t size)
+const char *doctor_slurp(const char *path, char *buf, size_t size)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : read(fd, buf, size - 1);
@@ -53,7 +43,7 @@ static int cpu_has(const char *flag)
 {
 	char buf[8 << 10], word[32];
 
-	slurp("/proc/cpuinfo", buf, sizeof(buf)); /* the first CPU's flags suffice */
+	doctor_slurp("/proc/cpuinfo", buf, sizeof(buf)); /* the first CPU's flags suffice */
 	(void)snprintf(word, sizeof(word), " %s ", flag);
 	return strstr(buf, word) != NULL;
 }
@@ -63,18 +53,23 @@ static void check_kind(struct doctor *d)
 	int nested = cpu_has("hypervisor");
 
 	if (access("/sys/module/kvm_pvm", F_OK) == 0)
-		say(d, CONKER_CHECK_SLOW, "kind of host", "pvm: KVM without hardware assistance",
-		    "guest user code runs at full speed, guest kernels are emulated: system calls "
-		    "and "
-		    "boots are hundreds of times slower than on a host with VMX or SVM");
+		doctor_say(d, CONKER_CHECK_SLOW, "kind of host",
+			   "pvm: KVM without hardware assistance",
+			   "guest user code runs at full speed, guest kernels are emulated: system "
+			   "calls "
+			   "and "
+			   "boots are hundreds of times slower than on a host with VMX or SVM");
 	else if (cpu_has("vmx") || cpu_has("svm"))
-		say(d, nested ? CONKER_CHECK_SLOW : CONKER_CHECK_OK, "kind of host",
-		    nested ? "nested virtualization" : "hardware virtualization",
-		    "each exit of a guest passes through two hypervisors; bare metal is faster");
+		doctor_say(d, nested ? CONKER_CHECK_SLOW : CONKER_CHECK_OK, "kind of host",
+			   nested ? "nested virtualization" : "hardware virtualization",
+			   "each exit of a guest passes through two hypervisors; bare metal is "
+			   "faster");
 	else
-		say(d, CONKER_CHECK_SLOW, "kind of host", "no vmx or svm flag in /proc/cpuinfo",
-		    "switch virtualization on in the firmware, or nested virtualization on in the "
-		    "cloud");
+		doctor_say(d, CONKER_CHECK_SLOW, "kind of host",
+			   "no vmx or svm flag in /proc/cpuinfo",
+			   "switch virtualization on in the firmware, or nested virtualization on "
+			   "in the "
+			   "cloud");
 }
 
 static int open_kvm(struct doctor *d)
@@ -82,17 +77,18 @@ static int open_kvm(struct doctor *d)
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
 	if (fd >= 0) {
-		say(d, CONKER_CHECK_OK, "/dev/kvm", "usable", "");
+		doctor_say(d, CONKER_CHECK_OK, "/dev/kvm", "usable", "");
 		return fd;
 	}
 	if (errno == EACCES || errno == EPERM)
-		say(d, CONKER_CHECK_MISSING, "/dev/kvm", "no permission",
-		    "join the group that owns it: sudo usermod -aG kvm $USER, then log in again");
+		doctor_say(d, CONKER_CHECK_MISSING, "/dev/kvm", "no permission",
+			   "join the group that owns it: sudo usermod -aG kvm $USER, then log in "
+			   "again");
 	else
-		say(d, CONKER_CHECK_MISSING, "/dev/kvm", strerror(errno),
-		    "load kvm_intel or kvm_amd; in a virtual machine ask for nested "
-		    "virtualization; in a "
-		    "container pass the device in");
+		doctor_say(d, CONKER_CHECK_MISSING, "/dev/kvm", strerror(errno),
+			   "load kvm_intel or kvm_amd; in a virtual machine ask for nested "
+			   "virtualization; in a "
+			   "container pass the device in");
 	return -1;
 }
 
@@ -121,8 +117,8 @@ static void check_api(struct doctor *d, int kvm)
 	int version = ioctl(kvm, KVM_GET_API_VERSION, 0);
 
 	if (version != API) {
-		say(d, CONKER_CHECK_MISSING, "KVM interface", "not version 12",
-		    "use Linux 5.10 or later");
+		doctor_say(d, CONKER_CHECK_MISSING, "KVM interface", "not version 12",
+			   "use Linux 5.10 or later");
 		return;
 	}
 	for (size_t i = 0; i < countof(needed); i++)
@@ -130,9 +126,9 @@ static void check_api(struct doctor *d, int kvm)
 			at += (size_t)snprintf(lacking + at, sizeof(lacking) - at, " %s",
 					       needed[i].name);
 	if (at == 0)
-		say(d, CONKER_CHECK_OK, "KVM interface", "version 12, all capabilities", "");
+		doctor_say(d, CONKER_CHECK_OK, "KVM interface", "version 12, all capabilities", "");
 	else
-		say(d, CONKER_CHECK_MISSING, "KVM interface", lacking, "use a newer kernel");
+		doctor_say(d, CONKER_CHECK_MISSING, "KVM interface", lacking, "use a newer kernel");
 }
 
 static void check_vm(struct doctor *d, int kvm)
@@ -140,11 +136,12 @@ static void check_vm(struct doctor *d, int kvm)
 	int vm = ioctl(kvm, KVM_CREATE_VM, 0);
 
 	if (vm < 0) {
-		say(d, CONKER_CHECK_MISSING, "a virtual machine", strerror(errno),
-		    "see `dmesg | grep -i kvm`; another hypervisor may hold the CPU's extension");
+		doctor_say(d, CONKER_CHECK_MISSING, "a virtual machine", strerror(errno),
+			   "see `dmesg | grep -i kvm`; another hypervisor may hold the CPU's "
+			   "extension");
 		return;
 	}
-	say(d, CONKER_CHECK_OK, "a virtual machine", "can be made", "");
+	doctor_say(d, CONKER_CHECK_OK, "a virtual machine", "can be made", "");
 	close(vm);
 }
 
@@ -166,9 +163,9 @@ static void check_file(struct doctor *d, const char *file, enum conker_check ver
 	char path[PATH_MAX];
 
 	if (place_guest_path(file, path, sizeof(path), NULL) < 0 || access(path, R_OK) < 0)
-		say(d, verdict, file, "not found", advice);
+		doctor_say(d, verdict, file, "not found", advice);
 	else
-		say(d, CONKER_CHECK_OK, file, path, "");
+		doctor_say(d, CONKER_CHECK_OK, file, path, "");
 }
 
 static void check_parts(struct doctor *d)
@@ -177,10 +174,10 @@ static void check_parts(struct doctor *d)
 	static const char build[] = "build or install conker (`make`), or set CONKER_GUEST";
 
 	if (place_vmm(path, sizeof(path), NULL) < 0)
-		say(d, CONKER_CHECK_MISSING, "conker-vmm", "not found",
-		    "build or install conker (`make`), or set CONKER_VMM");
+		doctor_say(d, CONKER_CHECK_MISSING, "conker-vmm", "not found",
+			   "build or install conker (`make`), or set CONKER_VMM");
 	else
-		say(d, CONKER_CHECK_OK, "conker-vmm", path, "");
+		doctor_say(d, CONKER_CHECK_OK, "conker-vmm", path, "");
 	check_file(d, "vmlinux", CONKER_CHECK_MISSING, build);
 	check_file(d, "vmlinux-smp", CONKER_CHECK_SLOW,
 		   "only boxes of one CPU without it; `make` builds it");
@@ -196,13 +193,13 @@ static void check_dir(struct doctor *d, const char *what, int (*open_dir)(struct
 	auto_close int fd = open_dir(&e);
 
 	if (fd < 0) {
-		say(d, CONKER_CHECK_MISSING, what, e.msg, "make it writable for you");
+		doctor_say(d, CONKER_CHECK_MISSING, what, e.msg, "make it writable for you");
 		return;
 	}
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, path, sizeof(path) - 1);
 	path[n > 0 ? n : 0] = 0;
-	say(d, CONKER_CHECK_OK, what, path, "");
+	doctor_say(d, CONKER_CHECK_OK, what, path, "");
 }
 
 static void check_tool(struct doctor *d, const char *name)
@@ -212,38 +209,12 @@ static void check_tool(struct doctor *d, const char *name)
 	(void)snprintf(what, sizeof(what), "%s (for image import)", name);
 	(void)snprintf(advice, sizeof(advice), "apt-get install %s", tool_package(name));
 	if (tool_present(name))
-		say(d, CONKER_CHECK_OK, what, "installed", "");
+		doctor_say(d, CONKER_CHECK_OK, what, "installed", "");
 	else
-		say(d, CONKER_CHECK_SLOW, what, "not installed", advice);
+		doctor_say(d, CONKER_CHECK_SLOW, what, "not installed", advice);
 }
 
 /* ---- the host ------------------------------------------------------------------------------------------------ */
-
-static void check_cgroup(struct doctor *d)
-{
-	char have[512];
-	int ok;
-
-	slurp("/sys/fs/cgroup/cgroup.controllers", have, sizeof(have));
-	ok = strstr(have, "memory") && strstr(have, "pids") && strstr(have, "cpu");
-	say(d, ok ? CONKER_CHECK_OK : CONKER_CHECK_SLOW, "cgroup v2",
-	    *have ? have : "no unified hierarchy with controllers",
-	    "a box's VMM is not held to limits of memory, pids and CPU; boot with "
-	    "systemd.unified_cgroup_hierarchy=1");
-}
-
-static void check_userns(struct doctor *d)
-{
-	char max[32], clone[32];
-
-	slurp("/proc/sys/user/max_user_namespaces", max, sizeof(max));
-	slurp("/proc/sys/kernel/unprivileged_userns_clone", clone, sizeof(clone)); /* Debian's */
-	int ok = strtoll(max, NULL, 10) > 0 && (geteuid() == 0 || strcmp(clone, "0") != 0);
-	say(d, ok ? CONKER_CHECK_OK : CONKER_CHECK_SLOW, "user namespaces",
-	    ok ? "available" : "switched off",
-	    "the VMM cannot be jailed as an ordinary user; sysctl user.max_user_namespaces=15000 "
-	    "kernel.unprivileged_userns_clone=1");
-}
 
 static void check_memory(struct doctor *d)
 {
@@ -251,24 +222,24 @@ static void check_memory(struct doctor *d)
 	char info[512], found[64];
 	const char *line;
 
-	slurp("/proc/meminfo", info, sizeof(info));
+	doctor_slurp("/proc/meminfo", info, sizeof(info));
 	line = strstr(info, "MemAvailable:");
 	unsigned long mib = line ? strtoul(line + strlen("MemAvailable:"), NULL, 10) / 1024 : 0;
 	(void)snprintf(found, sizeof(found), "%lu MiB available", mib);
-	say(d, mib >= WANTED_MIB ? CONKER_CHECK_OK : CONKER_CHECK_SLOW, "memory", found,
-	    "a box takes 128 MiB unless told otherwise (--memory)");
+	doctor_say(d, mib >= WANTED_MIB ? CONKER_CHECK_OK : CONKER_CHECK_SLOW, "memory", found,
+		   "a box takes 128 MiB unless told otherwise (--memory)");
 }
 
 static void check_hugepages(struct doctor *d)
 {
 	char mode[128];
 
-	slurp("/sys/kernel/mm/transparent_hugepage/enabled", mode, sizeof(mode));
+	doctor_slurp("/sys/kernel/mm/transparent_hugepage/enabled", mode, sizeof(mode));
 	int off = *mode == 0 || strstr(mode, "[never]") != NULL;
-	say(d, off ? CONKER_CHECK_SLOW : CONKER_CHECK_OK, "transparent huge pages",
-	    *mode ? mode : "none",
-	    "guest memory is faster with them: echo madvise > "
-	    "/sys/kernel/mm/transparent_hugepage/enabled");
+	doctor_say(d, off ? CONKER_CHECK_SLOW : CONKER_CHECK_OK, "transparent huge pages",
+		   *mode ? mode : "none",
+		   "guest memory is faster with them: echo madvise > "
+		   "/sys/kernel/mm/transparent_hugepage/enabled");
 }
 
 static void check_kernel(struct doctor *d)
@@ -280,11 +251,14 @@ static void check_kernel(struct doctor *d)
 		return;
 	long long major = strtoll(u.release, &end, 10);
 	long long minor = *end == '.' ? strtoll(end + 1, NULL, 10) : 0;
-	say(d, major > 5 || (major == 5 && minor >= 10) ? CONKER_CHECK_OK : CONKER_CHECK_MISSING,
-	    "Linux", u.release, "pidfds, close_range and vsock as used here need 5.10 or later");
+	doctor_say(d,
+		   major > 5 || (major == 5 && minor >= 10) ? CONKER_CHECK_OK
+							    : CONKER_CHECK_MISSING,
+		   "Linux", u.release,
+		   "pidfds, close_range and vsock as used here need 5.10 or later");
 }
 
-int conker_doctor(check_fn *fn, void *user)
+int conker_doctor(doctor_fn *fn, void *user)
 {
 	struct doctor d = {.fn = fn, .user = user};
 	struct err *e = api_enter();
@@ -300,9 +274,8 @@ int conker_doctor(check_fn *fn, void *user)
 	check_tool(&d, "tar");
 	if (geteuid() != 0)
 		check_tool(&d, "fakeroot");
-	check_cgroup(&d);
-	check_userns(&d);
 	check_memory(&d);
 	check_hugepages(&d);
+	isolation_check(&d);
 	return d.missing;
 }

@@ -5,22 +5,44 @@
 #include "lib/internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 static _Thread_local struct err thread_err;
+static _Thread_local enum conker_errkind thread_kind;
+static _Thread_local char thread_step[STEP_BYTES];
 static _Thread_local int callback_depth;
 
 struct err *api_enter(void)
 {
 	thread_err.code = 0;
 	thread_err.msg[0] = 0;
+	thread_kind = CONKER_ERR_CALL;
+	thread_step[0] = 0;
 	return &thread_err;
+}
+
+int api_kind(enum conker_errkind kind, const char *step, int r)
+{
+	thread_kind = kind;
+	(void)snprintf(thread_step, sizeof(thread_step), "%s", step);
+	return r;
 }
 
 const char *conker_errmsg(void)
 {
 	return thread_err.msg;
+}
+
+enum conker_errkind conker_errkind(void)
+{
+	return thread_kind;
+}
+
+const char *conker_errstep(void)
+{
+	return thread_step;
 }
 
 int api_may_wait(struct err *e)
@@ -42,9 +64,13 @@ void api_callback_end(void)
 
 void text_clean(char *s)
 {
-	for (unsigned char *p = (unsigned char *)s; *p; p++)
+	for (unsigned char *p = (unsigned char *)s; *p; p++) {
 		if (*p < 0x20 || *p == 0x7f)
 			*p = '?';
+		if (p[0] == 0xc2 && p[1] >= 0x80 &&
+		    p[1] < 0xa0) /* U+0080 to U+009F: controls, too */
+			p[0] = p[1] = '?';
+	}
 }
 
 int64_t now_ms(void)

@@ -46,6 +46,8 @@ static void on_exited(struct vm_events *v, char *rest)
 	for (size_t i = 0; i < countof(reasons); i++)
 		if (strcmp(why, reasons[i].word) == 0)
 			v->end = reasons[i].state;
+	if (v->end == CONKER_BOX_STOPPED && strcmp(rest, "suspended") == 0)
+		v->end = CONKER_BOX_SUSPENDED;
 	if (v->stopping && v->end == CONKER_BOX_POWEROFF)
 		v->end = CONKER_BOX_STOPPED;
 	(void)snprintf(v->detail, sizeof(v->detail), "%.*s", REASON_BYTES - 1, rest);
@@ -59,6 +61,15 @@ static void on_failed(struct vm_events *v, char *rest)
 	v->end = CONKER_BOX_ERROR;
 	v->error = code > 0 && code < 4096 ? (int)code : EIO;
 	(void)snprintf(v->detail, sizeof(v->detail), "%.*s", REASON_BYTES - 1, rest);
+}
+
+static void on_unjailed(struct vm_events *v, char *rest)
+{
+	const char *layer = word(&rest);
+	size_t len = strlen(v->unjailed);
+
+	(void)snprintf(v->unjailed + len, sizeof(v->unjailed) - len, "%s%s (%s)", len ? ", " : "",
+		       layer, rest);
 }
 
 void events_line(struct vm_events *v, char *line)
@@ -76,6 +87,8 @@ void events_line(struct vm_events *v, char *line)
 		v->boot_us = strtoull(line, NULL, 10);
 	} else if (strcmp(what, "stopping") == 0) {
 		v->stopping = 1;
+	} else if (strcmp(what, "unjailed") == 0) {
+		on_unjailed(v, line);
 	} else if (strcmp(what, "exited") == 0) {
 		on_exited(v, line);
 	} else if (strcmp(what, "failed") == 0) {
@@ -97,22 +110,23 @@ void events_feed(struct vm_events *v, struct line_buf *lb, const char *buf, size
 	}
 }
 
-void events_load(struct vm_events *v, int dirfd)
+int events_load(struct vm_events *v, int dirfd)
 {
 	enum { STATE_MAX_BYTES = 64 << 10 };
 	struct line_buf lb = {0};
 	char buf[1024];
 	size_t total = 0;
-	ssize_t n;
+	ssize_t n = 0;
 
 	memset(v, 0, sizeof(*v));
 	auto_close int fd = openat(dirfd, "state", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return;
+		return errno == ENOENT ? 0 : -errno;
 	while (total < STATE_MAX_BYTES && (n = read(fd, buf, sizeof(buf))) > 0) {
 		events_feed(v, &lb, buf, (size_t)n);
 		total += (size_t)n;
 	}
+	return n < 0 ? -errno : 0;
 }
 
 void events_reason(const struct vm_events *v, int dirfd, char *ret, size_t size)
@@ -120,7 +134,10 @@ void events_reason(const struct vm_events *v, int dirfd, char *ret, size_t size)
 	char line[REASON_BYTES] = "";
 
 	switch (v->end) {
-	case CONKER_BOX_POWEROFF: (void)snprintf(ret, size, "the guest powered off"); return;
+	case CONKER_BOX_POWEROFF:
+		console_farewell(dirfd, line, sizeof(line));
+		(void)snprintf(ret, size, "%s", *line ? line : "the guest powered off");
+		return;
 	case CONKER_BOX_REBOOT: (void)snprintf(ret, size, "the guest rebooted"); return;
 	case CONKER_BOX_PANIC:
 		console_panic(dirfd, line, sizeof(line));
@@ -129,8 +146,11 @@ void events_reason(const struct vm_events *v, int dirfd, char *ret, size_t size)
 	case CONKER_BOX_CRASH:
 		(void)snprintf(ret, size, "the guest crashed (triple fault)");
 		return;
-	case CONKER_BOX_STOPPED: (void)snprintf(ret, size, "stopped"); return;
+	case CONKER_BOX_STOPPED:
+		(void)snprintf(ret, size, "stopped%s%s", *v->detail ? ": " : "", v->detail);
+		return;
 	case CONKER_BOX_ERROR: (void)snprintf(ret, size, "%s", v->detail); return;
+	case CONKER_BOX_SUSPENDED: (void)snprintf(ret, size, "suspended"); return;
 	case CONKER_BOX_KILLED: (void)snprintf(ret, size, "its conker-vmm was killed"); return;
 	case CONKER_BOX_STARTING:
 	case CONKER_BOX_RUNNING: break;

@@ -1,12 +1,15 @@
-/* exec.c - one execution, from Start to its one EXIT or LOST.
+/* exec.c - one execution as one handle sees it, from Start or Attach to its one last event.
  *
  *	          Started            Exit
  *	opened ------------> started ------> ended (EXIT)
- *	   |  Error             |  box lost
+ *	   |  Error             |  Done (detached, or nothing to follow)
+ *	   |                    +----------> ended (DETACHED)
+ *	   |  box lost          |  box lost
  *	   +--------------------+----------> ended (LOST)
  *
- * Freeing the handle of one that still runs kills it and ends its callbacks, but the conversation goes
- * on without them until its Exit: the guest gets its output taken, or it could never finish.
+ * Freeing the handle of one that still runs kills it, or leaves it alone (a view, KEEP), and ends its
+ * callbacks; but the conversation goes on without them until its end: the guest gets its output taken, or
+ * it could never finish.
  */
 #include "lib/internal.h"
 
@@ -14,14 +17,16 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* cb.free runs once no call of fn can follow: after the last event, or when the handle is gone. */
 static void drop_cb(conker_exec *e)
 {
 	conker_box *b = e->box;
 
-	if (e->cb_freed || e->cb_running || !(e->done || e->freed))
+	if (e->cb_freed || e->cb_running || !(e->told || e->freed))
 		return;
 	e->cb_freed = 1;
 	if (!e->cb.free)
@@ -54,11 +59,12 @@ void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t le
 	exec_unref(e);
 }
 
-/* The end was told: those who wait may go, and the baggage too. */
+/* The end was told: the baggage may go, and then those who wait, on whose stack it may be. */
 static void finish(conker_exec *e)
 {
-	e->done = 1;
+	e->told = 1;
 	drop_cb(e);
+	e->done = 1;
 	wait_broadcast(e->box);
 }
 
@@ -80,8 +86,14 @@ void exec_queue(conker_exec *e)
 
 static void tell_lost(conker_exec *e)
 {
-	conker_failure f = {.size = sizeof(f), .error = e->error, .step = e->step, .text = e->text};
+	conker_failure f = {.size = sizeof(f),
+			    .error = e->error,
+			    .step = e->step,
+			    .text = e->text,
+			    .kind = e->kind};
 
+	lines_end(e, 0);
+	lines_end(e, 1);
 	exec_call(e, CONKER_LOST, &f, sizeof(f));
 	finish(e);
 }
@@ -98,11 +110,12 @@ void exec_run_ready(conker_box *b)
 		struct conker_exec *next = e->ready_next;
 
 		e->ready_queued = 0;
-		if (e->writable_due && e->fate == FATE_NONE) {
-			e->writable_due = 0;
+		input_tell(e);
+		if (e->in.writable_due && e->fate == FATE_NONE) {
+			e->in.writable_due = 0;
 			exec_call(e, CONKER_WRITABLE, NULL, 0);
 		}
-		if (e->fate == FATE_LOST && !e->done)
+		if (e->fate == FATE_LOST && !e->told)
 			tell_lost(e);
 		exec_unref(e);
 		e = next;
@@ -119,66 +132,128 @@ static void end(conker_exec *e, enum exec_fate fate)
 	chan_del(e->box, &e->chan);
 }
 
-void exec_lose(conker_exec *e, int code, const char *step, const char *text)
+void exec_lose(conker_exec *e, enum conker_errkind kind, int code, const char *step,
+	       const char *text)
 {
+	e->kind = kind;
 	e->error = code;
 	(void)snprintf(e->step, sizeof(e->step), "%s", step);
 	(void)snprintf(e->text, sizeof(e->text), "%s", text);
 	text_clean(e->step);
 	text_clean(e->text);
 	end(e, FATE_LOST);
+	input_end(e, kind == CONKER_ERR_START ? ESRCH : code);
 	exec_queue(e);
 	exec_unref(e);
 }
 
-static void on_exit_msg(conker_exec *e, const Conker__Exit *x)
+/* The last event but LOST. [locked][leader] */
+static void conclude(conker_exec *e, enum exec_fate fate, enum conker_event ev, const void *data,
+		     size_t len)
 {
-	e->status = (conker_status){
-		.size = sizeof(e->status),
-		.code = x->code,
-		.signo = x->signal,
-		.timed_out = x->timed_out,
-		.duration_us = x->duration_us,
-		.user_us = x->user_us,
-		.sys_us = x->sys_us,
-		.max_rss_kib = x->max_rss_kib,
-	};
-	end(e, FATE_EXIT);
-	exec_call(e, CONKER_EXIT, &e->status, sizeof(e->status));
+	end(e, fate);
+	input_end(e, ESRCH);
+	lines_end(e, 0);
+	lines_end(e, 1);
+	input_tell(e);
+	exec_call(e, ev, data, len);
 	finish(e);
 	exec_unref(e);
+}
+
+static int on_exit_msg(conker_exec *e, const Conker__Exit *x, const char **ret_why)
+{
+	int r = flow_on_exit(e, x, ret_why);
+
+	if (r < 0)
+		return r;
+	status_of(&e->status, x);
+	conclude(e, FATE_EXIT, CONKER_EXIT, &e->status, sizeof(e->status));
+	return 0;
 }
 
 static void on_started(conker_exec *e, const Conker__Started *s)
 {
 	e->started = 1;
 	e->id = s->exec;
+	e->existing = s->existing;
+	if (e->existing)
+		e->owner = 0;
 	exec_call(e, CONKER_STARTED, NULL, 0);
-	flow_writable(e);
+	if (e->fate == FATE_NONE)
+		input_on_started(e, s->stdin_window);
+}
+
+static void on_error(conker_exec *e, const Conker__Error *m)
+{
+	enum conker_errkind kind = e->view           ? CONKER_ERR_CALL
+				   : m->step[0] != 0 ? CONKER_ERR_START
+						     : CONKER_ERR_CALL;
+
+	exec_lose(e, kind, min_(m->code, 4095), m->step, m->text);
+}
+
+static int on_started_msg(conker_exec *e, const Conker__ServerMsg *m, const char **ret_why)
+{
+	switch (m->msg_case) {
+	case CONKER__SERVER_MSG__MSG_OUTPUT: return flow_on_output(e, m->output, ret_why);
+	case CONKER__SERVER_MSG__MSG_CREDIT: return input_on_credit(e, m->credit, ret_why);
+	case CONKER__SERVER_MSG__MSG_EXIT: return on_exit_msg(e, m->exit, ret_why);
+	case CONKER__SERVER_MSG__MSG_DONE:
+		if (!e->view && !e->detaching)
+			return -EPROTO;
+		conclude(e, FATE_DETACHED, CONKER_DETACHED, NULL, 0);
+		return 0;
+	default: return -EPROTO;
+	}
 }
 
 int exec_on_msg(conker_exec *e, const Conker__ServerMsg *m, const char **ret_why)
 {
 	*ret_why = "a message out of order";
-	switch (m->msg_case) {
-	case CONKER__SERVER_MSG__MSG_STARTED:
-		if (e->started)
-			return -EPROTO;
-		on_started(e, m->started);
+	if (m->msg_case == CONKER__SERVER_MSG__MSG_ERROR) {
+		on_error(e, m->error);
 		return 0;
-	case CONKER__SERVER_MSG__MSG_OUTPUT:
-		return e->started ? flow_on_output(e, m->output, ret_why) : -EPROTO;
-	case CONKER__SERVER_MSG__MSG_CREDIT: flow_on_credit(e, m->credit->bytes); return 0;
-	case CONKER__SERVER_MSG__MSG_EXIT:
-		if (!e->started)
-			return -EPROTO;
-		on_exit_msg(e, m->exit);
-		return 0;
-	case CONKER__SERVER_MSG__MSG_ERROR:
-		exec_lose(e, min_(m->error->code, 4095), m->error->step, m->error->text);
-		return 0;
-	default: return -EPROTO;
 	}
+	if (e->started)
+		return on_started_msg(e, m, ret_why);
+	if (m->msg_case != CONKER__SERVER_MSG__MSG_STARTED)
+		return -EPROTO;
+	on_started(e, m->started);
+	return 0;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+conker_exec *exec_new(conker_box *b, const conker_exec_cb *cb, uint32_t flags, uint32_t window)
+{
+	conker_exec *x = calloc(1, sizeof(*x));
+
+	if (!x)
+		return NULL;
+	x->box = b;
+	x->cb = *cb;
+	x->flags = flags;
+	x->window = window ? window : WINDOW_DEFAULT_BYTES;
+	x->takes[0] = x->takes[1] = 1;
+	x->in.last = &x->in.first;
+	return x;
+}
+
+int exec_open(conker_exec *x, Conker__ClientMsg *m, conker_exec **ret)
+{
+	chan_add(x->box, &x->chan, CHAN_EXEC);
+	m->channel = x->chan.number;
+	int r = wire_send(x->box, m, OUT_START_BYTES);
+	if (r < 0) {
+		chan_del(x->box, &x->chan);
+		free(x);
+		return r;
+	}
+	x->refs = 2; /* the handle's and the table's */
+	x->box->refs++;
+	*ret = x; /* before a leader elsewhere can run the first callback */
+	return 0;
 }
 
 /* ---- signals ------------------------------------------------------------------------------------------- */
@@ -215,6 +290,7 @@ int conker_exec_kill(conker_exec *e, int signo, int scope)
 	struct err *err;
 	int r = exec_enter(e, &err);
 
+	signo = signo ? signo : SIGKILL;
 	if (r == 0)
 		r = signal_check(signo, scope, err);
 	if (r < 0)
@@ -266,8 +342,12 @@ static int is_done(const void *arg)
 
 static int outcome(const conker_exec *e, conker_status *ret, struct err *err)
 {
-	if (e->fate == FATE_LOST)
-		return err_set(err, e->error, "%s%s%s", e->step, *e->step ? ": " : "", e->text);
+	if (e->fate == FATE_LOST) {
+		int r = err_set(err, e->error, "%s%s%s", e->step, *e->step ? ": " : "", e->text);
+		return api_kind(e->kind, e->step, r);
+	}
+	if (e->fate == FATE_DETACHED)
+		return err_set(err, ENODATA, "the view ended before the execution did");
 	if (ret)
 		opts_out(ret, &e->status, sizeof(e->status));
 	return 0;
@@ -309,6 +389,33 @@ uint64_t conker_exec_id(const conker_exec *e)
 	return id;
 }
 
+int conker_exec_existing(const conker_exec *e)
+{
+	struct err *err;
+	int r = exec_enter(e, &err);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&e->box->lock);
+	r = e->existing;
+	box_unlock(e->box);
+	return r;
+}
+
+/* One each, so no limit applies; what was held back is let go. */
+static void let_go(conker_exec *e)
+{
+	int r = e->owner       ? exec_signal(e, SIGKILL, CONKER_KILL_ALL, SIZE_MAX)
+		: e->detaching ? 0
+			       : view_detach(e, SIZE_MAX);
+
+	if (r < 0)
+		box_lose(e->box, ENOMEM, "no memory to end an execution whose handle was freed");
+	e->taken[0] = e->received[0];
+	e->taken[1] = e->received[1];
+	flow_credit(e);
+}
+
 conker_exec *conker_exec_free(conker_exec *e)
 {
 	/* In the child of a fork() the lock may be held by a thread that is not there. */
@@ -318,15 +425,8 @@ conker_exec *conker_exec_free(conker_exec *e)
 	conker_box *b = e->box;
 	pthread_mutex_lock(&b->lock);
 	e->freed = 1;
-	if (e->fate == FATE_NONE) {
-		/* One each, so no limit applies; what was held back is let go. */
-		if (exec_signal(e, SIGKILL, CONKER_KILL_ALL, SIZE_MAX) < 0)
-			box_lose(b, ENOMEM,
-				 "no memory to kill an execution whose handle was freed");
-		e->taken[0] = e->received[0];
-		e->taken[1] = e->received[1];
-		flow_credit(e);
-	}
+	if (e->fate == FATE_NONE)
+		let_go(e);
 	drop_cb(e);
 	exec_unref(e);
 	box_unlock(b);

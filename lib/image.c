@@ -41,7 +41,8 @@ static int is_held(int images, const char *name)
 {
 	auto_close int fd = openat(images, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+	/* What cannot be looked at may be. */
+	return fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0;
 }
 
 /* With the image directory locked. */
@@ -57,6 +58,8 @@ static void sweep(int images)
 			(void)tree_remove(images, de->d_name);
 	if (d)
 		closedir(d);
+	else if (fd >= 0)
+		close(fd);
 }
 
 static int work_begin(struct work *w, struct err *e)
@@ -171,18 +174,21 @@ static int make_image(const struct work *w, const char *root, int unpacked, stru
 	return run(w, &a, e);
 }
 
-static int is_empty(int at, const char *name)
+static int check_not_empty(int at, const char *name, const char *what, struct err *e)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), n = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
-	while (d && readdir(d))
+	if (!d) {
+		int r = err_errno(e, "read %s", what);
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	while (readdir(d))
 		n++;
-	if (d)
-		closedir(d);
-	else if (fd >= 0)
-		close(fd);
-	return n <= 2;
+	closedir(d);
+	return n > 2 ? 0 : err_set(e, EINVAL, "%s is empty", what);
 }
 
 static int publish(const struct work *w, const char *name, struct err *e)
@@ -233,9 +239,8 @@ static int import_archive(const struct work *w, const char *path, struct err *e)
 		r = unpack(w, path ? path : "archive", e);
 	if (r < 0)
 		return r;
-	if (is_empty(w->fd, "root"))
-		return err_set(e, EINVAL, "the archive is empty");
-	return make_image(w, "root", 1, e);
+	r = check_not_empty(w->fd, "root", "the archive", e);
+	return r < 0 ? r : make_image(w, "root", 1, e);
 }
 
 static int import(const struct work *w, const char *path, struct err *e)
@@ -250,9 +255,8 @@ static int import(const struct work *w, const char *path, struct err *e)
 		return err_set(e, errno, "%s", strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return import_archive(w, absolute, e);
-	if (is_empty(AT_FDCWD, absolute))
-		return err_set(e, EINVAL, "the directory is empty");
-	return make_image(w, absolute, 0, e);
+	int r = check_not_empty(AT_FDCWD, absolute, "the directory", e);
+	return r < 0 ? r : make_image(w, absolute, 0, e);
 }
 
 int conker_image_import(const char *name, const char *path)

@@ -30,6 +30,7 @@ int box_lost_errno(const conker_box *b)
 	switch (b->events.end) {
 	case CONKER_BOX_POWEROFF:
 	case CONKER_BOX_REBOOT:
+	case CONKER_BOX_SUSPENDED:
 	case CONKER_BOX_STOPPED: return ESHUTDOWN;
 	default: return ECONNRESET;
 	}
@@ -37,7 +38,9 @@ int box_lost_errno(const conker_box *b)
 
 int box_lost_error(conker_box *b, struct err *e)
 {
-	return err_set(e, b->lost, "box '%s': %s", b->meta.name, b->reason);
+	int r = err_set(e, b->lost, "box '%s': %s", b->meta.name, b->reason);
+
+	return api_kind(CONKER_ERR_BOX, "", r);
 }
 
 /* The VMM has said how it ended, or is gone. [locked] */
@@ -53,7 +56,7 @@ static void on_vmm_gone(conker_box *b)
 {
 	struct vm_events last;
 
-	events_load(&last, b->dir);
+	(void)events_load(&last, b->dir);
 	if (b->owner >= 0)
 		(void)epoll_ctl(b->ep, EPOLL_CTL_DEL, b->owner, NULL);
 	if (b->vmm >= 0)
@@ -197,7 +200,7 @@ static int force(conker_box *b)
 		return r;
 	(void)pidfd_kill(b->vmm, SIGKILL);
 	r = wait_for(b, is_gone, b, KILL_MS);
-	events_load(&v, b->dir);
+	(void)events_load(&v, b->dir);
 	if (r == 0 && !v.over) {
 		note(b, "exited stopped\n");
 		b->events.end = CONKER_BOX_STOPPED;
@@ -246,31 +249,10 @@ int conker_box_info_get(conker_box *b, conker_box_info *ret)
 	v = b->events;
 	box_unlock(b);
 	if (!v.over)
-		events_load(&v, b->dir); /* of a box that was opened we hear only its end */
-	info_fill(&info, &b->meta, &v, b->dir);
+		(void)events_load(&v, b->dir); /* of one that was opened we hear only its end */
+	(void)!info_fill(&info, &b->meta, &v, b->dir); /* its end we have not seen, so it lives */
 	opts_out(ret, &info, sizeof(info));
 	return 0;
-}
-
-int conker_box_ping(conker_box *b, int timeout_ms)
-{
-	Conker__Ping p = CONKER__PING__INIT;
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-	struct request q = {0};
-	struct err *e;
-	int r = box_enter(b, &e);
-
-	if (r == 0)
-		r = api_may_wait(e);
-	if (r < 0)
-		return r;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_PING;
-	m.ping = &p;
-	pthread_mutex_lock(&b->lock);
-	r = request_run(b, &q, &m, timeout_ms, e);
-	box_unlock(b);
-	request_fini(&q);
-	return r;
 }
 
 int conker_box_fd(conker_box *b)

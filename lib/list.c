@@ -1,5 +1,5 @@
 /* list.c - boxes by name, without a handle: list, look up, remove, console. */
-#include "lib/internal.h"
+#include "lib/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +17,11 @@ static int lookup(const char *name, conker_box_info *ret, struct err *e)
 
 	if (dir < 0)
 		return dir;
-	events_load(&v, dir);
-	info_fill(ret, &m, &v, dir);
+	int r = events_load(&v, dir);
+	if (r == 0)
+		r = info_fill(ret, &m, &v, dir);
+	if (r < 0)
+		return err_set(e, -r, "look what box '%s' does: %s", m.name, strerror(-r));
 	ret->size = sizeof(*ret);
 	return 0;
 }
@@ -28,6 +31,7 @@ int conker_box_list(int (*fn)(const conker_box_info *info, void *user), void *us
 	struct err *e = api_enter();
 	char(*names)[NAME_BYTES] = NULL;
 	conker_box_info info;
+	struct err one;
 	size_t n;
 
 	if (!fn)
@@ -35,9 +39,15 @@ int conker_box_list(int (*fn)(const conker_box_info *info, void *user), void *us
 	int r = registry_names(&names, &n, e);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < n && r == 0; i++)
-		if (lookup(names[i], &info, NULL) == 0) /* else it was removed meanwhile */
+	for (size_t i = 0; i < n && r == 0; i++) {
+		r = lookup(names[i], &info, &one);
+		if (r == 0)
 			r = fn(&info, user);
+		else if (r == -ENOENT)
+			r = 0; /* it was removed meanwhile */
+		else
+			*e = one;
+	}
 	free(names);
 	return r;
 }
@@ -55,12 +65,63 @@ int conker_box_lookup(const char *name, conker_box_info *ret)
 	return r;
 }
 
+static int kill_vmm(int dir, const char *name, pid_t vmm, struct err *e)
+{
+	int r = registry_kill(dir);
+	if (r == -ETIMEDOUT)
+		return err_set(e, ETIMEDOUT, "box '%s': its VMM (pid %d) does not end", name,
+			       (int)vmm);
+	return r < 0 ? err_set(e, -r, "box '%s': end its VMM: %s", name, strerror(-r)) : 0;
+}
+
+/* Whether it has gone to disk, or just goes, with all it has; or -errno. */
+static int is_suspended(int dir, int alive, const struct vm_events *v)
+{
+	return alive == BOX_OVER ? storage_settle(dir, v)
+				 : v->over && v->end == CONKER_BOX_SUSPENDED;
+}
+
+/* Sees to it that nobody is in there any more, nor resumes it before *ret_held is released. */
+static int end_box(int dir, const char *name, uint32_t flags, int *ret_held, struct err *e)
+{
+	struct vm_events v;
+	pid_t vmm;
+	/* A resume that goes on comes to its end; the child of one that failed may still hold its lock. */
+	int force = (flags & CONKER_RM_FORCE) != 0;
+	int r = force && storage_is_suspended(dir) ? registry_await_starter(dir) : 0;
+	int alive = r < 0 ? r : registry_hold(dir, &vmm, ret_held);
+
+	r = alive < 0 ? alive : events_load(&v, dir);
+
+	/* One that has said its last word only takes its machine apart. */
+	if (r == 0 && alive == BOX_RUNS && !v.over && !force)
+		return err_set(e, EBUSY, "box '%s' is running; stop it first, or force", name);
+	if (r == 0 && !force)
+		r = is_suspended(dir, alive, &v);
+	if (r > 0)
+		return err_set(e, EBUSY,
+			       "box '%s' is suspended, with memory and files that would be lost; "
+			       "stop it first, or force",
+			       name);
+	if (r == 0 && alive == BOX_RUNS) {
+		r = kill_vmm(dir, name, vmm, e);
+		if (r < 0)
+			return r;
+		alive = registry_hold(dir, &vmm, ret_held);
+		r = alive < 0 ? alive : events_load(&v, dir);
+	}
+	/* One being born has no VMM to end yet; one that ended goes, though its starter still looks. */
+	if (r < 0)
+		return err_set(e, -r, "look what box '%s' does: %s", name, strerror(-r));
+	if (alive == BOX_STARTING && ((!v.started && !v.over) || storage_is_suspended(dir)))
+		return err_set(e, EBUSY, "box '%s' is just being started; try again", name);
+	return 0;
+}
+
 int conker_box_remove(const char *name, uint32_t flags)
 {
 	struct err *e = api_enter();
 	struct meta m;
-	struct vm_events v;
-	pid_t vmm;
 
 	if (!name || (flags & ~(uint32_t)CONKER_RM_FORCE))
 		return err_set(e, EINVAL, "no name, or unknown flags");
@@ -71,20 +132,12 @@ int conker_box_remove(const char *name, uint32_t flags)
 	auto_close int dir = registry_open(name, &m, e);
 	if (dir < 0)
 		return dir;
-	if (registry_liveness(dir, &vmm) == BOX_RUNS) {
-		if (!(flags & CONKER_RM_FORCE))
-			return err_set(e, EBUSY, "box '%s' is running; stop it first, or force",
-				       name);
-		if (registry_kill(dir) < 0)
-			return err_set(e, ETIMEDOUT, "box '%s': its VMM (pid %d) does not end",
-				       name, (int)vmm);
-	}
-	/* One being born has no VMM to end yet; one that ended goes, though its starter still looks. */
-	events_load(&v, dir);
-	if (registry_liveness(dir, &vmm) == BOX_STARTING && !v.started && !v.over)
-		return err_set(e, EBUSY, "box '%s' is just being created; try again", name);
-	registry_remove(m.name, dir);
-	return 0;
+	auto_hold int held = -1;
+	r = end_box(dir, name, flags, &held, e);
+	if (r < 0)
+		return r;
+	r = registry_remove(m.name, dir);
+	return r < 0 ? err_set(e, -r, "remove box '%s': %s", m.name, strerror(-r)) : 0;
 }
 
 int conker_box_console(const char *name)

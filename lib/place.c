@@ -3,6 +3,10 @@
  *	boxes	$XDG_RUNTIME_DIR/conker/boxes, else /run/conker/boxes (root), else /tmp/conker-UID/boxes
  *	images	$CONKER_IMAGES, else $XDG_DATA_HOME/conker/images, else $HOME/.local/share/conker/images,
  *		else /var/lib/conker/images
+ *	state	$XDG_STATE_HOME/conker, else /var/lib/conker (root), else $HOME/.local/state/conker:
+ *		what suspended boxes and clones keep on disk
+ *	cache	$XDG_CACHE_HOME/conker, else /var/cache/conker (root), else $HOME/.cache/conker:
+ *		templates, checksums
  *	VMM	$CONKER_VMM, else conker-vmm beside the running program, else in the installed folder
  *	guest	$CONKER_GUEST, else guest/ beside the running program, else in the installed folder
  *
@@ -70,11 +74,14 @@ static int open_path_made(const char *path, mode_t mode)
 	return take_fd(at);
 }
 
+/* 1, 0, or -errno. */
 static int is_ours(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 022);
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return st.st_uid == geteuid() && !(st.st_mode & 022);
 }
 
 static int runtime_base(char *ret, size_t size)
@@ -83,7 +90,10 @@ static int runtime_base(char *ret, size_t size)
 	struct stat st;
 	int n;
 
-	if (xdg && stat(xdg, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+	int found = xdg ? stat(xdg, &st) : -1;
+	if (xdg && found < 0 && errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+		return -errno; /* boxes would be looked for where they are not */
+	if (found == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
 		n = snprintf(ret, size, "%s/conker", xdg);
 	else if (geteuid() == 0)
 		n = snprintf(ret, size, "/run/conker");
@@ -98,12 +108,15 @@ int place_boxes(struct err *e)
 	int r = runtime_base(path, sizeof(path));
 
 	if (r < 0)
-		return err_set(e, -r, "XDG_RUNTIME_DIR is too long");
+		return err_set(e, -r, "XDG_RUNTIME_DIR: %s", strerror(-r));
 
 	auto_close int base = open_path_made(path, 0700);
 	if (base < 0)
 		return err_set(e, -base, "directory '%s': %s", path, strerror(-base));
-	if (!is_ours(base))
+	r = is_ours(base);
+	if (r < 0)
+		return err_set(e, -r, "directory '%s': %s", path, strerror(-r));
+	if (!r)
 		return err_set(e, EPERM,
 			       "directory '%s' belongs to somebody else or is open to others; "
 			       "set XDG_RUNTIME_DIR to a directory of yours",
@@ -113,6 +126,62 @@ int place_boxes(struct err *e)
 	if (fd < 0)
 		return err_set(e, -fd, "directory '%s/boxes': %s", path, strerror(-fd));
 	return fd;
+}
+
+/* Opens a directory that holds the memory of boxes: ours alone. */
+static int open_private(const char *path, struct err *e)
+{
+	auto_close int fd = open_path_made(path, 0700);
+
+	if (fd < 0)
+		return err_set(e, -fd, "directory '%s': %s", path, strerror(-fd));
+	int r = is_ours(fd);
+	if (r < 0)
+		return err_set(e, -r, "directory '%s': %s", path, strerror(-r));
+	if (!r)
+		return err_set(e, EPERM,
+			       "directory '%s' belongs to somebody else or is open to others",
+			       path);
+	return take_fd(fd);
+}
+
+static int place_kept(const char *var, const char *root, const char *home, const char *sub,
+		      char *ret, size_t size)
+{
+	int n;
+
+	if (env(var) && *env(var) == '/')
+		n = snprintf(ret, size, "%s/conker/%s", env(var), sub);
+	else if (geteuid() == 0)
+		n = snprintf(ret, size, "%s/conker/%s", root, sub);
+	else if (env("HOME") && *env("HOME") == '/')
+		n = snprintf(ret, size, "%s/%s/conker/%s", env("HOME"), home, sub);
+	else
+		return -ENOENT;
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int place_state(const char *sub, char *ret, size_t size, struct err *e)
+{
+	int r = place_kept("XDG_STATE_HOME", "/var/lib", ".local/state", sub, ret, size);
+
+	return r < 0 ? err_set(e, -r, "no place for what boxes keep; set XDG_STATE_HOME")
+		     : open_private(ret, e);
+}
+
+int place_cache_path(const char *sub, char *ret, size_t size, struct err *e)
+{
+	int r = place_kept("XDG_CACHE_HOME", "/var/cache", ".cache", sub, ret, size);
+
+	return r < 0 ? err_set(e, -r, "no place for the cache; set XDG_CACHE_HOME")
+		     : open_private(ret, e);
+}
+
+int place_cache(const char *sub, struct err *e)
+{
+	char path[PATH_MAX];
+
+	return place_cache_path(sub, path, sizeof(path), e);
 }
 
 int place_images(struct err *e)
@@ -202,8 +271,9 @@ int place_guest(const char *file, struct err *e)
 
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return err_set(e, errno,
-			       "'%s': %s; build or install it (`make`), or set CONKER_GUEST", path,
-			       strerror(errno));
+		return err_set(e, errno, "'%s': %s%s", path, strerror(errno),
+			       errno == ENOENT
+				       ? "; build or install it (`make`), or set CONKER_GUEST"
+				       : "");
 	return fd;
 }

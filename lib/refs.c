@@ -123,5 +123,8 @@ void exec_unref(conker_exec *x)
 	if (--x->refs > 0)
 		return;
 	x->box->refs--;
+	input_free(&x->in);
+	free(x->line[0].buf);
+	free(x->line[1].buf);
 	free(x);
 }

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -63,16 +64,18 @@ on_child_stack static void leave(int status)
 		(void)syscall(SYS_exit_group, status);
 }
 
+/* Not by sigaction(), see place_fds(): it would be the caller's handlers that were gone. */
 on_child_stack static void reset_signals(void)
 {
-	struct sigaction sa = {.sa_handler = SIG_DFL};
+	static const uint64_t defaults[4]; /* the kernel's structure: SIG_DFL, no flags, no mask */
 
-	for (int i = 1; i < NSIG; i++)
-		(void)sigaction(i, &sa, NULL); /* fails for KILL, STOP and libc's own only */
+	for (int i = 1; i < NSIG; i++) /* fails for KILL and STOP only */
+		(void)syscall(SYS_rt_sigaction, i, defaults, NULL, sizeof(defaults[0]));
 }
 
 /* Descriptor i of the child becomes fds[i]. First all out of the way, then down, so that no target
- * overwrites a source. */
+ * overwrites a source. Not dup2(): the thread sanitizer would write down in our memory what happens to the
+ * child's descriptors, and take them for the caller's. */
 on_child_stack static int place_fds(const struct spawn *s)
 {
 	int aside[FD_ASIDE];
@@ -83,7 +86,7 @@ on_child_stack static int place_fds(const struct spawn *s)
 			return -1;
 	}
 	for (int i = 0; i < s->nfds; i++)
-		if (dup2(aside[i], i) < 0)
+		if (syscall(SYS_dup3, aside[i], i, 0) < 0)
 			return -1;
 	(void)syscall(SYS_close_range, (unsigned)s->nfds, ~0U,
 		      0); /* before 5.9: ours are CLOEXEC */
@@ -126,6 +129,55 @@ on_child_stack static void tool_parent(struct child *c)
 	leave(si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status);
 }
 
+/* A process like those of clone(), born in a cgroup. To enter one later, by writing to its cgroup.procs, takes
+ * milliseconds: that waits for every processor. clone3() returns in the child on a stack of its own, which C
+ * cannot express. */
+on_child_stack static int clone_into(struct child *c, int flags)
+{
+#ifdef __x86_64__
+	struct clone_args a = {
+		.flags = (unsigned)flags | CLONE_INTO_CGROUP,
+		.pidfd = (uintptr_t)&c->pidfd,
+		.exit_signal = SIGCHLD,
+		.stack = (uintptr_t)c->stack + stack_bytes,
+		.stack_size = stack_bytes,
+		.cgroup = (unsigned)c->s->cgroup,
+	};
+	long r;
+
+	/* The child: a frame that ends here, and last_main(c), which does not return. */
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "mov %[arg], %%rdi\n\t"
+			 "call *%[fn]\n\t"
+			 "hlt\n"
+			 "1:"
+			 : "=a"(r)
+			 : "0"((long)SYS_clone3), "D"(&a),
+			   "S"(sizeof(a)), [fn] "r"(last_main), [arg] "r"(c)
+			 : "rcx", "r11", "memory");
+	if (r < 0)
+		errno = (int)-r;
+	return r < 0 ? -1 : (int)r;
+#else
+	(void)c;
+	(void)flags;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+on_child_stack static int start_last(struct child *c)
+{
+	enum { FLAGS = CLONE_VM | CLONE_VFORK | CLONE_PIDFD };
+
+	if (c->s->cgroup >= 0)
+		return clone_into(c, FLAGS);
+	return clone(last_main, c->stack + 2 * stack_bytes, FLAGS | SIGCHLD, c, &c->pidfd);
+}
+
 on_child_stack static int hidden_main(void *arg)
 {
 	struct child *c = arg;
@@ -133,8 +185,7 @@ on_child_stack static int hidden_main(void *arg)
 	if (c->s->flags & SPAWN_TOOL)
 		tool_parent(c);
 	/* Our descriptor table is the caller's: the pidfd is made in there. */
-	if (clone(last_main, c->stack + 2 * stack_bytes,
-		  CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c, &c->pidfd) < 0)
+	if (start_last(c) < 0)
 		c->error = errno;
 	leave(0);
 	return 0;

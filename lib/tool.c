@@ -93,11 +93,14 @@ int tool_run(const char *const *argv, int dir, struct err *e)
 	static char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin", "LC_ALL=C",
 				    NULL};
 	auto_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null_errno = errno;
 	auto_close int complaints = spawn_stderr();
 	int pid, pidfd_raw = -1;
 
-	if (null < 0 || complaints < 0)
-		return err_set(e, EMFILE, "run %s: no descriptors", argv[0]);
+	if (null < 0)
+		return err_set(e, null_errno, "open '/dev/null': %s", strerror(null_errno));
+	if (complaints < 0)
+		return err_set(e, -complaints, "run %s: %s", argv[0], strerror(-complaints));
 
 	int fds[] = {null, null, complaints, dir};
 	struct spawn s = {.path = argv[0],
@@ -163,6 +166,8 @@ static int pass(int top, unsigned *serial)
 	}
 	if (d)
 		closedir(d);
+	else if (fd >= 0)
+		close(fd);
 	return n;
 }
 

@@ -38,6 +38,7 @@ static void on_event(conker_box *b, const struct epoll_event *ev)
 	case SRC_OWNER: box_on_owner(b); break;
 	case SRC_VMM: box_on_vmm(b); break;
 	case SRC_GRACE: box_on_grace(b); break;
+	case SRC_FORWARD: forward_on_events(b, (uint32_t)(ev->data.u64 >> 32)); break;
 	}
 }
 
@@ -59,7 +60,7 @@ static int turn(conker_box *b, int timeout_ms)
 static void leave(conker_box *b)
 {
 	b->leading = 0;
-	pthread_cond_broadcast(&b->changed);
+	wait_broadcast(b);
 	if (b->ready || (b->lost && !b->lost_told))
 		wait_wake(b); /* for those who poll the descriptor */
 	if (!b->free_later)
@@ -139,6 +140,7 @@ void wait_wake(conker_box *b)
 void wait_broadcast(conker_box *b)
 {
 	pthread_cond_broadcast(&b->changed);
+	many_wake(b);
 }
 
 int conker_box_dispatch(conker_box *b)

@@ -28,9 +28,12 @@
 
 enum {
 	IN_BYTES = 256 << 10,
-	OUT_KEEP_BYTES = 128 << 10, /* an empty buffer larger than this is given back */
-	OUT_MIN_BYTES = 4 << 10,
+	OUT_KEEP_BYTES = 128 << 10, /* of the buffer that a connection has all the time */
 };
+
+/* So stdin and credit that find no memory find other frames in the buffer, and with these a drain. */
+_Static_assert((int)OUT_KEEP_BYTES > (int)FRAME_DATA_BYTES + 1024,
+	       "an empty buffer takes any of them");
 
 _Static_assert((int)IN_BYTES > (int)FRAME_SMALL_BYTES + (int)FRAME_HEADER_BYTES,
 	       "every frame of the guest fits");
@@ -104,7 +107,7 @@ static int reserve(struct out *o, size_t n)
 	if (o->cap - o->tail >= n)
 		return 0;
 
-	size_t cap = o->cap ? o->cap : OUT_MIN_BYTES;
+	size_t cap = o->cap ? o->cap : OUT_KEEP_BYTES;
 	while (cap - o->tail < n)
 		cap *= 2;
 	uint8_t *p = realloc(o->buf, cap);
@@ -113,6 +116,17 @@ static int reserve(struct out *o, size_t n)
 	o->buf = p;
 	o->cap = cap;
 	return 0;
+}
+
+static void shrink(struct out *o)
+{
+	uint8_t *p = o->cap > OUT_KEEP_BYTES ? realloc(o->buf, OUT_KEEP_BYTES) : NULL;
+
+	o->head = o->tail = 0;
+	if (!p)
+		return;
+	o->buf = p;
+	o->cap = OUT_KEEP_BYTES;
 }
 
 static void arm(conker_box *b, int on)
@@ -137,14 +151,14 @@ void wire_flush(conker_box *b)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			break;
-		/* A broken connection shows when reading, with what still arrived before it. */
+		/* A broken connection ends when reading, with what still arrived before it; also one
+		 * whose other side only refuses to read. */
+		if (n < 0)
+			(void)shutdown(b->conn, SHUT_RDWR);
 		o->head += n < 0 ? pending(b) : (size_t)n;
 	}
-	if (pending(b) == 0) {
-		o->head = o->tail = 0;
-		if (o->cap > OUT_KEEP_BYTES)
-			out_free(o);
-	}
+	if (pending(b) == 0)
+		shrink(o);
 	arm(b, pending(b) > 0);
 	if (b->drain_wanted && pending(b) < OUT_DATA_BYTES / 2) {
 		b->drain_wanted = 0;
@@ -191,7 +205,7 @@ int wire_begin(conker_box *b)
 	b->in = malloc(IN_BYTES);
 	b->arena.base = malloc(ARENA_MAX_BYTES); /* pages that are never touched cost nothing */
 	b->arena.size_bytes = ARENA_MAX_BYTES;
-	if (!b->in || !b->arena.base)
+	if (!b->in || !b->arena.base || reserve(&b->out, OUT_KEEP_BYTES) < 0)
 		return -ENOMEM;
 	int r = box_watch(b, b->conn, SRC_CONN, EPOLLIN);
 	if (r < 0)

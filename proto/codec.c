@@ -1,7 +1,7 @@
 /* codec.c - see codec.h.
  *
  * A message passes three gates: protobuf-c parses it into the arena, the kind must be one we know,
- * and check_*() enforces what the schema cannot say. After that it is trusted.
+ * and rules.c enforces what the schema cannot say. After that it is trusted.
  */
 #include "proto/codec.h"
 
@@ -10,10 +10,9 @@
 #include <stdalign.h>
 #include <string.h>
 
-enum {
-	ALIGN_BYTES = alignof(max_align_t),
-	TTY_SIZE_MAX = 65535, /* struct winsize holds 16 bits */
-};
+#include "proto/rules.h"
+
+enum { ALIGN_BYTES = alignof(max_align_t) };
 
 struct arena_alloc {
 	struct arena *arena;
@@ -93,105 +92,6 @@ static int fix_all(struct arena *a, ProtobufCBinaryData *b, size_t n)
 	return r;
 }
 
-static int has_nul(const ProtobufCBinaryData *b)
-{
-	return b->len > 0 && memchr(b->data, 0, b->len) != NULL;
-}
-
-static int any_nul(const ProtobufCBinaryData *b, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (has_nul(&b[i]))
-			return 1;
-	return 0;
-}
-
-static const char *check_tty(const Conker__Tty *t)
-{
-	if (t->rows > TTY_SIZE_MAX || t->cols > TTY_SIZE_MAX)
-		return "terminal size above 65535";
-	if (t->term.len > TERM_MAX_BYTES || has_nul(&t->term))
-		return "terminal name too long or with a NUL";
-	return NULL;
-}
-
-static const char *check_start(const Conker__Start *s)
-{
-	if (s->n_argv == 0)
-		return "argv is empty";
-	if (s->n_argv > ARGS_MAX || s->n_env > ARGS_MAX - s->n_argv)
-		return "more than 32768 arguments and environment entries";
-	if (any_nul(s->argv, s->n_argv) || any_nul(s->env, s->n_env))
-		return "NUL in argv or env";
-	if (has_nul(&s->cwd) || has_nul(&s->user) || has_nul(&s->name))
-		return "NUL in cwd, user or name";
-	if (s->name.len > NAME_MAX_BYTES)
-		return "name longer than 64 bytes";
-	if (s->window != 0 && (s->window < WINDOW_MIN_BYTES || s->window > WINDOW_MAX_BYTES))
-		return "window below 4 KiB or above 8 MiB";
-	return s->tty ? check_tty(s->tty) : NULL;
-}
-
-static const char *check_signal(const Conker__Signal *s)
-{
-	if (!s->exec == !s->of_channel)
-		return "signal names an execution and a channel, or neither";
-	if (s->signo > SIGNO_MAX)
-		return "signal number above 64";
-	if ((unsigned)s->scope > CONKER__SCOPE__ALL) /* open enum: any int32 arrives */
-		return "unknown signal scope";
-	return NULL;
-}
-
-static const char *check_client(const Conker__ClientMsg *m)
-{
-	switch (m->msg_case) {
-	case CONKER__CLIENT_MSG__MSG_START: return check_start(m->start);
-	case CONKER__CLIENT_MSG__MSG_SIGNAL: return check_signal(m->signal);
-	case CONKER__CLIENT_MSG__MSG_INPUT:
-		return m->input->data.len > FRAME_DATA_BYTES ? "more than 64 KiB of stdin" : NULL;
-	case CONKER__CLIENT_MSG__MSG_CREDIT:
-		return m->credit->stream != CONKER__STREAM__STDOUT &&
-				       m->credit->stream != CONKER__STREAM__STDERR
-			       ? "credit for a stream that the client does not receive"
-			       : NULL;
-	case CONKER__CLIENT_MSG__MSG_RESIZE:
-		return m->resize->rows > TTY_SIZE_MAX || m->resize->cols > TTY_SIZE_MAX
-			       ? "terminal size above 65535"
-			       : NULL;
-	default: return NULL;
-	}
-}
-
-static const char *check_output(const Conker__Output *o)
-{
-	if (o->stream != CONKER__STREAM__STDOUT && o->stream != CONKER__STREAM__STDERR)
-		return "output of an unknown stream";
-	if (o->data.len == 0 || o->data.len > FRAME_DATA_BYTES)
-		return "output of no bytes or more than 64 KiB";
-	if (o->offset > UINT64_MAX - o->data.len)
-		return "output offset overflows";
-	return NULL;
-}
-
-static const char *check_server(const Conker__ServerMsg *m)
-{
-	switch (m->msg_case) {
-	case CONKER__SERVER_MSG__MSG_OUTPUT: return check_output(m->output);
-	case CONKER__SERVER_MSG__MSG_STARTED:
-		return m->started->exec == 0 ? "execution number 0" : NULL;
-	case CONKER__SERVER_MSG__MSG_CREDIT:
-		return m->credit->stream != CONKER__STREAM__STDIN
-			       ? "credit for a stream that the server does not receive"
-			       : NULL;
-	case CONKER__SERVER_MSG__MSG_ERROR:
-		return m->error->code <= 0 ? "error without a code" : NULL;
-	case CONKER__SERVER_MSG__MSG_LISTING:
-		return any_nul(m->listing->argv, m->listing->n_argv) ? "NUL in argv" : NULL;
-	default: return NULL;
-	}
-}
-
 /* A kind we do not know arrives as an unknown field of the top-level message. */
 static int kind_missing(const ProtobufCMessage *base, const char **ret_why)
 {
@@ -215,21 +115,59 @@ static int parse_failed(int r, const char **ret_why)
 	return r;
 }
 
+static int fix_ref(struct arena *a, Conker__ExecRef *ref)
+{
+	int r = ref ? fix_empty(a, &ref->name) : 0;
+
+	return r == 0 && ref ? fix_empty(a, &ref->key) : r;
+}
+
 static int fix_start(struct arena *a, Conker__Start *s)
 {
+	ProtobufCBinaryData *const one[] = {&s->cwd, &s->user, &s->name, &s->key,
+					    s->tty ? &s->tty->term : NULL};
 	int r = fix_all(a, s->argv, s->n_argv);
 
 	if (r == 0)
 		r = fix_all(a, s->env, s->n_env);
-	if (r == 0)
-		r = fix_empty(a, &s->cwd);
-	if (r == 0)
-		r = fix_empty(a, &s->user);
-	if (r == 0)
-		r = fix_empty(a, &s->name);
-	if (r == 0 && s->tty)
-		r = fix_empty(a, &s->tty->term);
+	for (size_t i = 0; i < countof(one) && r == 0; i++)
+		r = one[i] ? fix_empty(a, one[i]) : 0;
 	return r;
+}
+
+static int fix_resume(struct arena *a, Conker__Resume *m)
+{
+	int r = fix_empty(a, &m->hostname);
+
+	if (r == 0)
+		r = fix_empty(a, &m->generation);
+	return r < 0 ? r : fix_empty(a, &m->seed);
+}
+
+static int fix_client(struct arena *a, Conker__ClientMsg *m)
+{
+	switch (m->msg_case) {
+	case CONKER__CLIENT_MSG__MSG_START: return fix_start(a, m->start);
+	case CONKER__CLIENT_MSG__MSG_INPUT: return fix_empty(a, &m->input->data);
+	case CONKER__CLIENT_MSG__MSG_ATTACH: return fix_ref(a, m->attach->ref);
+	case CONKER__CLIENT_MSG__MSG_SIGNAL: return fix_ref(a, m->signal->ref);
+	case CONKER__CLIENT_MSG__MSG_LIST: return fix_ref(a, m->list->ref);
+	case CONKER__CLIENT_MSG__MSG_AWAIT_PORTS: return fix_ref(a, m->await_ports->ref);
+	case CONKER__CLIENT_MSG__MSG_FORGET: return fix_ref(a, m->forget->ref);
+	case CONKER__CLIENT_MSG__MSG_RESUME: return fix_resume(a, m->resume);
+	default: return 0;
+	}
+}
+
+static int fix_server(struct arena *a, Conker__ServerMsg *m)
+{
+	if (m->msg_case != CONKER__SERVER_MSG__MSG_LISTING)
+		return 0;
+	int r = fix_all(a, m->listing->argv, m->listing->n_argv);
+
+	if (r == 0)
+		r = fix_empty(a, &m->listing->name);
+	return r < 0 ? r : fix_empty(a, &m->listing->key);
 }
 
 int codec_decode_client(const uint8_t *buf, size_t len, struct arena *a, Conker__ClientMsg **ret,
@@ -248,11 +186,9 @@ int codec_decode_client(const uint8_t *buf, size_t len, struct arena *a, Conker_
 		return kind_missing(base, ret_why);
 	if ((m->msg_case == CONKER__CLIENT_MSG__MSG_HELLO) != (m->channel == 0))
 		return broken_rule("channel 0 is for Hello, and Hello for channel 0", ret_why);
-	r = broken_rule(check_client(m), ret_why);
-	if (r == 0 && m->msg_case == CONKER__CLIENT_MSG__MSG_START)
-		r = fix_start(a, m->start);
-	if (r == 0 && m->msg_case == CONKER__CLIENT_MSG__MSG_INPUT)
-		r = fix_empty(a, &m->input->data);
+	r = broken_rule(rules_client(m), ret_why);
+	if (r == 0)
+		r = fix_client(a, m);
 	if (r == -E2BIG)
 		return parse_failed(r, ret_why);
 	*ret = m;
@@ -278,14 +214,11 @@ int codec_decode_server(const uint8_t *buf, size_t len, struct arena *a, Conker_
 		    ? m->channel != 0
 		    : m->channel == 0 && m->msg_case != CONKER__SERVER_MSG__MSG_ERROR)
 		return broken_rule("channel 0 is for Hello, and Hello for channel 0", ret_why);
-	r = broken_rule(check_server(m), ret_why);
-	if (r == 0 && m->msg_case == CONKER__SERVER_MSG__MSG_LISTING) {
-		r = fix_all(a, m->listing->argv, m->listing->n_argv);
-		if (r == 0)
-			r = fix_empty(a, &m->listing->name);
-		if (r < 0)
-			return parse_failed(r, ret_why);
-	}
+	r = broken_rule(rules_server(m), ret_why);
+	if (r == 0)
+		r = fix_server(a, m);
+	if (r == -E2BIG)
+		return parse_failed(r, ret_why);
 	*ret = m;
 	return r;
 }
@@ -334,19 +267,20 @@ static uint8_t *field_before(uint8_t *p, unsigned number, unsigned wire_type, ui
 	return varint_before(varint_before(p, v), number << 3 | wire_type);
 }
 
-size_t codec_output_head(uint8_t *data, size_t data_len, uint32_t channel, Conker__Stream stream,
-			 uint64_t offset)
+size_t codec_output_head(uint8_t *data, size_t data_len, const struct output_head *h)
 {
 	enum { VARINT = 0, LEN = 2 };
 	uint8_t *p = data;
 
 	assert(data_len > 0 && data_len <= FRAME_DATA_BYTES);
-	p = field_before(p, 3, LEN, data_len); /* Output.data, .offset, .stream */
-	if (offset)
-		p = field_before(p, 2, VARINT, offset);
-	p = field_before(p, 1, VARINT, (uint64_t)stream);
+	p = field_before(p, 4, LEN, data_len); /* Output.data, .time_us, .offset, .stream */
+	if (h->time_us)
+		p = field_before(p, 3, VARINT, h->time_us);
+	if (h->offset)
+		p = field_before(p, 2, VARINT, h->offset);
+	p = field_before(p, 1, VARINT, (uint64_t)h->stream);
 	p = field_before(p, 4, LEN, (uint64_t)(data - p) + data_len); /* ServerMsg.output */
-	p = field_before(p, 1, VARINT, channel);
+	p = field_before(p, 1, VARINT, h->channel);
 	size_t msg_len = (size_t)(data - p) + data_len;
 	p -= FRAME_HEADER_BYTES;
 	frame_header(p, msg_len);

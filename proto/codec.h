@@ -1,4 +1,4 @@
-/* codec.h - messages in and out of bytes: protobuf-c plus the rules that the schema cannot say.
+/* codec.h - messages in and out of bytes: protobuf-c plus the rules (rules.h) that the schema cannot say.
  *
  * This header is the only door to protobuf-c: it hands on the generated types (Conker__Start, ...),
  * and nobody else includes protobuf-c. Decoding allocates from an arena that the caller owns and
@@ -24,9 +24,18 @@ enum {
 	WINDOW_MAX_BYTES = 8 << 20,
 	ARGS_MAX = 32768, /* argv and env entries together */
 	NAME_MAX_BYTES = 64,
+	KEY_MAX_BYTES = 128,
 	TERM_MAX_BYTES = 64,
 	SIGNO_MAX = 64,
-	OUTPUT_HEAD_BYTES = 40,    /* room that codec_output_head() may need */
+	RLIMITS_MAX = 16,
+	RESOURCE_MAX = 15, /* RLIMIT_RTTIME */
+	PORTS_MAX = 32,
+	HOSTNAME_MAX_BYTES = 64, /* Linux's */
+	GENERATION_BYTES = 16,
+	SEED_BYTES = 32,
+	LOG_DEFAULT_BYTES = 128 << 10, /* newest output kept per stream */
+	LOG_MAX_BYTES = 8 << 20,
+	OUTPUT_HEAD_BYTES = 56,    /* room that codec_output_head() may need */
 	ARENA_MAX_BYTES = 8 << 20, /* no valid frame needs more; untouched pages cost nothing */
 };
 
@@ -58,10 +67,16 @@ must_check size_t codec_server_size(const Conker__ServerMsg *m);
 size_t codec_client_put(const Conker__ClientMsg *m, uint8_t *buf);
 size_t codec_server_put(const Conker__ServerMsg *m, uint8_t *buf);
 
-/* Output without a copy: the sender reads data_len bytes (1 to FRAME_DATA_BYTES) to `data`, and this
+/* What an Output frame says beside its data. */
+struct output_head {
+	uint32_t channel;
+	Conker__Stream stream;
+	uint64_t offset, time_us;
+};
+
+/* Output without a copy: the sender puts data_len bytes (1 to FRAME_DATA_BYTES) at `data`, and this
  * writes the rest of the frame in front of them, ending at `data`. At least OUTPUT_HEAD_BYTES before
  * `data` are the caller's. Returns the bytes written: the frame begins there, at data - returned. */
-size_t codec_output_head(uint8_t *data, size_t data_len, uint32_t channel, Conker__Stream stream,
-			 uint64_t offset);
+size_t codec_output_head(uint8_t *data, size_t data_len, const struct output_head *h);
 
 #endif

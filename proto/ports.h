@@ -1,6 +1,6 @@
 /* ports.h - who listens where on vsock.
  *
- * Both ports are below 1024: an unprivileged user of the guest can neither listen on the one nor
+ * All are below 1024: an unprivileged user of the guest can neither listen on the one kind nor
  * call from such a port to ring the other.
  */
 #ifndef PROTO_PORTS_H
@@ -11,6 +11,14 @@ enum {
 	PORT_READY = 2, /* host: a connection request from a privileged guest port says "init serves
 			 * PORT_EXEC now". The request itself is the message: the host answers it with a
 			 * reset, so nothing stays open, and takes only the first one */
+	PORT_FORWARD =
+		3, /* guest: init connects each stream to a TCP port of the box's loopback. The client
+			   * begins with the port (LE16); init answers one byte, 0 or the errno of the
+			   * connect, and from then on bytes are passed both ways, each with its end */
+	PORT_SUSPEND =
+		4, /* host: likewise a mere request from a privileged guest port. It says "the box is idle
+			   * and frozen: keep it, and end". A host that does not want to leaves it alone; after
+			   * ten seconds the box goes on */
 	GUEST_CID = 3,
 };
 

@@ -32,6 +32,13 @@ quietly() {
 		return 1
 	fi
 }
-quietly apt-get update
+started=$(date +%s)
+# Several purposes follow each other in a fresh build: the lists need not be fetched for each.
+fetched=${TMPDIR:-/tmp}/conker-setup.$(id -u).fetched
+if [ -z "$(find "$fetched" -mmin -30 2>/dev/null)" ]; then
+	quietly apt-get update
+	: >"$fetched"
+fi
 # shellcheck disable=SC2086 # a list of words
 quietly apt-get install -y --no-install-recommends $missing
+echo "setup: done in $(($(date +%s) - started)) s"

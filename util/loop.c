@@ -101,6 +101,7 @@ void loop_post(struct loop *l, struct loop_call *c)
 
 int loop_step(struct loop *l, int timeout_ms)
 {
+	/* #syscalls loop: epoll_pwait epoll_ctl read write */
 	int n = epoll_wait(l->ep, l->ev, LOOP_BATCH, timeout_ms);
 
 	if (n < 0)

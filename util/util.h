@@ -17,12 +17,19 @@
 
 #ifdef __CPPCHECK__ /* it cannot parse a statement expression in an initialiser */
 #define min_(a, b) ((a) < (b) ? (a) : (b))
+#define max_(a, b) ((a) > (b) ? (a) : (b))
 #else
 #define min_(a, b)                      \
 	__extension__({                 \
 		__typeof__(a) a_ = (a); \
 		__typeof__(b) b_ = (b); \
 		a_ < b_ ? a_ : b_;      \
+	})
+#define max_(a, b)                      \
+	__extension__({                 \
+		__typeof__(a) a_ = (a); \
+		__typeof__(b) b_ = (b); \
+		a_ > b_ ? a_ : b_;      \
 	})
 #endif
 

@@ -1,6 +1,7 @@
 /* config.c - see config.h. */
 #include "vmm/config.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -9,17 +10,23 @@ const char config_usage[] =
 	"usage: conker-vmm --memory-mib N --cpus N --kernel-fd FD --cmdline STRING\n"
 	"                  [--initrd-fd FD] [--disk FD[:ro]]... [--vsock-listen FD:PORT]...\n"
 	"                  [--console-fd FD] [--state-fd FD] [--lock-fd FD] [--owner-fd FD]\n"
-	"                  [--detach] [--verbose]\n"
+	"                  [--restore STATE_FD:MEMORY_FD] [--ctl-listen FD] [--suspend "
+	"STATE_FD:MEMORY_FD]\n"
+	"                  [--life-ms N] [--jail on|required|off] [--disk-rate RATE]\n"
+	"                  [--vsock-rate RATE] [--console-rate RATE] [--detach] [--verbose]\n"
+	"RATE: [BYTES_PER_S][:OPS_PER_S]; 0: no limit.\n"
+	"       conker-vmm --jail-check\n"
 	"One virtual machine; every file is an inherited descriptor (conker-vmm(1)). Example:\n"
 	"  conker-vmm --memory-mib 128 --cpus 1 --kernel-fd 3 --initrd-fd 4 --console-fd 1 \\\n"
 	"             --cmdline 'console=hvc0 panic=-1' 3<vmlinux 4<initrd.cpio\n";
 
 /* Digits only, at most max; *end is what follows. No sign, no space, no other base: strtoul() takes
  * all of those. */
-static int parse_number(const char *s, const char **end, uint32_t max, uint32_t *ret)
+static int parse_long(const char *s, const char **end, uint64_t max, uint64_t *ret)
 {
 	uint64_t n = 0;
 
+	assert(max < UINT64_MAX / 10 - 1);
 	if (*s < '0' || *s > '9')
 		return -EINVAL;
 	for (; *s >= '0' && *s <= '9'; s++) {
@@ -28,8 +35,17 @@ static int parse_number(const char *s, const char **end, uint32_t max, uint32_t 
 			return -ERANGE;
 	}
 	*end = s;
-	*ret = (uint32_t)n;
+	*ret = n;
 	return 0;
+}
+
+static int parse_number(const char *s, const char **end, uint32_t max, uint32_t *ret)
+{
+	uint64_t n = 0;
+	int r = parse_long(s, end, max, &n);
+
+	*ret = (uint32_t)n;
+	return r;
 }
 
 static int take_number(const char *opt, const char *val, unsigned *ret, struct err *e)
@@ -51,6 +67,26 @@ static int take_fd_number(const char *opt, const char *val, int *ret, struct err
 	if (parse_number(val, &end, INT_MAX, &n) < 0 || *end)
 		return err_set(e, EINVAL, "--%s: '%s' is not a descriptor number", opt, val);
 	*ret = (int)n;
+	return 0;
+}
+
+/* [BYTES][:OPS]: what is left out stays as it is. */
+static int take_rate(const char *opt, const char *val, struct limit *l, struct err *e)
+{
+	struct limit want = *l;
+	const char *at = val;
+	int r = 0;
+
+	if (*at != ':')
+		r = parse_long(at, &at, BUCKET_MAX, &want.bytes_per_s);
+	if (r == 0 && *at == ':')
+		r = parse_long(at + 1, &at, BUCKET_MAX, &want.ops_per_s);
+	if (r == -ERANGE)
+		return err_set(e, ERANGE, "--%s: '%s': at most %llu a second; 0 is no limit", opt,
+			       val, (unsigned long long)BUCKET_MAX);
+	if (r < 0 || *at)
+		return err_set(e, EINVAL, "--%s: '%s' is not BYTES_PER_S:OPS_PER_S", opt, val);
+	*l = want;
 	return 0;
 }
 
@@ -81,6 +117,32 @@ static int take_listener(const char *val, struct config *c, struct err *e)
 	return 0;
 }
 
+static int take_snapshot(const char *opt, const char *val, struct config_snapshot *ret,
+			 struct err *e)
+{
+	const char *end;
+	uint32_t state, memory;
+
+	if (parse_number(val, &end, INT_MAX, &state) < 0 || *end != ':' ||
+	    parse_number(end + 1, &end, INT_MAX, &memory) < 0 || *end)
+		return err_set(e, EINVAL, "--%s: '%s' is not STATE_FD:MEMORY_FD", opt, val);
+	*ret = (struct config_snapshot){.state_fd = (int)state, .memory_fd = (int)memory};
+	return 0;
+}
+
+static int take_jail(const char *val, struct config *c, struct err *e)
+{
+	static const char *const modes[] = {
+		[JAIL_OFF] = "off", [JAIL_ON] = "on", [JAIL_REQUIRED] = "required"};
+
+	for (size_t i = 0; i < countof(modes); i++)
+		if (strcmp(val, modes[i]) == 0) {
+			c->jail = (enum config_jail)i;
+			return 0;
+		}
+	return err_set(e, EINVAL, "--jail: '%s' is not on, required or off", val);
+}
+
 /* Options that take a value. */
 static int take_option(const char *opt, const char *val, struct config *c, struct err *e)
 {
@@ -91,19 +153,40 @@ static int take_option(const char *opt, const char *val, struct config *c, struc
 		{"kernel-fd", &c->kernel_fd},   {"initrd-fd", &c->initrd_fd},
 		{"console-fd", &c->console_fd}, {"state-fd", &c->state_fd},
 		{"lock-fd", &c->lock_fd},       {"owner-fd", &c->owner_fd},
+		{"ctl-listen", &c->ctl_fd},
+	};
+
+	const struct {
+		const char *name;
+		struct limit *limit;
+	} rates[] = {
+		{"disk-rate", &c->disk_rate},
+		{"vsock-rate", &c->vsock_rate},
+		{"console-rate", &c->console_rate},
 	};
 
 	for (size_t i = 0; i < countof(fds); i++)
 		if (strcmp(opt, fds[i].name) == 0)
 			return take_fd_number(opt, val, fds[i].fd, e);
+	for (size_t i = 0; i < countof(rates); i++)
+		if (strcmp(opt, rates[i].name) == 0)
+			return take_rate(opt, val, rates[i].limit, e);
 	if (strcmp(opt, "memory-mib") == 0)
 		return take_number(opt, val, &c->memory_mib, e);
 	if (strcmp(opt, "cpus") == 0)
 		return take_number(opt, val, &c->cpus, e);
+	if (strcmp(opt, "life-ms") == 0)
+		return take_number(opt, val, &c->life_ms, e);
 	if (strcmp(opt, "disk") == 0)
 		return take_disk(val, c, e);
 	if (strcmp(opt, "vsock-listen") == 0)
 		return take_listener(val, c, e);
+	if (strcmp(opt, "restore") == 0)
+		return take_snapshot(opt, val, &c->restore, e);
+	if (strcmp(opt, "suspend") == 0)
+		return take_snapshot(opt, val, &c->suspend, e);
+	if (strcmp(opt, "jail") == 0)
+		return take_jail(val, c, e);
 	if (strcmp(opt, "cmdline") == 0) {
 		c->cmdline = val;
 		return 0;
@@ -118,19 +201,36 @@ static bool *flag_of(const char *opt, struct config *c)
 		return &c->detach;
 	if (strcmp(opt, "verbose") == 0)
 		return &c->verbose;
+	if (strcmp(opt, "jail-check") == 0)
+		return &c->jail_check;
 	if (strcmp(opt, "help") == 0)
 		return &c->help;
 	return NULL;
 }
 
-static int check(const struct config *c, struct err *e)
+/* A machine begins with a kernel, or where another stood still. */
+static int check_start(const struct config *c, struct err *e)
 {
+	if (c->restore.state_fd >= 0)
+		return c->kernel_fd >= 0 || c->initrd_fd >= 0 || c->cmdline
+			       ? err_set(e, EINVAL,
+					 "--restore goes with none of --kernel-fd, --initrd-fd, "
+					 "--cmdline")
+			       : 0;
 	if (c->kernel_fd < 0)
 		return err_set(e, EINVAL, "--kernel-fd is missing");
 	if (!c->cmdline)
 		return err_set(e, EINVAL, "--cmdline is missing");
 	if (strlen(c->cmdline) > CONFIG_CMDLINE_MAX)
 		return err_set(e, EINVAL, "--cmdline: longer than %d bytes", CONFIG_CMDLINE_MAX);
+	return 0;
+}
+
+static int check(const struct config *c, struct err *e)
+{
+	int r = check_start(c, e);
+	if (r < 0)
+		return r;
 	if (c->memory_mib < CONFIG_MEMORY_MIN_MIB || c->memory_mib > CONFIG_MEMORY_MAX_MIB)
 		return err_set(e, EINVAL, "--memory-mib: give %d to %d", CONFIG_MEMORY_MIN_MIB,
 			       CONFIG_MEMORY_MAX_MIB);
@@ -139,15 +239,29 @@ static int check(const struct config *c, struct err *e)
 	return 0;
 }
 
+struct config config_none(void)
+{
+	return (struct config){.kernel_fd = -1,
+			       .initrd_fd = -1,
+			       .console_fd = -1,
+			       .state_fd = -1,
+			       .lock_fd = -1,
+			       .owner_fd = -1,
+			       .ctl_fd = -1,
+			       .restore = {-1, -1},
+			       .suspend = {-1, -1},
+			       .kvm_fd = -1,
+			       .pagemap_fd = -1};
+}
+
 int config_parse(int argc, char *const argv[], struct config *ret, struct err *e)
 {
-	struct config c = {.kernel_fd = -1,
-			   .initrd_fd = -1,
-			   .console_fd = -1,
-			   .state_fd = -1,
-			   .lock_fd = -1,
-			   .owner_fd = -1};
+	struct config c = config_none();
 
+	c.jail = JAIL_ON;
+	c.disk_rate = (struct limit){CONFIG_DISK_BYTES_PER_S, CONFIG_DISK_OPS_PER_S};
+	c.vsock_rate = (struct limit){CONFIG_VSOCK_BYTES_PER_S, CONFIG_VSOCK_OPS_PER_S};
+	c.console_rate = (struct limit){CONFIG_CONSOLE_BYTES_PER_S, CONFIG_CONSOLE_OPS_PER_S};
 	for (int i = 1; i < argc; i++) {
 		const char *opt = argv[i] + 2;
 
@@ -164,7 +278,7 @@ int config_parse(int argc, char *const argv[], struct config *ret, struct err *e
 		if (r < 0)
 			return r;
 	}
-	int r = c.help ? 0 : check(&c, e);
+	int r = c.help || c.jail_check ? 0 : check(&c, e);
 	if (r == 0)
 		*ret = c;
 	return r;

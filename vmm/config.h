@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "util/bucket.h"
 #include "util/err.h"
 #include "util/util.h"
 
@@ -17,6 +18,18 @@ enum {
 	CONFIG_CMDLINE_MAX = 2047, /* Linux on x86 keeps no more */
 };
 
+/* What devices move in a second unless told otherwise. Bytes: more than any host was seen to move, so that
+ * a limit is what one asks for. Operations: what a device of a busy guest may need, and so few that
+ * handling them leaves most of a CPU alone. */
+enum {
+	CONFIG_DISK_BYTES_PER_S = INT32_MAX,
+	CONFIG_DISK_OPS_PER_S = 100000,
+	CONFIG_VSOCK_BYTES_PER_S = INT32_MAX,
+	CONFIG_VSOCK_OPS_PER_S = 100000,
+	CONFIG_CONSOLE_BYTES_PER_S = 8 << 20,
+	CONFIG_CONSOLE_OPS_PER_S = 20000,
+};
+
 struct config_disk {
 	int fd;
 	bool read_only;
@@ -27,19 +40,43 @@ struct config_listener {
 	uint32_t port;
 };
 
+struct config_snapshot { /* -1: not given */
+	int state_fd, memory_fd;
+};
+
+/* JAIL_ON goes on without a layer that the host lacks, and says so. */
+enum config_jail { JAIL_OFF, JAIL_ON, JAIL_REQUIRED };
+
 struct config {
 	unsigned memory_mib, cpus;
 	int kernel_fd, initrd_fd; /* descriptors that were not given are -1 */
 	int console_fd, state_fd, lock_fd, owner_fd;
-	const char *cmdline; /* points into argv */
+	int ctl_fd; /* --ctl-listen */
+	struct config_snapshot restore, suspend;
+	int kvm_fd;     /* no option: main() opens it, and a console that was not given */
+	int pagemap_fd; /* no option either */
+	enum config_jail jail;
+	const char *cmdline;    /* points into argv */
+	unsigned life_ms;       /* 0: as long as it likes */
+	struct limit disk_rate; /* each disk's */
+	struct limit vsock_rate, console_rate;
 	unsigned ndisks, nlisteners;
 	struct config_disk disk[CONFIG_DISKS_MAX];
 	struct config_listener listener[CONFIG_LISTENERS_MAX];
-	bool detach, verbose, help;
+	bool detach, verbose, help, jail_check;
 };
 
-/* 0, or -EINVAL with what is wrong in e. On --help the rest is not checked. */
+/* A machine of which nothing was given: no descriptor, no limit, no jail. */
+struct config config_none(void);
+
+/* 0, or -EINVAL with what is wrong in e. On --help and --jail-check the rest is not checked. */
 must_check int config_parse(int argc, char *const argv[], struct config *ret, struct err *e);
+
+/* Whether somebody may ask this machine for a snapshot. */
+static inline bool config_may_snapshot(const struct config *c)
+{
+	return c->ctl_fd >= 0 || c->suspend.state_fd >= 0;
+}
 
 extern const char config_usage[];
 

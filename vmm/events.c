@@ -1,4 +1,7 @@
-/* events.c - see events.h. */
+/* events.c - see events.h.
+ *
+ * #syscalls loop: write sendto
+ */
 #include "vmm/events.h"
 
 #include <assert.h>

@@ -28,12 +28,13 @@ static const char *open_advice(int code)
 	}
 }
 
-static int open_device(struct kvm *k, struct err *e)
+int kvm_device(struct err *e)
 {
-	k->fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	return k->fd >= 0 ? 0
-			  : err_set(e, errno, "open '/dev/kvm': %s%s", strerror(errno),
-				    open_advice(errno));
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	return fd >= 0 ? fd
+		       : err_set(e, errno, "open '/dev/kvm': %s%s", strerror(errno),
+				 open_advice(errno));
 }
 
 /* The capabilities without which nothing works, each with the kernel that brought it. */
@@ -58,13 +59,10 @@ static int check_capabilities(const struct kvm *k, struct err *e)
 
 int kvm_open(struct kvm *k, struct err *e)
 {
-	*k = (struct kvm){.fd = -1, .vm_fd = -1};
-	int r = open_device(k, e);
-	if (r < 0)
-		return r;
+	k->vm_fd = -1;
 	if (ioctl(k->fd, KVM_GET_API_VERSION, 0) != KVM_API)
 		return err_set(e, ENOTSUP, "/dev/kvm does not speak KVM API version %d", KVM_API);
-	r = check_capabilities(k, e);
+	int r = check_capabilities(k, e);
 	if (r < 0)
 		return r;
 
@@ -75,6 +73,8 @@ int kvm_open(struct kvm *k, struct err *e)
 	n = ioctl(k->fd, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
 	k->max_vcpus = n > 0 ? (unsigned)n : 4; /* the API's answer for "not told" */
 	k->tsc_deadline = ioctl(k->fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	n = ioctl(k->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+	k->xsave_bytes = n > 0 ? (unsigned)n : 0;
 	do
 		k->vm_fd = ioctl(k->fd, KVM_CREATE_VM, 0);
 	while (k->vm_fd < 0 && errno == EINTR);
@@ -135,12 +135,23 @@ int kvm_new_irqfd(const struct kvm *k, unsigned gsi, int *ret_fd, struct err *e)
 {
 	auto_close int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0)
-		return err_errno(e, "eventfd");
+		return err_errno(e, "eventfd of interrupt line %u", gsi);
 
 	struct kvm_irqfd irq = {.fd = (uint32_t)fd, .gsi = gsi};
 	if (ioctl(k->vm_fd, KVM_IRQFD, &irq) < 0)
-		return err_errno(e, "KVM_IRQFD");
+		return err_errno(e, "KVM_IRQFD of line %u", gsi);
 	*ret_fd = take_fd(fd);
+	return 0;
+}
+
+int kvm_pulse(const struct kvm *k, unsigned gsi, struct err *e)
+{
+	for (unsigned level = 2; level-- > 0;) {
+		struct kvm_irq_level l = {.irq = gsi, .level = level};
+
+		if (ioctl(k->vm_fd, KVM_IRQ_LINE, &l) < 0)
+			return err_errno(e, "raise interrupt line %u", gsi);
+	}
 	return 0;
 }
 
@@ -150,7 +161,7 @@ int kvm_supported_cpuid(const struct kvm *k, struct kvm_cpuid2 **ret, struct err
 							      sizeof(c->entries[0]));
 
 	if (!c)
-		return err_set(e, ENOMEM, "out of memory");
+		return err_set(e, ENOMEM, "CPUID: out of memory");
 	c->nent = KVM_CPUID_ENTRIES;
 	if (ioctl(k->fd, KVM_GET_SUPPORTED_CPUID, c) < 0) {
 		int r = err_errno(e, "KVM_GET_SUPPORTED_CPUID");

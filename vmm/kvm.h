@@ -18,11 +18,14 @@ struct kvm {
 	int fd, vm_fd;    /* -1: not open */
 	size_t run_bytes; /* of a struct kvm_run mapping */
 	unsigned max_vcpus;
-	bool tsc_deadline; /* the local APIC's TSC deadline mode works */
+	unsigned xsave_bytes; /* of KVM_GET_XSAVE2's answer; 0: there is only KVM_GET_XSAVE */
+	bool tsc_deadline;    /* the local APIC's TSC deadline mode works */
 };
 
-/* Opens /dev/kvm, checks what we rely on, creates the machine. kvm_close() copes with a struct whose
- * kvm_open() failed. */
+/* Opens /dev/kvm. The descriptor, or -errno with advice in e. */
+must_check int kvm_device(struct err *e);
+
+/* With k->fd a kvm_device(), which kvm_close() closes: checks what we rely on, creates the machine. KVM lets no other process use the machine. */
 must_check int kvm_open(struct kvm *k, struct err *e);
 void kvm_close(struct kvm *k);
 
@@ -39,6 +42,9 @@ must_check int kvm_add_ioeventfd(const struct kvm *k, gpa_t gpa, uint32_t value,
 
 /* Makes an eventfd each write to which raises pin gsi once (edge). The descriptor is the caller's. */
 must_check int kvm_new_irqfd(const struct kvm *k, unsigned gsi, int *ret_fd, struct err *e);
+
+/* Raises pin gsi once (edge). */
+must_check int kvm_pulse(const struct kvm *k, unsigned gsi, struct err *e);
 
 /* What KVM can show a guest, on the heap, with room for KVM_CPUID_SPARE further entries. */
 must_check int kvm_supported_cpuid(const struct kvm *k, struct kvm_cpuid2 **ret, struct err *e);

@@ -7,9 +7,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmm/jail.h"
+#include "vmm/jail_check.h"
+#include "vmm/kvm.h"
+#include "vmm/last_words.h"
+#include "vmm/snap/memfile.h"
+#include "vmm/virtio/sink.h"
 #include "vmm/vm.h"
 
-/* Who holds the lock is the box. Taken after the fork of --detach: it belongs to one process. */
+/* Who holds the lock is the box. Taken after the fork of the jail: it belongs to one process. */
 static int take_lock(int fd, struct err *e)
 {
 	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -19,6 +25,39 @@ static int take_lock(int fd, struct err *e)
 	if (errno == EAGAIN || errno == EACCES)
 		return err_set(e, EBUSY, "this box is running already");
 	return err_errno(e, "lock --lock-fd");
+}
+
+/* A bad number would be noticed late or never. */
+static int check_fds(const struct config *c, struct err *e)
+{
+	const struct {
+		const char *name;
+		int fd;
+	} fds[] = {
+		{"kernel-fd", c->kernel_fd},       {"initrd-fd", c->initrd_fd},
+		{"console-fd", c->console_fd},     {"state-fd", c->state_fd},
+		{"lock-fd", c->lock_fd},           {"owner-fd", c->owner_fd},
+		{"ctl-listen", c->ctl_fd},         {"restore", c->restore.state_fd},
+		{"restore", c->restore.memory_fd}, {"suspend", c->suspend.state_fd},
+		{"suspend", c->suspend.memory_fd},
+	};
+
+	for (size_t i = 0; i < countof(fds); i++)
+		if (fds[i].fd >= 0 && fcntl(fds[i].fd, F_GETFD) < 0)
+			return err_set(e, EBADF, "--%s: descriptor %d is not open", fds[i].name,
+				       fds[i].fd);
+	return 0;
+}
+
+/* Everything that has a path: in the jail there are none. */
+static int open_paths(struct config *c, struct err *e)
+{
+	c->kvm_fd = kvm_device(e);
+	if (c->kvm_fd < 0)
+		return c->kvm_fd;
+	c->console_fd = c->console_fd < 0 ? open("/dev/null", O_WRONLY | O_CLOEXEC)
+					  : sink_own(c->console_fd);
+	return c->console_fd < 0 ? err_errno(e, "open '/dev/null'") : 0;
 }
 
 static int detach(struct err *e)
@@ -32,41 +71,38 @@ static int detach(struct err *e)
 	return setsid() < 0 ? err_errno(e, "setsid") : 0;
 }
 
-/* A bad number would be noticed late or never. */
-static int check_fds(const struct config *c, struct err *e)
+/* Into the background, if asked for, and into the jail. */
+static int leave(struct config *c, const struct events *ev, struct err *e)
 {
-	const struct {
-		const char *name;
-		int fd;
-	} fds[] = {
-		{"kernel-fd", c->kernel_fd},   {"initrd-fd", c->initrd_fd},
-		{"console-fd", c->console_fd}, {"state-fd", c->state_fd},
-		{"lock-fd", c->lock_fd},       {"owner-fd", c->owner_fd},
-	};
-
-	for (size_t i = 0; i < countof(fds); i++)
-		if (fds[i].fd >= 0 && fcntl(fds[i].fd, F_GETFD) < 0)
-			return err_set(e, EBADF, "--%s: descriptor %d is not open", fds[i].name,
-				       fds[i].fd);
-	return 0;
+	if (c->jail)
+		return jail_enter(c, ev, e);
+	events_emit(ev, "unjailed everything switched off");
+	int r = c->detach ? detach(e) : 0;
+	c->pagemap_fd = config_may_snapshot(c) ? memfile_pagemap() : -1;
+	return r;
 }
 
-static int run(const struct config *c, const struct events *ev, struct trace *t)
+static int run(struct config *c, const struct events *ev, struct trace *t)
 {
 	struct err e = {0};
 	struct vm *v = NULL;
 	sigset_t set;
 
 	int r = check_fds(c, &e);
-	if (r == 0 && c->detach)
-		r = detach(&e);
+	if (r == 0)
+		r = open_paths(c, &e);
+	trace_step(t, "process, arguments");
+	if (r == 0)
+		r = leave(c, ev, &e);
+	trace_step(t, "jail");
 	if (r == 0)
 		r = take_lock(c->lock_fd, &e);
+	if (r == 0)
+		r = last_words_init(ev, &e);
 	if (r == 0) {
 		(void)signal(SIGPIPE, SIG_IGN);
 		vm_signals(&set);
 		(void)sigprocmask(SIG_BLOCK, &set, NULL);
-		trace_step(t, "process, arguments");
 		r = vm_new(c, ev, t, &v, &e);
 	}
 	if (r < 0) {
@@ -94,6 +130,8 @@ int main(int argc, char *argv[])
 		fputs(config_usage, stdout);
 		return 0;
 	}
+	if (c.jail_check)
+		return jail_check();
 	t.on = c.verbose;
 	return run(&c, &(struct events){.state_fd = c.state_fd, .owner_fd = c.owner_fd}, &t);
 }

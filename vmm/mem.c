@@ -7,11 +7,15 @@
 
 #include "vmm/arch/x86/layout.h"
 
-static int add_region(struct guest_mem *m, uint64_t gpa, uint64_t size_bytes, struct err *e)
+/* The next size_bytes of the file, or zeroes. */
+static int add_region(struct guest_mem *m, uint64_t gpa, uint64_t size_bytes, int fd, struct err *e)
 {
+	off_t off = m->nregions ? (off_t)m->region[0].size_bytes : 0;
+	int source = fd < 0 ? MAP_ANONYMOUS : 0;
+
 	/* NORESERVE: a box is charged for the pages it touches, not for what it may. */
 	void *p = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		       MAP_PRIVATE | MAP_NORESERVE | source, fd, fd < 0 ? 0 : off);
 	if (p == MAP_FAILED)
 		return err_errno(e, "the host refuses %llu MiB of guest memory (use a smaller box)",
 				 (unsigned long long)(size_bytes >> 20));
@@ -20,16 +24,16 @@ static int add_region(struct guest_mem *m, uint64_t gpa, uint64_t size_bytes, st
 	return 0;
 }
 
-int mem_init(struct guest_mem *m, uint64_t size_bytes, struct err *e)
+int mem_init(struct guest_mem *m, uint64_t size_bytes, int fd, struct err *e)
 {
 	uint64_t low = min_(size_bytes, LAYOUT_HOLE_START);
 
 	*m = (struct guest_mem){0};
 	if (!size_bytes || size_bytes % LAYOUT_PAGE_BYTES)
 		return err_set(e, EINVAL, "guest memory is not whole pages");
-	int r = add_region(m, 0, low, e);
+	int r = add_region(m, 0, low, fd, e);
 	if (r == 0 && size_bytes > low)
-		r = add_region(m, LAYOUT_HOLE_END, size_bytes - low, e);
+		r = add_region(m, LAYOUT_HOLE_END, size_bytes - low, fd, e);
 	return r;
 }
 
@@ -38,6 +42,15 @@ void mem_fini(struct guest_mem *m)
 	for (unsigned i = 0; i < m->nregions; i++)
 		munmap(m->region[i].host, m->region[i].size_bytes);
 	m->nregions = 0;
+}
+
+uint64_t mem_bytes(const struct guest_mem *m)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < m->nregions; i++)
+		bytes += m->region[i].size_bytes;
+	return bytes;
 }
 
 int mem_slice(const struct guest_mem *m, gpa_t gpa, size_t len, struct iovec *ret)

@@ -30,10 +30,14 @@ struct guest_mem {
 	struct mem_region region[MEM_REGIONS];
 };
 
-/* Reserves size_bytes of zeroed guest RAM, split around the MMIO hole (layout.h). Page-aligned.
+/* Reserves size_bytes of guest RAM, split around the MMIO hole (layout.h), page-aligned: zeroed, or, with fd not -1,
+ * with what that file holds, which stays as it is and may be closed; it must be that long.
  * 0 or -errno with the reason in e. mem_fini() copes with a zeroed or half-built m. */
-must_check int mem_init(struct guest_mem *m, uint64_t size_bytes, struct err *e);
+must_check int mem_init(struct guest_mem *m, uint64_t size_bytes, int fd, struct err *e);
 void mem_fini(struct guest_mem *m);
+
+/* All regions together. */
+uint64_t mem_bytes(const struct guest_mem *m);
 
 /* [gpa, gpa+len) as host memory. -EFAULT unless it lies wholly inside one RAM region; len 0 is
  * refused too, so that a success always names at least one byte. */

@@ -2,6 +2,11 @@
  *
  * Kick: immediate_exit = 1, then a signal with an empty handler. The signal alone would be lost when
  * it arrives between the look at `stop` and the ioctl; the flag alone would not wake a halted vCPU.
+ * Who clears the flag looks at `stop` and `pause` afterwards, who sets it sets one of them before: no kick
+ * is lost.
+ *
+ * #syscalls vcpu: ioctl:KVM_RUN ioctl:KVM_GET_REGS? rt_sigreturn write
+ * #syscalls loop: tkill rt_sigprocmask
  */
 #include "vmm/vcpu.h"
 
@@ -39,7 +44,7 @@ __attribute__((format(printf, 3, 4))) static int end(struct vcpu *v, enum exit_r
 	va_start(ap, fmt);
 	(void)vsnprintf(v->exit.detail, sizeof(v->exit.detail), fmt, ap);
 	va_end(ap);
-	return reason;
+	return (int)reason;
 }
 
 /* Ends with "what on vCPU 0 at rip 0x...": where to look for what the guest did. */
@@ -142,27 +147,69 @@ static int on_exit_of_kvm(struct vcpu *v)
 	}
 }
 
+/* One turn of KVM_RUN and what it led to; EXIT_NONE: go on. *ret_ran: false when a kick kept it from the
+ * guest. */
+static int turn(struct vcpu *v, bool *ret_ran)
+{
+	char what[64];
+
+	*ret_ran = ioctl(v->fd, KVM_RUN, 0) == 0;
+	if (*ret_ran)
+		return on_exit_of_kvm(v);
+	if (errno == EINTR || errno == EAGAIN) {
+		/* EAGAIN: a secondary vCPU was woken, now or before its start-up message */
+		v->count[VCPU_SIGNAL]++;
+		return EXIT_NONE;
+	}
+	(void)snprintf(what, sizeof(what), "KVM_RUN: %s", strerror(errno));
+	return end_at_rip(v, EXIT_ERROR, what);
+}
+
+static void wait_at_gate(struct vcpu *v)
+{
+	pthread_mutex_lock(&v->gate->lock);
+	v->parked = true;
+	if (!v->posted)
+		loop_post(v->loop, &v->parking);
+	v->posted = true;
+	while (atomic_load(&v->pause) && !atomic_load(&v->stop))
+		pthread_cond_wait(&v->gate->opened, &v->gate->lock);
+	v->parked = false;
+	pthread_mutex_unlock(&v->gate->lock);
+}
+
+/* With immediate_exit set KVM_RUN finishes what the last exit left to be done, and no more: an access may
+ * fall into several exits. */
+static int park(struct vcpu *v)
+{
+	bool ran = true;
+	int r = EXIT_NONE;
+
+	while (ran && r == EXIT_NONE)
+		r = turn(v, &ran);
+	if (r != EXIT_NONE)
+		return r;
+	wait_at_gate(v);
+	__atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	if (atomic_load(&v->pause) || atomic_load(&v->stop)) /* the next kick came in between */
+		__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	return EXIT_NONE;
+}
+
 static void *run_loop(void *arg)
 {
 	struct vcpu *v = arg;
 	int r = EXIT_NONE;
+	bool ran;
 	char name[16];
 
 	(void)snprintf(name, sizeof(name), "vcpu %u", v->id);
-	(void)pthread_setname_np(pthread_self(), name); /* for top and seccomp reports */
-	while (r == EXIT_NONE && !atomic_load(&v->stop)) {
-		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
-			r = on_exit_of_kvm(v);
-		} else if (errno == EINTR || errno == EAGAIN) {
-			/* EAGAIN: a secondary vCPU was woken, now or before its start-up message */
-			v->count[VCPU_SIGNAL]++;
-		} else {
-			char what[64];
-
-			(void)snprintf(what, sizeof(what), "KVM_RUN: %s", strerror(errno));
-			r = end_at_rip(v, EXIT_ERROR, what);
-		}
-	}
+	(void)pthread_setname_np(pthread_self(), name); /* for top */
+	if (v->on_start)
+		v->on_start(v);
+	wait_at_gate(v);
+	while (r == EXIT_NONE && !atomic_load(&v->stop))
+		r = atomic_load(&v->pause) ? park(v) : turn(v, &ran);
 	loop_post(v->loop, &v->gone);
 	return NULL;
 }
@@ -172,6 +219,16 @@ static void on_gone_call(struct loop_call *c)
 	struct vcpu *v = container_of(c, struct vcpu, gone);
 
 	v->on_gone(v);
+}
+
+static void on_parking(struct loop_call *c)
+{
+	struct vcpu *v = container_of(c, struct vcpu, parking);
+
+	/* That it comes is all: it wakes the loop. */
+	pthread_mutex_lock(&v->gate->lock);
+	v->posted = false;
+	pthread_mutex_unlock(&v->gate->lock);
 }
 
 int vcpu_init(struct vcpu *v, const struct vcpu_env *env, unsigned id, struct err *e)
@@ -184,6 +241,10 @@ int vcpu_init(struct vcpu *v, const struct vcpu_env *env, unsigned id, struct er
 		.pio = env->pio,
 		.loop = env->loop,
 		.gone = {.fn = on_gone_call},
+		.parking = {.fn = on_parking},
+		.pause = true,
+		.gate = env->gate,
+		.on_start = env->on_start,
 		.on_gone = env->on_gone,
 	};
 	v->fd = ioctl(env->kvm->vm_fd, KVM_CREATE_VCPU, (unsigned long)id);
@@ -213,13 +274,47 @@ int vcpu_start(struct vcpu *v, struct err *e)
 	return 0;
 }
 
+static void kick(struct vcpu *v, atomic_bool *why)
+{
+	if (!v->started)
+		return;
+	atomic_store(why, true);
+	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST); /* the kernel's partner */
+	(void)pthread_kill(v->thread, SIGRTMIN); /* not joined yet, so the thread id is valid */
+}
+
+static void open_gate(struct vcpu *v)
+{
+	pthread_mutex_lock(&v->gate->lock);
+	pthread_cond_broadcast(&v->gate->opened);
+	pthread_mutex_unlock(&v->gate->lock);
+}
+
 void vcpu_stop(struct vcpu *v)
 {
 	if (!v->started)
 		return;
-	atomic_store(&v->stop, true);
-	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST); /* the kernel's partner */
-	(void)pthread_kill(v->thread, SIGRTMIN); /* not joined yet, so the thread id is valid */
+	kick(v, &v->stop);
+	open_gate(v);
+}
+
+void vcpu_pause(struct vcpu *v)
+{
+	kick(v, &v->pause);
+}
+
+bool vcpu_is_parked(struct vcpu *v)
+{
+	pthread_mutex_lock(&v->gate->lock);
+	bool parked = v->parked;
+	pthread_mutex_unlock(&v->gate->lock);
+	return parked;
+}
+
+void vcpu_resume(struct vcpu *v)
+{
+	atomic_store(&v->pause, false);
+	open_gate(v);
 }
 
 void vcpu_print_counts(const struct vcpu *v)

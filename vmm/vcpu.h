@@ -2,7 +2,7 @@
  *
  * Thread: set-up, start, stop and fini on the main thread; the run loop on the vCPU's own, which
  * touches nothing but its struct vcpu, the buses (frozen by then) and what their handlers allow.
- * Life: vcpu_init -> vcpu_start -> (vcpu_stop) -> on_gone ran -> vcpu_fini. A thread ends by itself
+ * Life: vcpu_init -> vcpu_start -> vcpu_resume -> (vcpu_pause -> vcpu_resume)* -> (vcpu_stop) -> on_gone ran -> vcpu_fini. A thread ends by itself
  * when the machine is to end; the others must then be stopped.
  */
 #ifndef VMM_VCPU_H
@@ -17,6 +17,12 @@
 #include "vmm/kvm.h"
 
 struct assist;
+
+/* Where vCPUs wait: before their first instruction, and while they are paused. One for all of a machine. */
+struct vcpu_gate {
+	pthread_mutex_t lock;
+	pthread_cond_t opened;
+};
 
 /* How often a vCPU left KVM, by kind; what a slow guest did. */
 enum vcpu_count {
@@ -38,14 +44,18 @@ struct vcpu {
 
 	pthread_t thread;
 	bool started;
-	atomic_bool stop;
+	atomic_bool stop, pause;
 	uint64_t count[VCPU_COUNTS]; /* the thread's own until it has gone */
 	/* Written by the thread, for who gets on_gone. EXIT_NONE: it was stopped. */
 	struct exit_report exit;
 
 	struct loop *loop;
-	struct loop_call gone;
-	void (*on_gone)(struct vcpu *v); /* once, loop thread: the thread has left KVM for good */
+	struct loop_call gone, parking;
+	struct vcpu_gate *gate;
+	bool parked,
+		posted; /* guarded by the gate: the thread waits there; `parking` is on its way */
+	void (*on_start)(struct vcpu *v); /* once, vCPU thread: before its first instruction */
+	void (*on_gone)(struct vcpu *v);  /* once, loop thread: the thread has left KVM for good */
 };
 
 /* What all vCPUs of a machine share; borrowed. */
@@ -56,6 +66,8 @@ struct vcpu_env {
 	unsigned ncpus;
 	const struct bus *mmio, *pio;
 	struct loop *loop;
+	struct vcpu_gate *gate;
+	void (*on_start)(struct vcpu *v); /* may be NULL */
 	void (*on_gone)(struct vcpu *v);
 };
 
@@ -70,6 +82,15 @@ must_check int vcpu_start(struct vcpu *v, struct err *e);
 /* Makes the thread leave KVM at the next instruction boundary; on_gone follows. A handler that sleeps
  * until the loop has run (virtio_port_access) must be let go by who owns it. May be repeated. */
 void vcpu_stop(struct vcpu *v);
+
+/* Makes the thread leave KVM with nothing half done, and wait at the gate: its state may be read as soon as
+ * vcpu_is_parked(). Accesses it is in the middle of are finished first, so the loop must go on turning; it
+ * wakes up when the thread gets there. */
+void vcpu_pause(struct vcpu *v);
+bool vcpu_is_parked(struct vcpu *v);
+
+/* The thread runs on: after a pause, and after its start, which it waits out, too. */
+void vcpu_resume(struct vcpu *v);
 
 /* Prints the counters to stderr. After on_gone. */
 void vcpu_print_counts(const struct vcpu *v);

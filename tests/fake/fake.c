@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/snap/device.h"
+
 enum { GUARD_BYTES = 4096 };
 
 static void must(bool ok)
@@ -56,6 +58,67 @@ void fake_attach(struct fake *f, struct virtio_dev *dev)
 	must(f->port);
 }
 
+/* ---- snapshots ---- */
+
+void fake_save(struct fake *f, struct port_state *ret)
+{
+	virtio_port_hold(f->port);
+	while (virtio_port_busy(f->port))
+		must(loop_step(&f->loop, 1000) >= 0);
+	must(virtio_port_save(f->port, ret) == 0);
+}
+
+/* The bytes of a state, malloc()ed. */
+static uint8_t *pack(const struct port_state *s, size_t *ret_len)
+{
+	struct snap_device *d = calloc(1, sizeof(*d));
+
+	d->state = *s;
+	snap_device_put(d);
+	*ret_len = conker__state__device__get_packed_size(&d->msg);
+
+	uint8_t *bytes = malloc(*ret_len);
+	must(bytes && conker__state__device__pack(&d->msg, bytes) == *ret_len);
+	free(d);
+	return bytes;
+}
+
+void fake_through_file(struct port_state *s)
+{
+	size_t n, again;
+	uint8_t *bytes = pack(s, &n);
+	Conker__State__Device *m = conker__state__device__unpack(NULL, n, bytes);
+
+	memset(s, 0x55, sizeof(*s));
+	must(m && snap_device_get(m, s, NULL) == 0);
+	conker__state__device__free_unpacked(m, NULL);
+
+	uint8_t *same = pack(s, &again);
+	must(again == n && memcmp(same, bytes, n) == 0);
+	free(same);
+	free(bytes);
+}
+
+void fake_move(struct fake *f)
+{
+	struct port_state *s = malloc(sizeof(*s));
+	struct err e = {0};
+
+	fake_save(f, s);
+	fake_through_file(s);
+	virtio_port_free(f->port);
+	fake_attach(f, f->remake(f));
+	must(virtio_port_restore(f->port, s, &e) == 0);
+	free(s);
+	virtio_port_release(f->port);
+}
+
+static void maybe_move(struct fake *f)
+{
+	if (f->moving)
+		fake_move(f);
+}
+
 /* ---- registers ---- */
 
 uint32_t fake_read(struct fake *f, uint64_t off)
@@ -84,9 +147,11 @@ static void *vcpu_thread(void *arg)
 
 void fake_write(struct fake *f, uint64_t off, uint32_t v)
 {
-	struct vcpu_write w = {.port = f->port, .off = off, .v = v};
+	struct vcpu_write w = {.off = off, .v = v};
 	pthread_t t;
 
+	maybe_move(f);
+	w.port = f->port;
 	if (off != VIRTIO_MMIO_STATUS) { /* no other write waits for the loop */
 		virtio_port_access(f->port, true, off, &v, sizeof(v));
 		return;
@@ -322,6 +387,7 @@ void fake_run(struct fake *f)
 	do {
 		n = loop_step(&f->loop, 0);
 		must(n >= 0);
+		maybe_move(f);
 	} while (n > 0);
 }
 
@@ -339,6 +405,7 @@ bool fake_wait_used(struct fake *f, unsigned q, int timeout_ms)
 
 	while (!has_used(f, q) && left >= 0) {
 		must(loop_step(&f->loop, (int)left) >= 0);
+		maybe_move(f);
 		left = end - now_ms();
 	}
 	return has_used(f, q);

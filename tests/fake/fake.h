@@ -40,6 +40,9 @@ struct fake {
 	struct virtio_port *port;
 	uint64_t features; /* negotiated */
 	struct fake_queue q[VIRTIO_QUEUES];
+	/* Set by the test: makes the device that goes on where a saved one stopped, for fake_move(). */
+	struct virtio_dev *(*remake)(struct fake *f);
+	bool moving; /* fake_move() before each register write, after each step of fake_run(), fake_wait_used() */
 };
 
 /* One buffer of a chain. */
@@ -55,6 +58,15 @@ void fake_fini(struct fake *f); /* frees the device through its port, too; NULL 
 
 /* Gives dev (not NULL) a port. */
 void fake_attach(struct fake *f, struct virtio_dev *dev);
+
+/* ---- snapshots ---- */
+
+/* Holds the port until it is no longer busy, and saves it. */
+void fake_save(struct fake *f, struct port_state *ret);
+/* Through the bytes of a state file and back. */
+void fake_through_file(struct port_state *s);
+/* Saves the device, frees it, restores its state into a new one of f->remake(), and goes on. */
+void fake_move(struct fake *f);
 
 /* ---- registers ---- */
 uint32_t fake_read(struct fake *f, uint64_t off);

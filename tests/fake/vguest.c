@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
@@ -45,12 +46,29 @@ void vguest_post_all_rx(struct vguest *g)
 	fake_run(&g->f);
 }
 
+static struct virtio_dev *make(struct fake *f)
+{
+	struct vguest *g = container_of(f, struct vguest, f);
+	struct err e = {0};
+	struct vsock_config c = {
+		.guest_cid = GUEST_CID,
+		.nlisteners = 1,
+		.listener = {{fcntl(g->listener, F_DUPFD_CLOEXEC, 0), VGUEST_SERVICE}},
+		.on_ready = on_ready,
+		.user = g,
+	};
+	struct virtio_dev *d = vsock_new(&f->loop, &c, &e);
+
+	cr_assert_not_null(d, "%s", e.msg);
+	return d;
+}
+
 struct vguest *vguest_start(uint64_t features)
 {
 	struct vguest *g = calloc(1, sizeof(*g));
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct err e = {0};
 
+	g->listener = listener;
 	g->fds_before = vguest_count_fds() - 1; /* without the listener */
 	fake_init(&g->f);
 	g->addr.sun_family = AF_UNIX;
@@ -59,16 +77,8 @@ struct vguest *vguest_start(uint64_t features)
 	cr_assert_eq(getsockname(listener, (void *)&g->addr, &g->addr_len), 0);
 	cr_assert_eq(listen(listener, 128), 0);
 
-	struct vsock_config c = {
-		.guest_cid = GUEST_CID,
-		.nlisteners = 1,
-		.listener = {{listener, VGUEST_SERVICE}},
-		.on_ready = on_ready,
-		.user = g,
-	};
-	struct virtio_dev *d = vsock_new(&g->f.loop, &c, &e);
-	cr_assert_not_null(d, "%s", e.msg);
-	fake_attach(&g->f, d);
+	g->f.remake = make;
+	fake_attach(&g->f, make(&g->f));
 	cr_assert_eq(fake_start(&g->f, features), 0xf);
 	for (unsigned i = 0; i < VGUEST_RX_BUFS; i++)
 		g->rx_buf[i] = fake_alloc(&g->f, VGUEST_RX_BUF_BYTES, 64);
@@ -82,6 +92,7 @@ void vguest_stop(struct vguest *g)
 {
 	int before = g->fds_before;
 
+	close(g->listener);
 	fake_fini(&g->f);
 	free(g);
 	cr_assert_eq(vguest_count_fds(), before, "leaked descriptors");
@@ -95,7 +106,7 @@ struct vsock_pkt vguest_packet(enum vsock_op op, uint32_t src_port, uint32_t dst
 		.src_port = src_port,
 		.dst_port = dst_port,
 		.type = VSOCK_TYPE_STREAM,
-		.op = op,
+		.op = (uint16_t)op,
 		.buf_alloc = VGUEST_BUF_BYTES,
 	};
 }

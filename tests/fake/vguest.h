@@ -25,6 +25,7 @@ enum {
 struct vguest {
 	struct fake f;
 	int fds_before;
+	int listener;            /* each device has a copy */
 	struct sockaddr_un addr; /* of the listener */
 	socklen_t addr_len;
 	unsigned ready; /* calls of on_ready */

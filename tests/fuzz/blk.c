@@ -166,6 +166,10 @@ static void step(struct input *in)
 	uint8_t op = next(in);
 
 	if (f.next_free > 256 << 10 || (op & 0x3f) == 0x3f) {
+		/* The timer of a wait runs, but nobody stays for it. */
+		static const struct limit none, low = {.bytes_per_s = 64 << 10, .ops_per_s = 20};
+
+		blk_limit(f.dev, op & 0x80 ? &low : &none);
 		start(op & 0x40 ? 0xffffffff & (uint32_t)f.dev->offered : 0);
 		return;
 	}

@@ -80,9 +80,12 @@ static void say(struct input *in)
 static void step(struct input *in, int reader)
 {
 	static char buf[2 * PIPE_BYTES];
+	static const struct limit low = {.bytes_per_s = 16 << 10, .ops_per_s = 10};
 	uint8_t op = next(in);
 
-	if (f.next_free > 256 << 10 || op == 0xff)
+	if (op == 0xfb)
+		console_limit(f.dev, &low);
+	else if (f.next_free > 256 << 10 || op == 0xff)
 		start();
 	else if (op % 4 == 0)
 		(void)!read(reader, buf, op * 16);

@@ -3,9 +3,9 @@
  * An input that begins with 'F' is a sequence of one length byte and a message each, which get proper
  * frames; any other is sent as it is.
  *
- * A handle with three executions (running, with stdin, acknowledging by hand) and a list request pending
+ * A handle with three executions (running, with stdin, acknowledging by hand) and a view that takes lines
  * gets the input over a socket. It must neither crash, hang, leak nor exceed its bounds, and each
- * execution must end with exactly one EXIT or LOST.
+ * execution must end with exactly one EXIT, DETACHED or LOST.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 #include "lib/internal.h"
 
-enum { EXECS = 3, INPUT_MAX_BYTES = 32 << 10 };
+enum { EXECS = 4, VIEW = 3 /* the last one */, INPUT_MAX_BYTES = 32 << 10 };
 
 struct seen {
 	int ends, frees;
@@ -33,7 +33,7 @@ static void on_event(conker_exec *e, enum conker_event ev, const void *data, siz
 		(void)conker_exec_ack(e, ev, len / 2);
 		(void)conker_exec_write(e, data, len);
 	}
-	s->ends += ev == CONKER_EXIT || ev == CONKER_LOST;
+	s->ends += ev == CONKER_EXIT || ev == CONKER_LOST || ev == CONKER_DETACHED;
 }
 
 static void on_free(void *user)
@@ -88,12 +88,20 @@ static void send_frames(int peer, const uint8_t *data, size_t len)
 	}
 }
 
+static void attach(conker_box *b, struct seen *s, conker_exec **ret)
+{
+	conker_view_opts o = {.size = sizeof(o), .flags = CONKER_VIEW_STDIN | CONKER_VIEW_LINES};
+
+	if (conker_exec_attach(b, "7", &o, (conker_exec_cb){on_event, s, on_free}, ret) < 0)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const char *const argv[] = {"x", NULL};
-	static const uint32_t flags[EXECS] = {0, CONKER_EXEC_STDIN, CONKER_EXEC_MANUAL_ACK};
+	static const uint32_t flags[VIEW] = {0, CONKER_EXEC_STDIN, CONKER_EXEC_MANUAL_ACK};
 	struct seen seen[EXECS] = {0};
 	conker_exec *e[EXECS];
 	int peer;
@@ -101,12 +109,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (len > INPUT_MAX_BYTES)
 		len = INPUT_MAX_BYTES;
-	for (int i = 0; i < EXECS; i++) {
+	for (int i = 0; i < VIEW; i++) {
 		conker_exec_opts o = {.size = sizeof(o), .argv = argv, .flags = flags[i]};
 		conker_exec_cb cb = {on_event, &seen[i], on_free};
 		if (conker_exec_start(b, &o, cb, &e[i]) < 0)
 			abort();
 	}
+	attach(b, &seen[VIEW], &e[VIEW]);
+	(void)conker_exec_write_all(e[1], "text", 4);
 	if (len > 0 && data[0] == 'F')
 		send_frames(peer, data + 1, len - 1);
 	else

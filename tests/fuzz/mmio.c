@@ -50,7 +50,8 @@ static void release(struct virtio_dev *d)
 	assert(!container_of(d, struct dev, dev)->active);
 }
 
-static const struct virtio_ops ops = {activate, kick, reset, release};
+static const struct virtio_ops ops = {
+	.activate = activate, .kick = kick, .reset = reset, .free = release};
 static const struct virtio_class cls = {
 	.name = "fuzz", .id = VIRTIO_ID_RNG, .nvqs = 3, .vq_max = {256, 8, 1}, .ops = &ops};
 

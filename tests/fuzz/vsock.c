@@ -47,9 +47,22 @@ void virtio_irq(struct virtio_dev *d, unsigned q)
 		(void)!vq_needs_irq(d->vq[q]);
 }
 
+void virtio_irq_any(struct virtio_dev *d)
+{
+	for (unsigned q = 0; q < QUEUES; q++)
+		virtio_irq(d, q);
+}
+
 void virtio_config_changed(struct virtio_dev *d)
 {
 	(void)d;
+}
+
+/* Time does not pass here: what is over the limit stays where it is. */
+void virtio_later(struct virtio_dev *d, uint64_t wait_ns)
+{
+	(void)d;
+	assert(wait_ns >= RATE_WAIT_MIN_NS);
 }
 
 void virtio_broken(struct virtio_dev *d, const char *why)
@@ -214,12 +227,8 @@ static void turn(struct rig *r)
 	case 7: ops->kick(r->dev, what / 10 % QUEUES); break;
 	case 8: settle(r); break;
 	case 9:
-		if (what < 128) {
-			vsock_transport_reset(r->dev);
-		} else {
-			ops->reset(r->dev);
-			activate(r);
-		}
+		ops->reset(r->dev);
+		activate(r);
 		break;
 	}
 }
@@ -245,6 +254,8 @@ static uint32_t set_up(struct rig *r)
 	uint32_t how = next(r);
 	if (how & 1)
 		r->features |= 1ull << VIRTIO_RING_F_EVENT_IDX;
+	if (how & 8)
+		vsock_limit(r->dev, &(struct limit){.bytes_per_s = 100000, .ops_per_s = 20});
 	activate(r);
 	for (int i = 0; i < CLIENTS; i++)
 		r->client[i] = -1;

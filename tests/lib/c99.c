@@ -20,7 +20,8 @@ static const struct {
 	CALL(conker_exec_ack),     CALL(conker_exec_resize),  CALL(conker_exec_kill),
 	CALL(conker_exec_wait),    CALL(conker_exec_id),      CALL(conker_exec_free),
 	CALL(conker_exec_list),    CALL(conker_image_import), CALL(conker_image_remove),
-	CALL(conker_image_list),   CALL(conker_doctor),
+	CALL(conker_image_list),   CALL(conker_doctor),       CALL(conker_box_snapshot),
+	CALL(conker_box_suspend),
 };
 
 int main(void)

@@ -69,7 +69,7 @@ fixture void init(void)
 	uint32_t mxcsr[2] = {MXCSR_INIT, 0xffff};
 	uint64_t *table;
 
-	cr_assert_eq(mem_init(&mem, 4 << 20, NULL), 0);
+	cr_assert_eq(mem_init(&mem, 4 << 20, -1, NULL), 0);
 	for (table = (uint64_t *)(mem.region[0].host + PML4); table < (uint64_t *)pte(0);
 	     table += 512)
 		*table = ((uint64_t)((uint8_t *)table - mem.region[0].host) + PAGE_BYTES) | P | W |

@@ -10,37 +10,11 @@
 #include <unistd.h>
 
 #include "proto/codec.h"
+#include "tests/lib/fakefiles.h"
+#include "tests/lib/fakeparts.h"
+#include "tests/lib/fakeshow.h"
 
-enum { CONNS = 64, EXECS = 256, IN_ROOM = FRAME_MAX_BYTES + 64, HELD_ROOM = 1 << 20 };
-
-struct fexec {
-	uint32_t channel;
-	int conn;
-	uint64_t id, window[2], offset[2]; /* [0] stdout */
-	char kind[16], name[80];
-	char *held; /* bytes for stdout that await credit */
-	size_t held_len;
-	uint64_t flood; /* bytes still to be made up */
-	int eof, has_exit, exit_code;
-};
-
-struct fconn {
-	int fd;
-	int greeted;
-	uint8_t *in;
-	size_t len;
-};
-
-struct fake {
-	const struct fake_server *s;
-	struct fconn conn[CONNS];
-	struct fexec exec[EXECS];
-	uint64_t ids;
-	enum fake_end end;
-	int ended;
-};
-
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
 	(void)dprintf(2, "fakeinit: %s: %s\n", what, strerror(errno));
 	_exit(99);
@@ -116,10 +90,14 @@ static void put_exit(struct fake *f, struct fexec *x, int code, int signo)
 
 	e.code = code;
 	e.signal = signo;
+	e.status = signo ? CONKER__STATUS__KILLED : CONKER__STATUS__EXITED;
+	e.out_bytes = x->offset[0];
+	e.err_bytes = x->offset[1];
 	e.duration_us = 1234;
 	e.max_rss_kib = 5;
 	PUT(f, x->conn, x->channel, EXIT, exit, &e);
 	free(x->held);
+	fakefiles_free(x->files);
 	memset(x, 0, sizeof(*x));
 }
 
@@ -145,12 +123,6 @@ static void put_stdin_credit(struct fake *f, struct fexec *x, size_t bytes)
 	PUT(f, x->conn, x->channel, CREDIT, credit, &c);
 }
 
-/* Byte i of a flood; tests know it too. */
-static char pattern(uint64_t i)
-{
-	return (char)('a' + i % 23);
-}
-
 static void pump_flood(struct fake *f, struct fexec *x)
 {
 	static char buf[FRAME_DATA_BYTES];
@@ -159,7 +131,7 @@ static void pump_flood(struct fake *f, struct fexec *x)
 		size_t n = min_(x->flood, x->window[0]);
 		n = min_(n, sizeof(buf));
 		for (size_t i = 0; i < n; i++)
-			buf[i] = pattern(x->offset[0] + i);
+			buf[i] = (char)('a' + (x->offset[0] + i) % 23); /* tests know it too */
 		put_output(f, x, 0, buf, n);
 		x->flood -= n;
 	}
@@ -184,28 +156,21 @@ static void pump(struct fake *f, struct fexec *x)
 	}
 	if (x->held_len == 0 && x->flood == 0 &&
 	    (x->has_exit || (x->eof && strcmp(x->kind, "cat") == 0)))
-		put_exit(f, x, x->exit_code, 0);
+		put_exit(f, x, x->exit_code, x->exit_signo);
 }
 
-static void show(struct fexec *x, const Conker__Start *s)
+/* Its input is whole. */
+static void run_files(struct fake *f, struct fexec *x)
 {
-	char line[512];
+	struct fakefiles_end end = fakefiles_run(x->files);
 
-	for (size_t i = 0; i < s->n_argv; i++)
-		hold(x, line,
-		     (size_t)snprintf(line, sizeof(line), "arg=%s\n", (char *)s->argv[i].data));
-	for (size_t i = 0; i < s->n_env && i < 100; i++)
-		hold(x, line,
-		     (size_t)snprintf(line, sizeof(line), "env=%.400s\n", (char *)s->env[i].data));
-	hold(x, line,
-	     (size_t)snprintf(line, sizeof(line),
-			      "nenv=%zu\ncwd=%s\nuser=%s\nname=%s\nstdin=%d\ntimeout=%u\n",
-			      s->n_env, (char *)s->cwd.data, (char *)s->user.data,
-			      (char *)s->name.data, s->stdin_open, s->timeout_ms));
-	if (s->tty)
-		hold(x, line,
-		     (size_t)snprintf(line, sizeof(line), "tty=%ux%u %s\n", s->tty->rows,
-				      s->tty->cols, (char *)s->tty->term.data));
+	if (end.err[0])
+		put_output(f, x, 1, end.err, strlen(end.err));
+	hold(x, end.out, end.out_len);
+	free(end.out);
+	x->exit_code = end.code;
+	x->exit_signo = end.signo;
+	x->has_exit = 1;
 }
 
 /* ---- commands ---------------------------------------------------------------------------------------- */
@@ -215,7 +180,7 @@ static const struct {
 	enum fake_end end;
 } ends[] = {
 	{"panic", FAKE_PANIC}, {"poweroff", FAKE_POWEROFF}, {"crash", FAKE_CRASH},
-	{"die", FAKE_DIE},     {"vanish", FAKE_VANISH},
+	{"die", FAKE_DIE},     {"vanish", FAKE_VANISH},     {"idle", FAKE_SUSPEND},
 };
 
 static int run_bad(struct fake *f, struct fexec *x, const char *cmd)
@@ -226,8 +191,9 @@ static int run_bad(struct fake *f, struct fexec *x, const char *cmd)
 	static char big[FRAME_DATA_BYTES];
 
 	if (strcmp(cmd, "bad-offset") == 0) {
-		x->offset[0] = 7;
-		put_output(f, x, 0, "x", 1);
+		put_output(f, x, 0, "xy", 2);
+		x->offset[0] = 1;
+		put_output(f, x, 0, "y", 1);
 	} else if (strcmp(cmd, "bad-window") == 0) {
 		for (int i = 0; i < 200; i++)
 			put_output(f, x, 0, big, sizeof(big));
@@ -271,8 +237,14 @@ static void run(struct fake *f, struct fexec *x, const Conker__Start *s)
 		shutdown(f->conn[x->conn].fd, SHUT_RDWR);
 		return;
 	}
-	if (strcmp(cmd, "cat") == 0 || strcmp(cmd, "sleep") == 0 || strcmp(cmd, "deaf") == 0)
+	if (strcmp(cmd, "cat") == 0 || strcmp(cmd, "sleep") == 0 || strcmp(cmd, "deaf") == 0 ||
+	    strcmp(cmd, "closes") == 0)
 		return;
+	if (strcmp(cmd, "gap") == 0) { /* five bytes are missing before "x", and three behind it */
+		x->offset[0] = 5;
+		put_output(f, x, 0, "x", 1);
+		x->offset[0] += 3;
+	}
 	x->has_exit = 1;
 	if (strcmp(cmd, "exit") == 0)
 		x->exit_code = (int)strtoll(arg, NULL, 10);
@@ -282,8 +254,14 @@ static void run(struct fake *f, struct fexec *x, const Conker__Start *s)
 		hold(x, "out\n", 4);
 		put_output(f, x, 1, "err\n", 4);
 	}
-	if (strcmp(cmd, "show") == 0)
-		show(x, s);
+	if (strcmp(cmd, "show") == 0) {
+		char *text = fakeshow_start(s);
+
+		hold(x, text, strlen(text));
+		free(text);
+	}
+	if (strcmp(cmd, "lifetime") == 0)
+		hold(x, f->lifetime, strlen(f->lifetime));
 	for (size_t i = 1; strcmp(cmd, "echo") == 0 && i < s->n_argv; i++) {
 		hold(x, s->argv[i].data, s->argv[i].len);
 		hold(x, i + 1 < s->n_argv ? " " : "\n", 1);
@@ -298,38 +276,129 @@ static struct fexec *find(struct fake *f, int conn, uint32_t channel)
 	return NULL;
 }
 
+static struct fexec *find_ref(struct fake *f, const Conker__ExecRef *r)
+{
+	for (int i = 0; i < EXECS; i++)
+		if (f->exec[i].channel && f->exec[i].conn >= 0 &&
+		    (r->exec ? f->exec[i].id == r->exec
+			     : strcmp(f->exec[i].name, (char *)r->name.data) == 0))
+			return &f->exec[i];
+	return NULL;
+}
+
+static struct fexec *slot(struct fake *f)
+{
+	for (int i = 0; i < EXECS; i++)
+		if (!f->exec[i].channel)
+			return &f->exec[i];
+	errno = ENOBUFS;
+	die("too many executions");
+}
+
+static void put_started(struct fake *f, const struct fexec *x, int existing)
+{
+	Conker__Started st = CONKER__STARTED__INIT;
+
+	st.exec = x->id;
+	st.pid = (uint32_t)(1000 + x->id);
+	st.existing = existing;
+	st.stdin_window = x->eof ? 0 : STDIN_WINDOW_BYTES;
+	if (!f->s->drowsy)
+		PUT(f, x->conn, x->channel, STARTED, started, &st);
+}
+
+/* A view says "view" and ends: by Done, or, following, by an Exit. One that feeds becomes a cat. */
+static void on_attach(struct fake *f, int conn, uint32_t channel, const Conker__Attach *a)
+{
+	const struct fexec *of = find_ref(f, a->ref);
+
+	if (!of) {
+		put_error(f, conn, channel, ESRCH, (char *)"", (char *)"no such execution");
+		return;
+	}
+	struct fexec *x = slot(f);
+	*x = (struct fexec){.channel = channel, .conn = conn, .id = of->id, .eof = !a->feed};
+	x->window[0] = x->window[1] = WINDOW_DEFAULT_BYTES;
+	(void)snprintf(x->kind, sizeof(x->kind), "%s", a->feed ? "cat" : "view");
+	x->offset[0] = a->out_from;
+	put_started(f, x, 0);
+	if (a->feed)
+		return;
+	if (!a->no_out)
+		put_output(f, x, 0, "view\n", 5);
+	if (a->follow) {
+		put_exit(f, x, 3, 0);
+	} else {
+		put_done(f, conn, channel);
+		memset(x, 0, sizeof(*x));
+	}
+}
+
+static void on_detach(struct fake *f, struct fexec *x)
+{
+	put_done(f, x->conn, x->channel);
+	free(x->held);
+	x->held = NULL;
+	x->held_len = x->flood = 0;
+	x->conn = -1; /* runs on, without a view */
+}
+
+static void on_stats(struct fake *f, int conn, uint32_t channel)
+{
+	Conker__BoxStats b = CONKER__BOX_STATS__INIT;
+	Conker__Usage u = CONKER__USAGE__INIT;
+
+	b.running = 2;
+	b.started = f->ids;
+	b.usage = &u;
+	u.memory_bytes = 4711;
+	PUT(f, conn, channel, BOX_STATS, box_stats, &b);
+}
+
+static void on_ports(struct fake *f, int conn, uint32_t channel, const Conker__AwaitPorts *a)
+{
+	if (a->ports[0] == 1)
+		put_error(f, conn, channel, ETIMEDOUT, (char *)"", (char *)"port 1");
+	else
+		put_done(f, conn, channel);
+}
+
 static void on_start(struct fake *f, int conn, uint32_t channel, const Conker__Start *s)
 {
-	struct fexec *x = NULL;
+	struct fexec *x;
 
 	if (strcmp((char *)s->argv[0].data, "missing") == 0) {
 		put_error(f, conn, channel, ENOENT, (char *)"exec",
 			  (char *)"missing: not found\x1b[31m");
 		return;
 	}
-	for (int i = 0; i < EXECS && !x; i++)
-		if (!f->exec[i].channel)
-			x = &f->exec[i];
-	if (!x)
-		die("too many executions");
+	if (f->frozen) {
+		put_error(f, conn, channel, EBUSY, (char *)"", (char *)"frozen");
+		return;
+	}
+	x = slot(f);
 	*x = (struct fexec){
 		.channel = channel, .conn = conn, .id = ++f->ids, .eof = !s->stdin_open};
 	x->window[0] = x->window[1] = s->window;
 	(void)snprintf(x->kind, sizeof(x->kind), "%.15s", (char *)s->argv[0].data);
 	(void)snprintf(x->name, sizeof(x->name), "%.79s", (char *)s->name.data);
 
-	Conker__Started st = CONKER__STARTED__INIT;
-	st.exec = x->id;
-	st.pid = (uint32_t)(1000 + x->id);
-	PUT(f, conn, channel, STARTED, started, &st);
-	run(f, x, s);
+	put_started(f, x, strcmp((char *)s->key.data, "known") == 0);
+	if (s->builtin)
+		x->files = fakefiles_new(s);
+	else
+		run(f, x, s);
+	if (s->builtin && x->eof)
+		run_files(f, x);
 	if (x->channel && strncmp(x->kind, "bad-", 4) != 0)
 		pump(f, x);
 }
 
 static void on_signal(struct fake *f, int conn, uint32_t channel, const Conker__Signal *s)
 {
-	struct fexec *x = s->of_channel ? find(f, conn, s->of_channel) : NULL;
+	struct fexec *x = s->of_channel ? find(f, conn, s->of_channel)
+			  : s->ref      ? find_ref(f, s->ref)
+					: NULL;
 
 	for (int i = 0; s->exec && i < EXECS; i++)
 		if (f->exec[i].channel && f->exec[i].id == s->exec)
@@ -344,14 +413,20 @@ static void on_signal(struct fake *f, int conn, uint32_t channel, const Conker__
 	put_exit(f, x, 0, (int)s->signo);
 }
 
-static void on_list(struct fake *f, int conn, uint32_t channel)
+static void on_list(struct fake *f, int conn, uint32_t channel, const Conker__List *list)
 {
+	const struct fexec *only = list->ref ? find_ref(f, list->ref) : NULL;
+
+	if (list->ref && !only) {
+		put_error(f, conn, channel, ESRCH, (char *)"", (char *)"no such execution");
+		return;
+	}
 	for (int i = 0; i < EXECS; i++) {
 		Conker__Listing l = CONKER__LISTING__INIT;
 		ProtobufCBinaryData arg;
 		struct fexec *x = &f->exec[i];
 
-		if (!x->channel)
+		if (!x->channel || (only && x != only))
 			continue;
 		arg = (ProtobufCBinaryData){.data = (uint8_t *)x->kind, .len = strlen(x->kind)};
 		l.exec = x->id;
@@ -375,10 +450,41 @@ static void on_hello(struct fake *f, int conn)
 
 static void on_input(struct fake *f, struct fexec *x, const Conker__Stdin *in)
 {
-	if (in->data.len && strcmp(x->kind, "deaf") != 0)
+	if (strcmp(x->kind, "closes") == 0) {
+		Conker__Credit c = CONKER__CREDIT__INIT;
+
+		c.bytes = (uint32_t)in->data.len;
+		c.dropped = 1;
+		PUT(f, x->conn, x->channel, CREDIT, credit, &c);
+		return;
+	}
+	if (in->data.len && x->files) {
+		fakefiles_input(x->files, in->data.data, in->data.len);
+		put_stdin_credit(f, x, in->data.len);
+	} else if (in->data.len && strcmp(x->kind, "deaf") != 0) {
 		hold(x, in->data.data, in->data.len);
+	}
+	if (x->files && in->eof && !x->eof)
+		run_files(f, x);
 	x->eof |= in->eof;
 	pump(f, x);
+}
+
+static void on_freeze(struct fake *f, int conn, uint32_t channel, int frozen, int refuse)
+{
+	if (refuse || f->frozen == frozen) {
+		put_error(f, conn, channel, frozen ? EBUSY : EINVAL, (char *)"", (char *)"no");
+		return;
+	}
+	f->frozen = frozen;
+	f->holder = conn;
+	put_done(f, conn, channel);
+}
+
+static void on_resume(struct fake *f, int conn, uint32_t channel, const Conker__Resume *m)
+{
+	fakeshow_lifetime(f->lifetime, sizeof(f->lifetime), m->lifetime);
+	on_freeze(f, conn, channel, 0, f->s->noresume || m->hostname.len == 0);
 }
 
 static void on_msg(struct fake *f, int conn, const Conker__ClientMsg *m)
@@ -389,7 +495,28 @@ static void on_msg(struct fake *f, int conn, const Conker__ClientMsg *m)
 	case CONKER__CLIENT_MSG__MSG_HELLO: on_hello(f, conn); break;
 	case CONKER__CLIENT_MSG__MSG_START: on_start(f, conn, m->channel, m->start); break;
 	case CONKER__CLIENT_MSG__MSG_SIGNAL: on_signal(f, conn, m->channel, m->signal); break;
-	case CONKER__CLIENT_MSG__MSG_LIST: on_list(f, conn, m->channel); break;
+	case CONKER__CLIENT_MSG__MSG_LIST: on_list(f, conn, m->channel, m->list); break;
+	case CONKER__CLIENT_MSG__MSG_ATTACH: on_attach(f, conn, m->channel, m->attach); break;
+	case CONKER__CLIENT_MSG__MSG_FORGET: put_done(f, conn, m->channel); break;
+	case CONKER__CLIENT_MSG__MSG_STATS: on_stats(f, conn, m->channel); break;
+	case CONKER__CLIENT_MSG__MSG_AWAIT_PORTS:
+		on_ports(f, conn, m->channel, m->await_ports);
+		break;
+	case CONKER__CLIENT_MSG__MSG_DETACH:
+		if (x)
+			on_detach(f, x);
+		break;
+	case CONKER__CLIENT_MSG__MSG_FREEZE: on_freeze(f, conn, m->channel, 1, 0); break;
+	case CONKER__CLIENT_MSG__MSG_THAW:
+		if (f->s->drowsy) {
+			put_error(f, conn, m->channel, EPERM, (char *)"", (char *)"frozen");
+			f->end = FAKE_SUSPEND;
+			f->ended = 1;
+			break;
+		}
+		on_freeze(f, conn, m->channel, 0, 0);
+		break;
+	case CONKER__CLIENT_MSG__MSG_RESUME: on_resume(f, conn, m->channel, m->resume); break;
 	case CONKER__CLIENT_MSG__MSG_PING: put_done(f, conn, m->channel); break;
 	case CONKER__CLIENT_MSG__MSG_SHUTDOWN:
 		put_done(f, conn, m->channel);
@@ -419,6 +546,8 @@ static void drop(struct fake *f, int conn)
 			free(f->exec[i].held);
 			memset(&f->exec[i], 0, sizeof(f->exec[i]));
 		}
+	if (f->frozen && f->holder == conn)
+		f->frozen = 0;
 	close(f->conn[conn].fd);
 	free(f->conn[conn].in);
 	f->conn[conn] = (struct fconn){.fd = -1};
@@ -439,6 +568,10 @@ static void on_frames(struct fake *f, int conn, struct arena *a)
 			errno = EPROTO;
 			die(why);
 		}
+		c->waits = m->msg_case == CONKER__CLIENT_MSG__MSG_START && f->frozen &&
+			   f->holder != conn;
+		if (c->waits)
+			return;
 		on_msg(f, conn, m);
 		if (f->ended)
 			return;
@@ -466,8 +599,7 @@ static void on_accept(struct fake *f)
 
 	for (int i = 0; fd >= 0 && i < CONNS; i++)
 		if (f->conn[i].fd < 0) {
-			f->conn[i].fd = fd;
-			f->conn[i].in = malloc(IN_ROOM);
+			f->conn[i] = (struct fconn){.fd = fd, .in = malloc(IN_ROOM)};
 			if (!f->conn[i].in)
 				die("malloc");
 			return;
@@ -475,16 +607,30 @@ static void on_accept(struct fake *f)
 	close(fd);
 }
 
+static void on_ctl(struct fake *f)
+{
+	int fd = accept4(f->s->ctl, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (f->s->on_ctl(f->s->user, fd, f->ids)) {
+		f->end = FAKE_SUSPEND;
+		f->ended = 1;
+	}
+	close(fd);
+}
+
 static void turn(struct fake *f, struct arena *a)
 {
-	struct pollfd p[CONNS + 3];
+	struct pollfd p[CONNS + 4];
 
 	for (int i = 0; i < CONNS; i++)
 		p[i] = (struct pollfd){.fd = f->conn[i].fd, .events = POLLIN};
 	p[CONNS] = (struct pollfd){.fd = f->s->listener, .events = POLLIN};
 	p[CONNS + 1] = (struct pollfd){.fd = f->s->quit[0], .events = POLLIN};
 	p[CONNS + 2] = (struct pollfd){.fd = f->s->quit[1], .events = POLLIN};
-	if (poll(p, CONNS + 3, -1) < 0)
+	p[CONNS + 3] = (struct pollfd){.fd = f->s->ctl, .events = POLLIN};
+	if (poll(p, CONNS + 4, -1) < 0)
 		return;
 	if (p[CONNS + 1].revents || p[CONNS + 2].revents)
 		f->ended = 1;
@@ -493,6 +639,11 @@ static void turn(struct fake *f, struct arena *a)
 			on_readable(f, i, a);
 	if (!f->ended && p[CONNS].revents)
 		on_accept(f);
+	if (!f->ended && p[CONNS + 3].revents)
+		on_ctl(f);
+	for (int i = 0; i < CONNS && !f->ended && !f->frozen; i++)
+		if (f->conn[i].waits)
+			on_frames(f, i, a);
 }
 
 enum fake_end fakeinit_serve(const struct fake_server *s)
@@ -503,6 +654,9 @@ enum fake_end fakeinit_serve(const struct fake_server *s)
 	if (!f || !a.base)
 		die("malloc");
 	f->s = s;
+	f->frozen = s->frozen;
+	f->holder = -1;
+	f->ids = s->execs;
 	for (int i = 0; i < CONNS; i++)
 		f->conn[i].fd = -1;
 	while (!f->ended)

@@ -18,6 +18,9 @@
 
 struct fake_vmm {
 	int listener, console, state, lock, owner, detach;
+	int ctl, restore[2], suspend[2]; /* state, memory */
+	int asked;                       /* it ends with a snapshot by the control socket */
+	unsigned long long execs;
 	const char *cmdline;
 };
 
@@ -26,14 +29,27 @@ static int number(const char *s)
 	return s ? (int)strtoll(s, NULL, 10) : -1;
 }
 
+/* FD:PORT; of the two only init's own is served. */
+static void take_listener(struct fake_vmm *v, const char *arg)
+{
+	if (strcmp(strchr(arg, ':'), ":1") == 0)
+		v->listener = number(arg);
+}
+
+static void take_pair(int ret[2], const char *arg)
+{
+	if (sscanf(arg, "%d:%d", &ret[0], &ret[1]) != 2)
+		abort();
+}
+
 static void parse(struct fake_vmm *v, char **argv)
 {
-	*v = (struct fake_vmm){-1, -1, -1, -1, -1, 0, ""};
+	*v = (struct fake_vmm){-1, -1, -1, -1, -1, 0, -1, {-1, -1}, {-1, -1}, 0, 0, ""};
 	for (char **a = argv + 1; *a; a++) {
 		if (strcmp(*a, "--detach") == 0)
 			v->detach = 1;
 		else if (strcmp(*a, "--vsock-listen") == 0)
-			v->listener = number(*++a);
+			take_listener(v, *++a);
 		else if (strcmp(*a, "--console-fd") == 0)
 			v->console = number(*++a);
 		else if (strcmp(*a, "--state-fd") == 0)
@@ -42,6 +58,12 @@ static void parse(struct fake_vmm *v, char **argv)
 			v->lock = number(*++a);
 		else if (strcmp(*a, "--owner-fd") == 0)
 			v->owner = number(*++a);
+		else if (strcmp(*a, "--ctl-listen") == 0)
+			v->ctl = number(*++a);
+		else if (strcmp(*a, "--restore") == 0)
+			take_pair(v->restore, *++a);
+		else if (strcmp(*a, "--suspend") == 0)
+			take_pair(v->suspend, *++a);
 		else if (strcmp(*a, "--cmdline") == 0)
 			v->cmdline = *++a;
 	}
@@ -60,6 +82,65 @@ static int mode(const struct fake_vmm *v, const char *word)
 	(void)snprintf(want, sizeof(want), "fake=%s", word);
 	const char *at = strstr(v->cmdline, want);
 	return at && (at[strlen(want)] == 0 || at[strlen(want)] == ' ');
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------------------ */
+
+enum { FAKE_MEMORY_BYTES = 1 << 20, FAKE_DATA_AT = 512 << 10 };
+
+static const char fake_data[] = "what the memory holds";
+
+static int save(const struct fake_vmm *v, const int fds[2], unsigned long long execs)
+{
+	if (ftruncate(fds[1], FAKE_MEMORY_BYTES) < 0 ||
+	    pwrite(fds[1], fake_data, sizeof(fake_data), FAKE_DATA_AT) < 0)
+		return -1;
+	if (mode(v, "snapdie"))
+		raise(SIGKILL);
+	return dprintf(fds[0], "fake-state %llu %s\n", execs, v->cmdline) < 0 ? -1 : 0;
+}
+
+static void load(struct fake_vmm *v)
+{
+	static char text[4096];
+	char data[sizeof(fake_data)] = "";
+	int at = 0;
+
+	(void)!pread(v->restore[0], text, sizeof(text) - 1, 0);
+	(void)!pread(v->restore[1], data, sizeof(data), FAKE_DATA_AT);
+	text[strcspn(text, "\n")] = 0;
+	if (sscanf(text, "fake-state %llu %n", &v->execs, &at) != 1 ||
+	    strcmp(data, fake_data) != 0) {
+		event(v, "failed 22 not a state file\n");
+		_exit(1);
+	}
+	v->cmdline = text + at;
+	if (mode(v, "norestore")) {
+		event(v, "failed 22 the snapshot does not fit\n");
+		_exit(1);
+	}
+}
+
+static int on_ctl(void *user, int client, unsigned long long execs)
+{
+	struct fake_vmm *v = user;
+	char text[64] = "", control[CMSG_SPACE(2 * sizeof(int))];
+	struct iovec iov = {.iov_base = text, .iov_len = sizeof(text) - 1};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
+			   .msg_controllen = sizeof(control)};
+	int fds[2];
+
+	if (recvmsg(client, &m, MSG_CMSG_CLOEXEC) <= 0 || !CMSG_FIRSTHDR(&m))
+		return 0;
+	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fds));
+	int ok = !mode(v, "snapfail") && save(v, fds, execs) == 0;
+	close(fds[0]);
+	close(fds[1]);
+	(void)dprintf(client, ok ? "done 333 4096" : "failed 28 No space\x1b left");
+	v->asked = ok && strncmp(text, "snapshot stop", strlen("snapshot stop")) == 0;
+	return v->asked;
 }
 
 static void early_end(const struct fake_vmm *v)
@@ -121,10 +202,17 @@ static void finish(const struct fake_vmm *v, enum fake_end end)
 		if (mode(v, "stubborn"))
 			pause();
 		event(v, "exited poweroff\n");
+		if (mode(v, "lingers"))
+			pause();
 		break;
 	case FAKE_CRASH: event(v, "exited crash\n"); break;
 	case FAKE_DIE: event(v, "exited error KVM_RUN: bad things\n"); break;
 	case FAKE_VANISH: raise(SIGKILL); break;
+	case FAKE_SUSPEND:
+		if (v->suspend[0] >= 0 && !v->asked && save(v, v->suspend, 0) < 0)
+			break;
+		event(v, "exited stopped suspended\n");
+		break;
 	}
 	_exit(0);
 }
@@ -133,6 +221,8 @@ static void vmm_main(struct fake_vmm *v)
 {
 	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
+	if (v->restore[0] >= 0)
+		load(v);
 	if (v->detach && fork() != 0)
 		_exit(0);
 	(void)setsid();
@@ -144,7 +234,15 @@ static void vmm_main(struct fake_vmm *v)
 	if (mode(v, "noready"))
 		never(v);
 
-	struct fake_server s = {.listener = v->listener, .hello_version = 1};
+	struct fake_server s = {.listener = v->listener,
+				.hello_version = 1,
+				.ctl = v->ctl,
+				.on_ctl = on_ctl,
+				.user = v,
+				.frozen = v->restore[0] >= 0,
+				.noresume = mode(v, "noresume"),
+				.drowsy = mode(v, "drowsy") && v->restore[0] < 0,
+				.execs = v->execs};
 	if (mode(v, "hello2"))
 		s.hello_version = 2;
 	if (mode(v, "nohello"))
@@ -209,6 +307,8 @@ const char *fakevmm_use(void)
 	setenv("CONKER_GUEST", dir, 1);
 	setenv("CONKER_IMAGES", dir, 1);
 	setenv("XDG_RUNTIME_DIR", dir, 1);
+	setenv("XDG_STATE_HOME", dir, 1);
+	setenv("XDG_CACHE_HOME", dir, 1);
 	make_file("vmlinux", "k", 1);
 	make_file("vmlinux-smp", "k", 1);
 	make_file("initrd.cpio", "i", 1);

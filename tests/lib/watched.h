@@ -35,7 +35,10 @@ struct got {
 	int started, exits, losts, frees, writable, order_ok;
 	conker_status st;
 	char text[400], step[40];
-	int error;
+	int error, gaps, written, detached;
+	enum conker_errkind kind;
+	conker_gap gap;
+	conker_written last_written;
 	conker_exec *free_on; /* freed in the callback of event free_at */
 	enum conker_event free_at;
 };
@@ -44,7 +47,7 @@ static void on_event(conker_exec *e, enum conker_event ev, const void *data, siz
 {
 	struct got *g = user;
 
-	if (g->exits + g->losts + g->frees)
+	if (g->exits + g->losts + g->frees + g->detached)
 		g->order_ok = -1;
 	switch (ev) {
 	case CONKER_STARTED: g->started++; break;
@@ -69,7 +72,17 @@ static void on_event(conker_exec *e, enum conker_event ev, const void *data, siz
 		g->error = ((const conker_failure *)data)->error;
 		snprintf(g->text, sizeof(g->text), "%s", ((const conker_failure *)data)->text);
 		snprintf(g->step, sizeof(g->step), "%s", ((const conker_failure *)data)->step);
+		g->kind = ((const conker_failure *)data)->kind;
 		break;
+	case CONKER_GAP:
+		g->gaps++;
+		g->gap = *(const conker_gap *)data;
+		break;
+	case CONKER_WRITTEN:
+		g->written++;
+		g->last_written = *(const conker_written *)data;
+		break;
+	case CONKER_DETACHED: g->detached++; break;
 	}
 	if (g->free_on && g->free_at == ev)
 		g->free_on = conker_exec_free(e);
@@ -93,7 +106,7 @@ static conker_exec *start(struct got *g, uint32_t flags, const char *const *argv
 
 #define ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static void run(struct got *g, const char *const *argv)
+static __attribute__((unused)) void run(struct got *g, const char *const *argv)
 {
 	conker_exec *e = start(g, 0, argv);
 

@@ -3,7 +3,7 @@
 # #include lines. Prints each offence; fails if there is one.
 #
 #   util < proto < lib < tools;  util, proto < guest-init;  util, proto < vmm
-#   inside vmm: util < mem < virtio/queue < virtio/*, disk, arch < vm < main
+#   inside vmm: util < mem < virtio/queue < virtio/*, disk, arch < snap < vm < main
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 
@@ -24,14 +24,16 @@ may() { # WHO-GLOB ALLOWED-REGEX: every include of these files must match
 	may 'lib/conker.h' 'nothing'
 	may 'lib/*.[ch]' 'util/|proto/|lib/'
 	may 'guest-init/*.[ch]' 'util/|proto/|guest-init/'
-	may 'tools/*/*.[ch]' 'util/util\.h|util/cleanup\.h|lib/conker\.h|tools/'
+	may 'tools/*/*.[ch]' 'util/(util|cleanup|signame)\.h|lib/conker\.h|tools/'
 	may 'vmm/mem.[ch]' 'util/|vmm/mem\.h|vmm/arch/x86/layout\.h'
 	may 'vmm/virtio/queue.[ch]' 'util/|vmm/mem\.h|vmm/virtio/queue\.h'
 	may 'vmm/virtio/*.[ch]' 'util/|proto/ports\.h|vmm/mem\.h|vmm/virtio/|vmm/disk/|vmm/log\.h'
 	may 'vmm/disk/*.[ch]' 'util/|vmm/disk/'
 	may 'vmm/arch/*/*.[ch] vmm/arch/*.[ch]' 'util/|vmm/(mem|kvm|bus|config|power)\.h|vmm/arch/'
-	may 'vmm/*.[ch]' 'util/|proto/|vmm/'
+	may 'vmm/snap/*.[ch]' 'util/|proto/|vmm/|state\.pb-c\.h'
+	may 'vmm/*.[ch]' 'util/|proto/|vmm/|seccomp_rules\.h'
 	# Only one file knows each of these libraries.
 	grep -lE '#include <libfdt.h>' -r vmm | grep -v '^vmm/arch/fdt\.c$' | sed 's/$/ includes libfdt/'
 	grep -lE 'protobuf-c/|exec\.pb-c\.h' -r vmm lib guest-init tools --include='*.[ch]' | sed 's/$/ includes protobuf-c past codec.h/'
+	grep -lE 'state\.pb-c\.h' -r vmm lib guest-init tools proto --include='*.[ch]' | grep -v '^vmm/snap/' | sed 's/$/ includes the state file past vmm\/snap/'
 } | sort | tee /dev/stderr | { ! grep -q .; }

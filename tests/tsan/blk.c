@@ -77,7 +77,7 @@ int main(void)
 		memset(disk + (size_t)i * SECTOR, (int)i, SECTOR);
 	must(write(fd, disk, sizeof(disk)) == sizeof(disk), "write");
 	fake_init(&f);
-	struct disk_worker *w = disk_worker_new(&f.loop, &e);
+	struct disk_worker *w = disk_worker_new(&f.loop, NULL, &e);
 	must(w != NULL, e.msg);
 	fake_attach(&f, blk_new(w, fd, 0, &e));
 	for (unsigned i = 0; i < VCPUS; i++)

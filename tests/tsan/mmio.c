@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "tests/fake/fake.h"
+#include "vmm/virtio/state.h"
 
 enum { VCPUS = 4, ACCESSES = 20000, STARTS = 2000, LIVE = 0xf };
 
@@ -46,7 +47,8 @@ static void release(struct virtio_dev *d)
 	(void)d;
 }
 
-static const struct virtio_ops ops = {activate, kick, reset, release};
+static const struct virtio_ops ops = {
+	.activate = activate, .kick = kick, .reset = reset, .free = release};
 static const struct virtio_class cls = {
 	.name = "tsan", .id = VIRTIO_ID_RNG, .nvqs = 2, .vq_max = {8, 8}, .ops = &ops};
 
@@ -105,8 +107,25 @@ static void *vandal(void *arg)
 	return NULL;
 }
 
+/* A snapshot that is begun, and mostly given up: the vCPUs run on, as some of them do until all are parked. */
+static unsigned hold_a_while(struct port_state *s)
+{
+	unsigned saved = 0;
+
+	virtio_port_hold(f.port);
+	for (int i = 0; i < 3; i++) {
+		if (loop_step(&f.loop, 0) < 0)
+			abort();
+		saved += virtio_port_save(f.port, s) == 0;
+	}
+	virtio_port_release(f.port);
+	return saved;
+}
+
 int main(void)
 {
+	struct port_state *s = malloc(sizeof(*s));
+	unsigned saved = 0;
 	pthread_t t[VCPUS];
 
 	fake_init(&f);
@@ -120,17 +139,21 @@ int main(void)
 	for (uintptr_t i = 0; i < VCPUS; i++)
 		if (pthread_create(&t[i], NULL, i ? vandal : driver, (void *)(i + 1)))
 			abort();
-	while (running)
+	for (unsigned i = 0; running; i++) {
 		if (loop_step(&f.loop, 1) < 0)
 			abort();
+		if (i % 16 == 0)
+			saved += hold_a_while(s);
+	}
 	for (unsigned i = 0; i < VCPUS; i++)
 		pthread_join(t[i], NULL);
 	if (fake_start(&f, 0) != LIVE) {
 		(void)fprintf(stderr, "mmio: the device does not start any more\n");
 		return 1;
 	}
-	printf("%u starts, %u resets, %lu kicks\n", dev.started, dev.resets,
-	       (unsigned long)dev.counter);
+	free(s);
+	printf("%u starts, %u resets, %lu kicks, %u states\n", dev.started, dev.resets,
+	       (unsigned long)dev.counter, saved);
 	if (dev.started < STARTS / 10) {
 		(void)fprintf(stderr, "mmio: it hardly ever started: nothing was tested\n");
 		return 1;

@@ -1,6 +1,5 @@
 /* vm.c - a machine's threads under TSan: kicks against vCPUs that spin, halt, wait to be woken and touch
  * devices, ends by signal and by the guest. A plain program: Criterion aborts under TSan. */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -11,49 +10,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/lib/raw_guest.h"
 #include "vmm/vm.h"
 
-enum { BASE = 16 << 20, CODE_OFF = 0x1000, ROUNDS = 10, SKIPPED = 77 };
+enum { ROUNDS = 10, SKIPPED = 77 };
 
-#define GUEST(name, code)                          \
-	extern const uint8_t name[], name##_end[]; \
-	__asm__(".pushsection .rodata; " #name ": " code " " #name "_end: .popsection")
-
-GUEST(spin_guest, "99: pause; jmp 99b;");
+GUEST(spin_guest, SPIN);
 GUEST(halt_guest, "98: hlt; jmp 98b;");
-GUEST(reboot_guest, "mov $0xfe, %al; out %al, $0x64; 97: jmp 97b;");
+GUEST(reboot_guest, REBOOT SPIN);
 /* Maps the devices, resets the console and asks for its magic, for ever. */
 GUEST(device_guest,
-      "mov $0xd0000083, %eax; mov %rax, 0xd400; mov $0xd003, %eax; mov %rax, 0xa018;"
-      "mov $0xd0000000, %ebx; 96: movl $0, 0x70(%rbx); mov (%rbx), %eax; movl $0, 0x50(%rbx);"
-      "jmp 96b;");
-
-static int kernel_of(const uint8_t *code, const uint8_t *end)
-{
-	size_t len = (size_t)(end - code);
-	struct {
-		Elf64_Ehdr h;
-		Elf64_Phdr ph;
-	} k = {.h = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB},
-		     .e_type = ET_EXEC,
-		     .e_machine = EM_X86_64,
-		     .e_entry = BASE,
-		     .e_phoff = sizeof(Elf64_Ehdr),
-		     .e_phentsize = sizeof(Elf64_Phdr),
-		     .e_phnum = 1},
-	       .ph = {.p_type = PT_LOAD,
-		      .p_offset = CODE_OFF,
-		      .p_paddr = BASE,
-		      .p_vaddr = BASE,
-		      .p_filesz = len,
-		      .p_memsz = len}};
-	int fd = memfd_create("kernel", MFD_CLOEXEC);
-
-	if (pwrite(fd, &k, sizeof(k), 0) != (ssize_t)sizeof(k) ||
-	    pwrite(fd, code, len, CODE_OFF) != (ssize_t)len)
-		abort();
-	return fd;
-}
+      MAP_DEVICES "96: movl $0, 0x70(%rbx); mov (%rbx), %eax; movl $0, 0x50(%rbx); jmp 96b;");
 
 static void *send_term(void *delay_us)
 {
@@ -64,13 +31,7 @@ static void *send_term(void *delay_us)
 
 static void expect(const uint8_t *code, const uint8_t *end, enum exit_reason want, int round)
 {
-	struct config c = {.memory_mib = 32,
-			   .cpus = 2,
-			   .kernel_fd = kernel_of(code, end),
-			   .initrd_fd = -1,
-			   .console_fd = -1,
-			   .owner_fd = -1,
-			   .cmdline = ""};
+	struct config c = config_none();
 	struct events ev = {.state_fd = memfd_create("state", MFD_CLOEXEC), .owner_fd = -1};
 	struct trace t = {0};
 	struct err e = {0};
@@ -78,6 +39,12 @@ static void expect(const uint8_t *code, const uint8_t *end, enum exit_reason wan
 	useconds_t delay_us = 2000 + 777 * (useconds_t)round;
 	pthread_t term;
 
+	c.memory_mib = 32;
+	c.cpus = 2;
+	c.kernel_fd = raw_guest(code, end);
+	c.console_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	c.kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	c.cmdline = "";
 	if (vm_new(&c, &ev, &t, &v, &e) < 0) {
 		fprintf(stderr, "set-up: %s\n", e.msg);
 		exit(1);

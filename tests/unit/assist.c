@@ -212,6 +212,18 @@ Test(assist, fetch_stops_at_a_page_that_is_missing)
 	cr_expect_eq(c->exception.error_code, PF_FETCH);
 }
 
+Test(assist, fetch_stops_at_a_page_outside_of_ram_and_raises_nothing)
+{
+	uint8_t code[INSN_MAX_BYTES];
+	size_t len;
+
+	c->regs.rip = CODE + PAGE_BYTES - 4;
+	*pte(CODE + PAGE_BYTES) = 0xd0000000 | P;
+	cr_assert_eq(operand_fetch(c, code, sizeof(code), &len), INSN_DONE);
+	cr_expect_eq(len, 4);
+	cr_expect(!c->exception.raised, "what lies there is not for us to say");
+}
+
 /* --- x87 and MXCSR ------------------------------------------------------------------------------- */
 
 static void set_fsw(uint16_t v)

@@ -22,11 +22,35 @@ static struct fake f;
 static struct disk_worker *worker;
 static int file;
 
-static void make(unsigned flags)
+/* snap_blk.c includes this file, to run all of it on a device that is saved and restored all the time. */
+#ifndef MOVED
+#define MOVED 0
+#endif
+
+static unsigned how; /* flags of the disk */
+
+static struct virtio_dev *remake(struct fake *fk)
 {
 	struct err e = {0};
 
-	fake_attach(&f, blk_new(worker, file, flags, &e));
+	(void)fk;
+	return blk_new(worker, file, how, &e);
+}
+
+/* A release raises the line once more while InterruptStatus is set. */
+static bool saw_irqs(uint64_t n)
+{
+	uint64_t seen = fake_irqs(&f);
+
+	return MOVED ? seen >= n : seen == n;
+}
+
+static void make(unsigned flags)
+{
+	how = flags;
+	fake_attach(&f, remake(&f));
+	f.remake = remake;
+	f.moving = MOVED;
 }
 
 /* Where there is one, on a file system that can tell whether a read would block: tmpfs often cannot. */
@@ -42,7 +66,7 @@ static void setup(void)
 	struct err e = {0};
 
 	fake_init(&f);
-	worker = disk_worker_new(&f.loop, &e);
+	worker = disk_worker_new(&f.loop, NULL, &e);
 	cr_assert_not_null(worker);
 	file = disk_file();
 	cr_assert_eq(ftruncate(file, DISK_SECTORS * SECTOR), 0);
@@ -510,7 +534,7 @@ Test(blk, works_for_a_driver_that_negotiates_nothing)
 	cr_assert_eq(fake_start(&f, BIT(VIRTIO_F_VERSION_1)), LIVE);
 	cr_assert_eq(io(VIRTIO_BLK_T_OUT, 0, b, SECTOR), VIRTIO_BLK_S_OK);
 	cr_assert_eq(io(VIRTIO_BLK_T_IN, 0, b, SECTOR), VIRTIO_BLK_S_OK);
-	cr_assert_eq(fake_irqs(&f), 2);
+	cr_assert(saw_irqs(2));
 }
 
 Test(blk, unknown_requests_are_unsupported)
@@ -521,6 +545,7 @@ Test(blk, unknown_requests_are_unsupported)
 		cr_assert_eq(io(bad[i], 0, "", 0), VIRTIO_BLK_S_UNSUPP, "type %u", bad[i]);
 }
 
+#if !MOVED /* it would not be the disk that was saved */
 Test(blk, a_file_that_shrank_gives_io_errors)
 {
 	uint8_t b[SECTOR] = {0};
@@ -530,6 +555,7 @@ Test(blk, a_file_that_shrank_gives_io_errors)
 	cr_assert_eq(io(VIRTIO_BLK_T_IN, 1, b, SECTOR), VIRTIO_BLK_S_IOERR);
 	cr_assert_eq(fake_read(&f, VIRTIO_MMIO_STATUS), LIVE);
 }
+#endif
 
 Test(blk_ro, reads_and_flushes_but_never_writes)
 {
@@ -696,5 +722,5 @@ Test(blk, interrupts_come_once_per_batch_with_event_idx)
 	fake_run(&f);
 	for (unsigned i = 0; i < 10; i++)
 		(void)wait_one();
-	cr_assert_eq(fake_irqs(&f), 1);
+	cr_assert(saw_irqs(1));
 }

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/lib/raw_guest.h"
 #include "vmm/arch/x86/boot.h"
 #include "vmm/arch/x86/layout.h"
 
@@ -20,7 +21,7 @@ static int initrd_fd = -1;
 
 static void set_up(void)
 {
-	cr_assert_eq(mem_init(&m, 32 * MIB, NULL), 0);
+	cr_assert_eq(mem_init(&m, 32 * MIB, -1, NULL), 0);
 }
 
 static void tear_down(void)
@@ -50,26 +51,9 @@ static uint8_t file_byte(size_t i)
 /* A kernel of one segment: file bytes from file_off on go to gpa. */
 static int kernel_of(uint64_t file_off, uint64_t gpa, uint64_t file_bytes, uint64_t mem_bytes)
 {
-	struct {
-		Elf64_Ehdr h;
-		Elf64_Phdr ph;
-	} k = {.h = {.e_type = ET_EXEC,
-		     .e_machine = EM_X86_64,
-		     .e_entry = gpa,
-		     .e_phoff = sizeof(Elf64_Ehdr),
-		     .e_phentsize = sizeof(Elf64_Phdr),
-		     .e_phnum = 1},
-	       .ph = {.p_type = PT_LOAD,
-		      .p_offset = file_off,
-		      .p_paddr = gpa,
-		      .p_vaddr = gpa,
-		      .p_filesz = file_bytes,
-		      .p_memsz = mem_bytes}};
+	struct raw_headers k = raw_headers(file_off, gpa, file_bytes, mem_bytes);
 	int fd = file_of(file_off + file_bytes + PAGE);
 
-	memcpy(k.h.e_ident, ELFMAG, SELFMAG);
-	k.h.e_ident[EI_CLASS] = ELFCLASS64;
-	k.h.e_ident[EI_DATA] = ELFDATA2LSB;
 	cr_assert_eq(pwrite(fd, &k, sizeof(k), 0), (ssize_t)sizeof(k));
 	return fd;
 }
@@ -148,13 +132,28 @@ Test(boot, params_say_where_things_are)
 Test(boot, memory_map_is_what_there_is)
 {
 	mem_fini(&m);
-	cr_assert_eq(mem_init(&m, 4096ULL * MIB, NULL), 0);
+	cr_assert_eq(mem_init(&m, 4096ULL * MIB, -1, NULL), 0);
 	cr_assert_eq(load(kernel_of(OFF, BASE, PAGE, PAGE), "x"), 0);
 	const struct boot_e820_entry *t = params()->e820_table;
 	cr_assert_eq(params()->e820_entries, 3);
 	cr_assert(t[0].addr == 0 && t[0].size == LAYOUT_LOW_END && t[0].type == 1);
 	cr_assert(t[1].addr == MIB && t[1].addr + t[1].size == LAYOUT_HOLE_START);
 	cr_assert(t[2].addr == LAYOUT_HOLE_END && t[2].size == 1024ULL * MIB);
+}
+
+Test(boot, the_generation_is_outside_the_memory_map_and_another_one_each_time)
+{
+	uint8_t before[LAYOUT_GENERATION_BYTES];
+
+	cr_assert_eq(load(kernel_of(OFF, BASE, PAGE, PAGE), "x"), 0);
+	const struct boot_e820_entry *t = params()->e820_table;
+	for (int i = 0; i < params()->e820_entries; i++)
+		cr_assert(t[i].addr >= LAYOUT_GENERATION + PAGE ||
+			  t[i].addr + t[i].size <= LAYOUT_GENERATION);
+	memcpy(before, at(LAYOUT_GENERATION), sizeof(before));
+	cr_assert_neq(memcmp(before, (uint8_t[sizeof(before)]){0}, sizeof(before)), 0);
+	cr_assert_eq(boot_generation(&m, &e), 0);
+	cr_assert_neq(memcmp(before, at(LAYOUT_GENERATION), sizeof(before)), 0);
 }
 
 Test(boot, setup_data_is_a_seed_then_the_tree)

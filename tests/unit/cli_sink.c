@@ -47,7 +47,7 @@ static void pass_through(int from, int to)
 	sink_fini(&k);
 }
 
-Test(cli_sink, passes_all_bytes_through_a_slow_pipe, .timeout = 20)
+Test(cli_sink, passes_all_bytes_through_a_slow_pipe, .timeout = 60)
 {
 	int fds[2];
 
@@ -55,7 +55,7 @@ Test(cli_sink, passes_all_bytes_through_a_slow_pipe, .timeout = 20)
 	pass_through(fds[0], fds[1]);
 }
 
-Test(cli_sink, passes_all_bytes_through_a_slow_socket_that_cannot_be_reopened, .timeout = 20)
+Test(cli_sink, passes_all_bytes_through_a_slow_socket_that_cannot_be_reopened, .timeout = 60)
 {
 	int fds[2], size = 8192;
 

@@ -333,7 +333,7 @@ Test(codec, credit_goes_to_the_sender_of_the_stream)
 }
 
 /* codec_output_head() against the generated encoder: the bytes must be the same. */
-static void check_head(uint32_t channel, Conker__Stream stream, uint64_t offset, size_t len)
+static void check_head(struct output_head h, size_t len)
 {
 	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Output o = CONKER__OUTPUT__INIT;
@@ -341,11 +341,12 @@ static void check_head(uint32_t channel, Conker__Stream stream, uint64_t offset,
 	uint8_t *data = mine + OUTPUT_HEAD_BYTES;
 
 	memset(data, 'd', len);
-	size_t head = codec_output_head(data, len, channel, stream, offset);
-	o.stream = stream;
-	o.offset = offset;
+	size_t head = codec_output_head(data, len, &h);
+	o.stream = h.stream;
+	o.offset = h.offset;
+	o.time_us = h.time_us;
 	o.data = (ProtobufCBinaryData){.len = len, .data = data};
-	m.channel = channel;
+	m.channel = h.channel;
 	m.msg_case = CONKER__SERVER_MSG__MSG_OUTPUT;
 	m.output = &o;
 	cr_assert_leq(head, OUTPUT_HEAD_BYTES);
@@ -356,10 +357,12 @@ static void check_head(uint32_t channel, Conker__Stream stream, uint64_t offset,
 
 Test(codec, output_head_equals_the_generated_encoding)
 {
-	check_head(1, CONKER__STREAM__STDOUT, 0, 1);
-	check_head(127, CONKER__STREAM__STDERR, 127, 128);
-	check_head(128, CONKER__STREAM__STDOUT, 1ULL << 35, 16384);
-	check_head(UINT32_MAX, CONKER__STREAM__STDERR, UINT64_MAX - FRAME_DATA_BYTES,
+	check_head((struct output_head){1, CONKER__STREAM__STDOUT, 0, 0}, 1);
+	check_head((struct output_head){127, CONKER__STREAM__STDERR, 127, 1}, 128);
+	check_head((struct output_head){128, CONKER__STREAM__STDOUT, 1ULL << 35, 1ULL << 50},
+		   16384);
+	check_head((struct output_head){UINT32_MAX, CONKER__STREAM__STDERR,
+					UINT64_MAX - FRAME_DATA_BYTES, UINT64_MAX},
 		   FRAME_DATA_BYTES);
 }
 

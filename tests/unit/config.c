@@ -44,6 +44,27 @@ Test(config, minimum_leaves_the_rest_absent)
 	cr_assert(!c.detach && !c.verbose);
 }
 
+Test(config, a_question_needs_no_machine)
+{
+	cr_assert_eq(PARSE("--jail-check"), 0, "%s", e.msg);
+	cr_assert(c.jail_check);
+	cr_assert_eq(PARSE("--help"), 0, "%s", e.msg);
+	cr_assert(c.help);
+	cr_assert_eq(PARSE("--detach"), -EINVAL);
+}
+
+Test(config, the_jail_is_on_unless_said_otherwise)
+{
+	cr_assert_eq(PARSE(MINIMUM), 0);
+	cr_assert_eq(c.jail, JAIL_ON);
+	cr_assert_eq(PARSE(MINIMUM, "--jail", "required"), 0);
+	cr_assert_eq(c.jail, JAIL_REQUIRED);
+	cr_assert_eq(PARSE(MINIMUM, "--jail", "off"), 0);
+	cr_assert_eq(c.jail, JAIL_OFF);
+	cr_assert_eq(PARSE(MINIMUM, "--jail", "no"), -EINVAL);
+	cr_assert(strstr(e.msg, "--jail"), "%s", e.msg);
+}
+
 Test(config, all_options_arrive)
 {
 	cr_assert_eq(PARSE(MINIMUM, "--initrd-fd", "4", "--disk", "5:ro", "--disk", "6",
@@ -166,4 +187,62 @@ Test(config, failure_leaves_the_result_alone)
 	c.cpus = 77;
 	cr_assert_eq(PARSE(MINIMUM, "--cpus", "x"), -EINVAL);
 	cr_assert_eq(c.cpus, 77);
+}
+
+Test(config, rates_have_defaults_that_are_finite)
+{
+	cr_assert_eq(PARSE(MINIMUM), 0);
+	cr_assert(c.disk_rate.bytes_per_s && c.disk_rate.ops_per_s);
+	cr_assert(c.vsock_rate.bytes_per_s && c.vsock_rate.ops_per_s);
+	cr_assert(c.console_rate.bytes_per_s && c.console_rate.ops_per_s);
+}
+
+Test(config, a_rate_sets_what_it_names_and_nothing_else)
+{
+	cr_assert_eq(PARSE(MINIMUM, "--disk-rate", "1000:20", "--vsock-rate", "5000",
+			   "--console-rate", ":7"),
+		     0, "%s", e.msg);
+	cr_assert(c.disk_rate.bytes_per_s == 1000 && c.disk_rate.ops_per_s == 20);
+	cr_assert(c.vsock_rate.bytes_per_s == 5000);
+	cr_assert_eq(c.vsock_rate.ops_per_s, CONFIG_VSOCK_OPS_PER_S);
+	cr_assert_eq(c.console_rate.bytes_per_s, CONFIG_CONSOLE_BYTES_PER_S);
+	cr_assert_eq(c.console_rate.ops_per_s, 7);
+}
+
+Test(config, a_rate_of_0_is_none_and_the_largest_fits_a_bucket)
+{
+	struct rate r;
+
+	cr_assert_eq(PARSE(MINIMUM, "--disk-rate", "0:0", "--vsock-rate", "8589934592:8589934592"),
+		     0, "%s", e.msg);
+	rate_init(&r, &c.disk_rate, 0);
+	cr_assert_not(rate_is_limited(&r));
+	rate_init(&r, &c.vsock_rate, 0);
+	cr_assert(rate_is_limited(&r));
+}
+
+Test(config, rates_that_are_none_are_refused)
+{
+	static const char *const bad[] = {
+		"",
+		":",
+		"1:",
+		"1:2:3",
+		"-1",
+		"1K",
+		"1:x",
+		" 1",
+		"::1",
+		"8589934593",
+		"1 :2",
+		"1:0x2",
+		"1:\n2",
+		"99999999999999999999999:1",
+		"1:8589934593",
+	};
+
+	for (size_t i = 0; i < countof(bad); i++) {
+		cr_assert_lt(PARSE(MINIMUM, "--disk-rate", bad[i]), 0, "'%s'", bad[i]);
+		cr_assert_not_null(strstr(e.msg, "--disk-rate"), "%s", e.msg);
+	}
 }

@@ -36,13 +36,33 @@ static void teardown(void)
 
 TestSuite(console, .init = setup, .fini = teardown, .timeout = 60);
 
-static void start(int fd)
+/* snap_console.c includes this file, to run all of it on a device that is saved and restored all the time. */
+#ifndef MOVED
+#define MOVED 0
+#endif
+
+static int out; /* of the console */
+
+static struct virtio_dev *remake(struct fake *fk)
 {
 	struct err e = {0};
-	struct virtio_dev *d = console_new(&f.loop, fd, &e);
+	struct virtio_dev *d = console_new(&fk->loop, out, &e);
 
 	cr_assert_not_null(d, "%s", e.msg);
-	fake_attach(&f, d);
+	return d;
+}
+
+static void make(int fd)
+{
+	out = fd;
+	fake_attach(&f, remake(&f));
+	f.remake = remake;
+	f.moving = MOVED;
+}
+
+static void start(int fd)
+{
+	make(fd);
 	cr_assert_eq(fake_start(&f, 0), LIVE);
 }
 
@@ -198,6 +218,7 @@ static void say_much(uint32_t n)
 	fake_expose(&f, TX, fake_chain_indirect(&f, TX, seg, n / PART));
 }
 
+#if !MOVED /* a restore is a step, too */
 Test(console, one_step_takes_no_more_than_its_budget)
 {
 	int fd = temp_file();
@@ -215,7 +236,9 @@ Test(console, one_step_takes_no_more_than_its_budget)
 	cr_assert_eq(st.st_size, 4 << 20);
 	cr_assert_eq(answers(), 1);
 }
+#endif
 
+#if !MOVED /* the transport knows of no reset and begins anew */
 Test(console, reset_in_the_middle_of_a_chain_forgets_it)
 {
 	int fd = temp_file();
@@ -236,6 +259,7 @@ Test(console, reset_in_the_middle_of_a_chain_forgets_it)
 	cr_assert_eq(fstat(fd, &st), 0);
 	cr_assert_eq(st.st_size, was + 4);
 }
+#endif
 
 Test(console, drain_takes_what_was_never_kicked)
 {
@@ -399,9 +423,12 @@ Test(console, a_pipe_gets_everything_while_it_is_read)
 Test(console, the_pipe_of_others_stays_as_it_was)
 {
 	small_pipe();
-	cr_assert_eq(sink_init(&s, &f.loop, pipe_end[1], NULL), 0);
+	int own = sink_own(pipe_end[1]);
+	cr_assert_neq(own, pipe_end[1]);
+	cr_assert_eq(sink_init(&s, &f.loop, own, NULL), 0);
 	cr_assert_not(fcntl(pipe_end[1], F_GETFL) & O_NONBLOCK);
 	sink_fini(&s);
+	close(own);
 }
 
 Test(console, a_full_pipe_does_not_block_and_nothing_is_lost_up_to_the_queue)
@@ -528,7 +555,7 @@ Test(console, drain_waits_for_a_slow_reader_only_so_long)
 	sink_drain(&s, 100);
 	t = now_ms() - t;
 	cr_assert_geq(t, 95);
-	cr_assert_lt(t, 3000);
+	cr_assert_lt(t, 15000);
 	sink_fini(&s);
 }
 

@@ -76,6 +76,18 @@ Test(fdt, interrupts_lead_to_the_ioapic)
 	cr_assert_eq(count("intel,ce4100-lapic"), 1);
 }
 
+Test(fdt, the_generation_has_a_page_and_a_pin_of_its_own)
+{
+	build(1, 18);
+	int at = fdt_node_offset_by_compatible(blob, -1, "microsoft,vmgenid");
+
+	cr_assert_eq(reg(at, 0), LAYOUT_GENERATION);
+	cr_assert_eq(reg(at, 1), LAYOUT_PAGE_BYTES);
+	cr_assert_eq(cell(at, "interrupts", 0), LAYOUT_GENERATION_PIN);
+	for (int dev = -1; (dev = fdt_node_offset_by_compatible(blob, dev, "virtio,mmio")) >= 0;)
+		cr_assert_neq(cell(dev, "interrupts", 0), LAYOUT_GENERATION_PIN);
+}
+
 Test(fdt, power_off_names_the_syscon_register)
 {
 	build(1, 1);

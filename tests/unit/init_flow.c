@@ -17,25 +17,30 @@ static struct in_flow fresh(void)
 	return f;
 }
 
-Test(init_flow, sent_bytes_move_the_offset_and_use_credit)
-{
-	struct out_flow f = {.credit_bytes = 100};
-
-	out_flow_sent(&f, 60);
-	out_flow_sent(&f, 40);
-	cr_assert_eq(f.offset, 100);
-	cr_assert_eq(f.credit_bytes, 0);
-	out_flow_grant(&f, 7);
-	cr_assert_eq(f.credit_bytes, 7);
-}
-
 Test(init_flow, credit_saturates)
 {
-	struct out_flow f = {0};
+	uint32_t credit = credit_add(93, 7);
 
+	cr_assert_eq(credit, 100);
 	for (int i = 0; i < 10; i++)
-		out_flow_grant(&f, UINT32_MAX);
-	cr_assert_eq(f.credit_bytes, 1U << 30);
+		credit = credit_add(credit, UINT32_MAX);
+	cr_assert_eq(credit, 1U << 30);
+}
+
+Test(init_flow, the_next_sender_has_all_of_the_window_but_what_is_queued)
+{
+	struct in_flow f = fresh();
+
+	cr_assert_eq(in_flow_receive(&f, SIZE), 0);
+	in_flow_queue(&f, (const uint8_t *)"0123456789", 10);
+	in_flow_done(&f, SIZE - 10);
+	in_flow_reopen(&f);
+	cr_assert_eq(f.open_bytes, SIZE - 10);
+	cr_assert_eq(in_flow_take_all(&f), 0);
+	in_flow_drop(&f, 10);
+	in_flow_done(&f, 10);
+	cr_assert_eq(in_flow_take_all(&f), 10);
+	cr_assert_eq(f.open_bytes, SIZE);
 }
 
 Test(init_flow, window_takes_its_size_and_refuses_one_more)

@@ -37,6 +37,14 @@ Test(lib_events, each_reason_has_its_state)
 	}
 }
 
+Test(lib_events, what_a_guest_says_commands_no_terminal)
+{
+	char s[] = "a\x1b[2J\x7f\r\n\xc2\x9b\x31m \xc3\xa4\xc2\xa0 \xc2";
+
+	text_clean(s);
+	cr_expect_str_eq(s, "a?[2J?????1m \xc3\xa4\xc2\xa0 \xc2");
+}
+
 Test(lib_events, times_and_details_are_kept)
 {
 	struct vm_events v = feed("started 12\nready 345\nexited error KVM_RUN: it broke\n");
@@ -45,6 +53,21 @@ Test(lib_events, times_and_details_are_kept)
 	cr_expect_eq(v.boot_us, 345);
 	cr_expect(v.started && v.ready && v.over);
 	cr_expect_str_eq(v.detail, "KVM_RUN: it broke");
+}
+
+Test(lib_events, layers_that_the_jail_lacks_are_collected)
+{
+	struct vm_events v = feed("unjailed namespaces Operation not permitted\nunjailed seccomp\n"
+				  "started 1\n");
+	static const char line[] = "unjailed layer and its reason\n";
+	char many[100 * (sizeof(line) - 1) + 1];
+
+	cr_expect_str_eq(v.unjailed, "namespaces (Operation not permitted), seccomp ()");
+	for (size_t i = 0; i < 100; i++)
+		memcpy(many + i * (sizeof(line) - 1), line, sizeof(line));
+	v = feed(many);
+	cr_expect_eq(strlen(v.unjailed), sizeof(v.unjailed) - 1);
+	cr_expect_str_eq(feed("started 1\n").unjailed, "");
 }
 
 Test(lib_events, a_failure_keeps_its_errno_within_reason)
@@ -210,13 +233,20 @@ Test(lib_events, structures_grow_both_ways)
 
 Test(lib_events, the_command_line_is_bounded)
 {
+	conker_box_opts o = {.cmdline_append = "extra"};
 	char out[4096], append[3000];
 
-	cr_assert_eq(cmdline_compose(out, sizeof(out), "h", "extra", NULL), 0);
+	cr_assert_eq(cmdline_compose(out, sizeof(out), "h", &o, NULL), 0);
 	cr_expect(strstr(out, " CONKER_ROOT=vda CONKER_HOSTNAME=h extra"));
 	cr_expect(strstr(out, "console=hvc0"));
 	memset(append, 'a', sizeof(append));
 	append[sizeof(append) - 1] = 0;
-	cr_expect_eq(cmdline_compose(out, sizeof(out), "h", append, NULL), -EINVAL);
-	cr_expect_eq(cmdline_compose(out, 100, "h", NULL, NULL), -EINVAL);
+	o.cmdline_append = NULL;
+	o.idle_timeout_ms = 1500;
+	o.max_life_ms = UINT32_MAX;
+	cr_assert_eq(cmdline_compose(out, sizeof(out), "h", &o, NULL), 0);
+	cr_expect(strstr(out, " CONKER_IDLE_MS=1500 CONKER_LIFE_MS=4294967295"));
+	o.cmdline_append = append;
+	cr_expect_eq(cmdline_compose(out, sizeof(out), "h", &o, NULL), -EINVAL);
+	cr_expect_eq(cmdline_compose(out, 100, "h", &o, NULL), -EINVAL);
 }

@@ -272,7 +272,7 @@ Test(lib_image, an_interrupted_import_leaves_nothing)
 	cr_assert_eq(mkfifo(path, 0600), 0);
 	int hold = open(path, O_RDWR);
 	signal(SIGALRM, on_alarm);
-	ualarm(100000, 0);
+	ualarm(100000, 100000); /* the first may come before it sleeps */
 	expect_refused(path, EINTR, "interrupted");
 	close(hold);
 }
@@ -289,13 +289,14 @@ Test(lib_image, what_a_killed_import_left_is_swept)
 		conker_image_import("x", path);
 		_exit(0);
 	}
-	usleep(100000);
+	for (int i = 0; i < 2000 && entries() == 0; i++)
+		usleep(10000);
 	cr_expect_eq(entries(), 1, "it is at work");
 	cr_expect_eq(conker_image_list(collect, all), 0);
 	cr_expect_eq(entries(), 1, "not swept while it works");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	for (int i = 0; i < 100 && entries() > 0; i++) {
+	for (int i = 0; i < 2000 && entries() > 0; i++) {
 		usleep(10000);
 		cr_expect_eq(conker_image_list(collect, all), 0);
 		*all = 0;

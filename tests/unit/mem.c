@@ -11,7 +11,7 @@ static struct guest_mem m;
 
 static void one_mib(void)
 {
-	cr_assert_eq(mem_init(&m, MIB, NULL), 0);
+	cr_assert_eq(mem_init(&m, MIB, -1, NULL), 0);
 }
 
 static void fini(void)
@@ -61,7 +61,7 @@ Test(mem, large_memory_leaves_the_hole_free)
 {
 	struct iovec v;
 
-	cr_assert_eq(mem_init(&m, 4096ULL * MIB, NULL), 0);
+	cr_assert_eq(mem_init(&m, 4096ULL * MIB, -1, NULL), 0);
 	cr_assert_eq(m.nregions, 2);
 	cr_assert_eq(m.region[0].size_bytes, LAYOUT_HOLE_START);
 	cr_assert_eq(m.region[1].gpa, LAYOUT_HOLE_END);
@@ -97,8 +97,8 @@ Test(mem, refuses_no_memory_ragged_memory_and_more_than_the_host_maps)
 {
 	struct err e = {0};
 
-	cr_assert_eq(mem_init(&m, 0, &e), -EINVAL);
-	cr_assert_eq(mem_init(&m, MIB + 1, &e), -EINVAL);
-	cr_assert_eq(mem_init(&m, 1ULL << 60, &e), -ENOMEM);
+	cr_assert_eq(mem_init(&m, 0, -1, &e), -EINVAL);
+	cr_assert_eq(mem_init(&m, MIB + 1, -1, &e), -EINVAL);
+	cr_assert_eq(mem_init(&m, 1ULL << 60, -1, &e), -ENOMEM);
 	cr_assert(strstr(e.msg, "smaller"), "the message says what to do: %s", e.msg);
 }

@@ -63,7 +63,8 @@ static void probe_free(struct virtio_dev *d)
 	free(p);
 }
 
-static const struct virtio_ops probe_ops = {probe_activate, probe_kick, probe_reset, probe_free};
+static const struct virtio_ops probe_ops = {
+	.activate = probe_activate, .kick = probe_kick, .reset = probe_reset, .free = probe_free};
 static const struct virtio_class probe_class = {
 	.name = "probe",
 	.id = 42,

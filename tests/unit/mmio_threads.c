@@ -21,14 +21,15 @@ static void *read_status(void *arg)
 	return (void *)(uintptr_t)v;
 }
 
-Test(mmio_threads, others_wait_until_the_command_is_done, .timeout = 20)
+Test(mmio_threads, others_wait_until_the_command_is_done, .timeout = 60)
 {
 	pthread_t a, b;
 	void *seen;
 
 	fake_negotiate(&f, VERSION_1);
 	pthread_create(&a, NULL, driver_ok, f.port);
-	usleep(20000);
+	while (!virtio_port_busy(f.port))
+		usleep(1000);
 	pthread_create(&b, NULL, read_status, f.port);
 	usleep(20000);
 	cr_assert_eq(dev->activated, 0);
@@ -38,7 +39,7 @@ Test(mmio_threads, others_wait_until_the_command_is_done, .timeout = 20)
 	cr_assert_eq((uintptr_t)seen, LIVE);
 }
 
-Test(mmio_threads, the_loop_itself_never_waits, .timeout = 20)
+Test(mmio_threads, the_loop_itself_never_waits, .timeout = 60)
 {
 	uint32_t v = LIVE;
 	pthread_t a;
@@ -49,20 +50,22 @@ Test(mmio_threads, the_loop_itself_never_waits, .timeout = 20)
 	fake_reset(&f);
 	fake_negotiate(&f, VERSION_1);
 	pthread_create(&a, NULL, driver_ok, f.port);
-	usleep(20000);
+	while (!virtio_port_busy(f.port))
+		usleep(1000);
 	cr_assert_eq(status(), LIVE, "it runs the command of another that it meets");
 	cr_assert_eq(dev->activated, 2);
 	pthread_join(a, NULL);
 }
 
-Test(mmio_threads, stop_frees_a_vcpu_that_waits_for_a_loop_that_no_longer_turns, .timeout = 20)
+Test(mmio_threads, stop_frees_a_vcpu_that_waits_for_a_loop_that_no_longer_turns, .timeout = 60)
 {
 	pthread_t a, b;
 	void *seen;
 
 	fake_negotiate(&f, VERSION_1);
 	pthread_create(&a, NULL, driver_ok, f.port);
-	usleep(20000);
+	while (!virtio_port_busy(f.port))
+		usleep(1000);
 	pthread_create(&b, NULL, read_status, f.port);
 	usleep(20000);
 	virtio_port_stop(f.port);

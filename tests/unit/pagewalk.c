@@ -31,7 +31,7 @@ static void map(uint64_t leaf)
 
 static void init(void)
 {
-	cr_assert_eq(mem_init(&mem, 4 << 20, NULL), 0);
+	cr_assert_eq(mem_init(&mem, 4 << 20, -1, NULL), 0);
 	w = (struct pagewalk){.mem = &mem, .cr0 = CR0_WP, .cr3 = PML4, .efer = EFER_LMA | EFER_NXE};
 	map(PAGE | P | W | U);
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "vmm/arch/x86/boot.h"
@@ -18,6 +19,7 @@ static struct bus bus;
 static struct kvm_cpuid2 *cpuid;
 static struct vcpu vcpu;
 static unsigned gone;
+static struct vcpu_gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
 
 static void on_gone(struct vcpu *v)
 {
@@ -42,9 +44,10 @@ static void make(const uint8_t code[2])
 {
 	struct err e = {0};
 
-	cr_assert_eq(mem_init(&mem, 4 * MIB, &e), 0);
+	cr_assert_eq(mem_init(&mem, 4 * MIB, -1, &e), 0);
 	cr_assert_eq(mem_write(&mem, (gpa_t){ENTRY}, code, 2), 0);
 	map_memory();
+	kvm.fd = kvm_device(&e);
 	cr_assert_eq(kvm_open(&kvm, &e), 0, "%s", e.msg);
 	cr_assert_eq(kvm_add_memory(&kvm, &mem, &e), 0);
 	cr_assert_eq(kvm_add_irqchip(&kvm, &e), 0);
@@ -58,6 +61,7 @@ static void make(const uint8_t code[2])
 			       .mmio = &bus,
 			       .pio = &bus,
 			       .loop = &loop,
+			       .gate = &gate,
 			       .on_gone = on_gone};
 	cr_assert_eq(vcpu_init(&vcpu, &env, 0, &e), 0, "%s", e.msg);
 	cr_assert_eq(boot_enter(vcpu.fd, ENTRY, &e), 0);
@@ -133,6 +137,7 @@ Test(vcpu, what_a_handler_answers_ends_the_machine)
 	bus_add(&bus, &(struct bus_range){0x10, 1, end_of_machine, &seen});
 	make(out_0x10);
 	cr_assert_eq(vcpu_start(&vcpu, &e), 0);
+	vcpu_resume(&vcpu);
 	wait_until_gone();
 	cr_assert_eq(vcpu.exit.reason, EXIT_POWEROFF);
 	cr_assert(seen.write && seen.len == 1 && seen.addr == 0);
@@ -146,4 +151,61 @@ Test(vcpu, half_built_one_can_be_freed)
 
 	vcpu_fini(&none);
 	vcpu_fini(&none);
+}
+
+static void wait_until_parked(void)
+{
+	while (!vcpu_is_parked(&vcpu))
+		cr_assert_geq(loop_step(&loop, -1), 0);
+}
+
+static uint64_t counted(void)
+{
+	struct kvm_regs r;
+
+	cr_assert_eq(ioctl(vcpu.fd, KVM_GET_REGS, &r), 0);
+	return r.rbx;
+}
+
+Test(vcpu, it_runs_nothing_before_it_is_let_go)
+{
+	struct err e;
+
+	make(spin);
+	cr_assert_eq(vcpu_start(&vcpu, &e), 0);
+	wait_until_parked();
+	cr_assert_eq(vcpu.count[VCPU_SIGNAL], 0);
+	vcpu_stop(&vcpu);
+	wait_until_gone();
+	vcpu_fini(&vcpu);
+}
+
+/* Also right after each other: a thread that has not noticed that it may go on is still parked. */
+Test(vcpu, pause_and_resume_as_often_as_one_likes)
+{
+	static const uint8_t count_up[2] = {0xff,
+					    0xc3}; /* inc %ebx; then what follows: a jump back */
+	struct err e;
+
+	make(count_up);
+	cr_assert_eq(mem_write(&mem, (gpa_t){ENTRY + 2}, "\xeb\xfc", 2), 0);
+	cr_assert_eq(vcpu_start(&vcpu, &e), 0);
+	vcpu_resume(&vcpu);
+	for (int i = 0; i < 200; i++) {
+		vcpu_pause(&vcpu);
+		wait_until_parked();
+		uint64_t before = counted();
+
+		cr_assert_eq(counted(), before, "it stands still");
+		vcpu_resume(&vcpu);
+	}
+	for (uint64_t n = 0; n == 0; n = counted()) { /* and it moves in between */
+		vcpu_resume(&vcpu);
+		usleep(1000);
+		vcpu_pause(&vcpu);
+		wait_until_parked();
+	}
+	vcpu_stop(&vcpu);
+	wait_until_gone();
+	vcpu_fini(&vcpu);
 }

@@ -590,32 +590,3 @@ Test(vsock, a_reset_closes_all_and_the_device_starts_anew)
 	close(fd);
 	vguest_stop(g);
 }
-
-Test(vsock, a_transport_reset_ends_connections_and_tells_the_guest)
-{
-	struct vguest *g = vguest_serve(0);
-	uint32_t port, head, len, id = 99;
-	int fd = vguest_dial_open(g, &port);
-	struct fake_seg s = {fake_bytes(&g->f, &id, 4), 4, true};
-
-	vsock_transport_reset(g->f.dev);
-	cr_assert_not(vguest_client_is_open(fd));
-	close(fd);
-	fake_run(&g->f);
-	cr_assert_eq(vguest_recv(g), 0, "not by packets");
-	fake_add(&g->f, VGUEST_EVENT, &s, 1); /* the event waited for its buffer */
-	fake_kick(&g->f, VGUEST_EVENT);
-	fake_run(&g->f);
-	cr_assert(fake_used(&g->f, VGUEST_EVENT, &head, &len));
-	cr_assert_eq(len, 4);
-	memcpy(&id, fake_ptr(&g->f, s.at), 4);
-	cr_assert_eq(id, 0);
-	fake_add(&g->f, VGUEST_EVENT, &s, 1);
-	fake_kick(&g->f, VGUEST_EVENT);
-	fake_run(&g->f);
-	cr_assert_not(fake_used(&g->f, VGUEST_EVENT, &head, &len), "once");
-
-	fd = vguest_dial_open(g, &port); /* the guest's listener lives on */
-	close(fd);
-	vguest_stop(g);
-}

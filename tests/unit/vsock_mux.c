@@ -159,10 +159,11 @@ Test(vsock_mux, each_listener_has_its_guest_port)
 Test(vsock_mux, closes_a_client_whose_request_is_not_answered)
 {
 	struct rig *r = start();
+	uint64_t before_ms = now_ms();
 	int fd = dial(r, 0);
 
 	cr_assert_eq(said(r), VSOCK_OP_REQUEST);
-	vsock_mux_expire(&r->mux, now_ms() + VSOCK_REQUEST_TIMEOUT_MS - 1000);
+	vsock_mux_expire(&r->mux, before_ms + VSOCK_REQUEST_TIMEOUT_MS - 1000);
 	cr_assert_not(is_closed(fd));
 	vsock_mux_expire(&r->mux, now_ms() + VSOCK_REQUEST_TIMEOUT_MS);
 	cr_assert(is_closed(fd));
@@ -210,9 +211,10 @@ Test(vsock_mux, resets_a_flow_whose_shutdown_is_not_answered)
 
 	cr_assert_eq(said(r), VSOCK_OP_REQUEST);
 	hear(r, VSOCK_OP_RESPONSE, SERVICE, r->p.src_port);
+	uint64_t before_ms = now_ms();
 	close(fd);
 	cr_assert_eq(said(r), VSOCK_OP_SHUTDOWN);
-	vsock_mux_expire(&r->mux, now_ms() + VSOCK_SHUTDOWN_TIMEOUT_MS - 1000);
+	vsock_mux_expire(&r->mux, before_ms + VSOCK_SHUTDOWN_TIMEOUT_MS - 1000);
 	cr_assert_eq(said(r), 0);
 	vsock_mux_expire(&r->mux, now_ms() + VSOCK_SHUTDOWN_TIMEOUT_MS);
 	cr_assert_eq(said(r), VSOCK_OP_RST);
@@ -309,7 +311,9 @@ Test(vsock_mux, clients_beyond_the_limit_wait_in_the_backlog)
 	hear(r, VSOCK_OP_RST, SERVICE, port[500]);
 	cr_assert_eq(said(r), VSOCK_OP_REQUEST);
 	cr_assert_eq(said(r), 0);
-	vsock_mux_drop(&r->mux); /* all slots are free again */
+	vsock_mux_reset(&r->mux); /* all slots are free again */
+	hear(r, VSOCK_OP_REQUEST, 5, PORT_READY);
+	cr_assert_eq(said(r), VSOCK_OP_RST);
 	cr_assert_eq(said(r), VSOCK_OP_REQUEST);
 	cr_assert_eq(said(r), VSOCK_OP_REQUEST);
 	cr_assert_eq(said(r), 0);
@@ -398,6 +402,25 @@ Test(vsock_mux, reads_no_more_than_its_room_per_turn)
 	stop(r);
 }
 
+Test(vsock_mux, does_not_ask_again_after_a_short_read_but_hears_of_what_comes_later)
+{
+	struct rig *r = start();
+	int fd = dial(r, 0);
+
+	cr_assert_eq(said(r), VSOCK_OP_REQUEST);
+	hear(r, VSOCK_OP_RESPONSE, SERVICE, r->p.src_port);
+	cr_assert_eq(write(fd, "x", 1), 1);
+	cr_assert_eq(said(r), VSOCK_OP_RW);
+	cr_assert_not(vsock_mux_has_work(&r->mux));
+	cr_assert_eq(write(fd, "y", 1), 1);
+	cr_assert_eq(said(r), VSOCK_OP_RW);
+	cr_assert_eq(write(fd, "z", 1), 1);
+	close(fd); /* bytes and end in one event */
+	cr_assert_eq(said(r), VSOCK_OP_RW);
+	cr_assert_eq(said(r), VSOCK_OP_SHUTDOWN);
+	stop(r);
+}
+
 Test(vsock_mux, sees_at_the_end_that_the_client_is_gone_before_an_event_says_so)
 {
 	struct rig *r = start();
@@ -406,9 +429,10 @@ Test(vsock_mux, sees_at_the_end_that_the_client_is_gone_before_an_event_says_so)
 
 	cr_assert_eq(said(r), VSOCK_OP_REQUEST);
 	hear(r, VSOCK_OP_RESPONSE, SERVICE, r->p.src_port);
-	cr_assert_eq(write(fd, "x", 1), 1);
-	cr_assert_eq(said(r), VSOCK_OP_RW);
-	close(fd); /* the loop does not run any more */
+	memset(r->room, 'x', sizeof(r->room));
+	cr_assert_eq(write(fd, r->room, sizeof(r->room)), sizeof(r->room));
+	cr_assert_eq(said(r), VSOCK_OP_RW); /* a full packet: more may be there */
+	close(fd);                          /* the loop does not run any more */
 	cr_assert(vsock_mux_next(&r->mux, &v, 1, &r->p));
 	cr_assert_eq(r->p.op, VSOCK_OP_SHUTDOWN);
 	cr_assert_eq(r->p.flags, VSOCK_SHUT_BOTH);

@@ -51,7 +51,7 @@ static void setup(void)
 	struct err e = {0};
 
 	cr_assert_eq(loop_init(&loop), 0);
-	worker = disk_worker_new(&loop, &e);
+	worker = disk_worker_new(&loop, NULL, &e);
 	cr_assert_not_null(worker, "%s", e.msg);
 	attach(&a);
 	attach(&b);
@@ -68,7 +68,7 @@ static void teardown(void)
 	close(file);
 }
 
-TestSuite(worker, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(worker, .init = setup, .fini = teardown, .timeout = 60);
 
 static void run_until(struct client *k, unsigned n)
 {
@@ -282,7 +282,7 @@ Test(worker, results_fetched_but_not_yet_delivered_are_cancelled_too)
 {
 	submit(&a, DISK_FLUSH, 0, 0, 0);
 	struct pollfd p = {.fd = loop.ep, .events = POLLIN};
-	cr_assert_eq(poll(&p, 1, 5000), 1);
+	cr_assert_eq(poll(&p, 1, 20000), 1);
 	disk_cancel(&a.c);
 	cr_assert_geq(loop_step(&loop, 0), 0);
 	cr_assert_eq(a.ndone, 0);

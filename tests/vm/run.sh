@@ -2,13 +2,19 @@
 # run.sh - runs the VM tests: every function test_* of every t_*.sh here, against real guests.
 #
 # Plain POSIX sh, because the same files run on the host (dash) and in the lab (busybox ash).
-#   run.sh [FILE[:TEST]]...     prints "ok NAME", "not ok NAME" with its output, or "skip NAME: REASON"
-# Environment: BUILD (the build directory), HOST (pvm, hw or lab), TEST_TIMEOUT_S.
+#   run.sh [FILE[:TEST,TEST...]]...     prints "ok NAME (N s)", "not ok NAME ..." with its output, or "skip NAME: REASON"
+# A test that fails is tried once more, for the host may have been busy with something else: the first failure is
+# printed as "again NAME ..." with its output. TRIES such tests are allowed in one run, the next fails at once.
+# What a test that passed said in lines "figure: ..." is printed, too.
+# Environment: BUILD (the build directory), HOST (pvm, hw or lab), TEST_TIMEOUT_S; each has a default. A test whose line
+# says "# slow" has SLOW_TIMES that time.
+# Alone it needs `make all test-guests examples` before.
 #
 # A test runs in a process and a runtime directory of its own, with set -e: any command that fails
 # fails it. Exit status 77 skips, with the reason as last line. After each test nothing may be left:
 # no box directory, no conker process. A file may define setup_file() to make a box that its tests
-# share (in $XDG_RUNTIME_DIR, one for the whole file) and teardown_file().
+# share (named shared, shared2; one for the whole file) and teardown_file(). Of a test that fails the state of the
+# boxes is printed, too; what it left is thrown away then, and the shared boxes are made anew.
 # A process namespace of its own, where that can be had: what is left behind is then ours beyond doubt.
 if [ -z "${CONKER_TEST_NS:-}" ]; then
 	CONKER_TEST_NS=no
@@ -20,8 +26,12 @@ fi
 here=$(cd "$(dirname "$0")" && pwd)
 BUILD=${BUILD:-$(cd "$here/../.." && pwd)/build}
 PATH=$BUILD:$PATH
+[ -n "${HOST:-}" ] || { [ -e /sys/module/kvm_pvm ] && HOST=pvm; } || HOST=hw
 CMDLINE=$(cat "$BUILD/tests/guest/cmdline")
 export BUILD PATH HOST CMDLINE
+TEST_TIMEOUT_S=${TEST_TIMEOUT_S:-300}
+SLOW_TIMES=3
+tries_left=${TRIES:-6}
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/conker-test.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM HUP
@@ -40,52 +50,129 @@ if [ "$1" = --one ]; then
 	exit 0
 fi
 
-leftovers() { # prints what should not be there
-	[ -d "$XDG_RUNTIME_DIR/conker/boxes" ] && ls "$XDG_RUNTIME_DIR/conker/boxes" | grep -v '^shared$'
+leftovers() { # prints what should not be there, and does not go: on a busy host a VM's end takes its time
+	for _ in $(seq 40); do
+		left=$(look)
+		[ -n "$left" ] || return
+		sleep 0.5
+	done
+	echo "$left"
+}
+
+look() {
+	[ -d "$XDG_RUNTIME_DIR/conker/boxes" ] && ls "$XDG_RUNTIME_DIR/conker/boxes" | grep -v '^shared2*$'
+	[ -n "$shared" ] || [ ! -d "$XDG_STATE_HOME/conker/kept" ] || ls "$XDG_STATE_HOME/conker/kept"
 	[ -n "$shared" ] || pgrep -l -x conker-vmm
 	pgrep -l -x conker
 }
 
-verdict() { # NAME STATUS LOG
+verdict() { # NAME STATUS LOG SECONDS [WORD]: of a failure, WORD is what its line begins with
 	case $2 in
-	0) echo "ok $1" ;;
+	0)
+		echo "ok $1 ($4 s)"
+		sed -n 's/^figure: /    /p' "$3"
+		;;
 	77) echo "skip $1: $(tail -n 1 "$3")" ;;
 	*)
-		echo "not ok $1 (status $2)"
+		echo "${5:-not ok} $1 (status $2, $4 s)"
 		tail -n 40 "$3" | sed 's/^/    /'
 		;;
 	esac
 }
 
+indented() { # TITLE COMMAND...
+	echo "    -- $1"
+	shift
+	timeout -k 5 20 "$@" 2>&1 | tail -n 12 | sed 's/^/    /'
+}
+
+# Of each box that there is: what it says of itself, and what its threads are at.
+state() {
+	for dir in "$XDG_RUNTIME_DIR/conker/boxes"/*; do
+		[ -d "$dir" ] || continue
+		box=${dir##*/}
+		indented "$box: info" conker info "$box"
+		indented "$box: logs" conker logs "$box"
+	done
+	for pid in $(pgrep -x conker-vmm); do
+		for task in "/proc/$pid/task"/*; do
+			echo "    -- $task: $(cat "$task/comm" "$task/wchan" 2>/dev/null | tr '\n' ' ')" \
+				"$(sed 's/.*) //' "$task/stat" 2>/dev/null | cut -d ' ' -f 1,12,13)"
+		done
+	done
+}
+
+wipe() {
+	for name in conker conker-vmm; do # without a namespace they may be somebody else's
+		[ $CONKER_TEST_NS = no ] || pkill -KILL -x $name
+	done
+	rm -rf "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
+	mkdir -m 700 "$XDG_RUNTIME_DIR" "$XDG_STATE_HOME"
+}
+
+set_up() { # FILE
+	for word in again "not ok"; do
+		started_s=$(date +%s)
+		timeout -k 5 "$TEST_TIMEOUT_S" sh "$here/run.sh" --one "$1" setup_file >"$scratch/log" 2>&1 && return
+		verdict "$(basename "$1" .sh).setup_file" 1 "$scratch/log" "$(($(date +%s) - started_s))" "$word"
+		wipe
+	done
+	return 1
+}
+
+# After a failure: what it left goes, and the boxes that the file's tests share are made anew.
+afresh() { # FILE
+	[ -z "$shared" ] || timeout 60 sh "$here/run.sh" --one "$1" teardown_file >/dev/null 2>&1
+	wipe
+	[ -z "$shared" ] || set_up "$1"
+}
+
+limit_s() { # FILE FUNCTION
+	grep -q "^$2() .*# slow" "$1" && echo $((TEST_TIMEOUT_S * SLOW_TIMES)) || echo "$TEST_TIMEOUT_S"
+}
+
 run_function() { # FILE FUNCTION
+	if [ "$tries_left" -gt 0 ]; then
+		try "$1" "$2" again && return
+		tries_left=$((tries_left - 1))
+	fi
+	try "$1" "$2" "not ok"
+}
+
+# Whether it passed or was skipped.
+try() { # FILE FUNCTION WORD
 	log=$scratch/log
 	TMP=$scratch/tmp
 	export TMP
 	rm -rf "$TMP"
 	mkdir -p "$TMP"
-	timeout -k 5 "${TEST_TIMEOUT_S:-180}" sh "$here/run.sh" --one "$1" "$2" >"$log" 2>&1 </dev/null
+	started_s=$(date +%s)
+	timeout -k 5 "$(limit_s "$1" "$2")" sh "$here/run.sh" --one "$1" "$2" >"$log" 2>&1 </dev/null
 	status=$?
 	left=$(leftovers)
 	if [ -n "$left" ] && [ "$status" = 0 ]; then
 		echo "left behind: $left" >>"$log"
 		status=1
 	fi
-	[ -z "$left" ] || [ -n "$shared" ] || pkill -KILL -x conker-vmm
-	verdict "$(basename "$1" .sh).${2#test_}" "$status" "$log"
+	verdict "$(basename "$1" .sh).${2#test_}" "$status" "$log" "$(($(date +%s) - started_s))" "$3"
+	if [ "$status" = 0 ] || [ "$status" = 77 ]; then
+		return 0
+	fi
+	state
+	afresh "$1"
+	return 1
 }
 
 run_file() { # FILE [FUNCTION]
 	XDG_RUNTIME_DIR=$scratch/run
-	export XDG_RUNTIME_DIR
-	rm -rf "$XDG_RUNTIME_DIR"
-	mkdir -m 700 "$XDG_RUNTIME_DIR"
+	XDG_STATE_HOME=$scratch/state
+	XDG_CACHE_HOME=$scratch/cache
+	export XDG_RUNTIME_DIR XDG_STATE_HOME XDG_CACHE_HOME
+	wipe
 	shared=
 	if grep -q '^setup_file()' "$1"; then
+		set_up "$1" || return
 		shared=yes
-		if ! sh "$here/run.sh" --one "$1" setup_file >"$scratch/log" 2>&1; then
-			verdict "$(basename "$1" .sh).setup_file" 1 "$scratch/log"
-			return
-		fi
 	fi
 	for f in ${2:-$(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$1")}; do
 		run_function "$1" "$f"
@@ -99,7 +186,7 @@ run_file() { # FILE [FUNCTION]
 [ $# -gt 0 ] || set -- "$here"/t_*.sh
 for arg; do
 	case $arg in
-	*:*) run_file "${arg%%:*}" "test_${arg#*:}" ;;
+	*:*) run_file "${arg%%:*}" "test_$(echo "${arg#*:}" | sed "s|,| test_|g")" ;;
 	*) run_file "$arg" ;;
 	esac
 done

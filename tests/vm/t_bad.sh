@@ -14,6 +14,7 @@ test_unknown_option() {
 	bad 125 'no-such-command|unknown' conker no-such-command
 	bad 125 'command' conker run
 	bad 125 'memory' conker run --memory abc -- true
+	bad 125 'idle-suspend: .*--keep' conker run --idle-suspend 3 -- true
 }
 
 test_no_kvm_device() {
@@ -166,7 +167,7 @@ test_interrupt_status_is_130() {
 }
 
 test_guest_panic_in_mid_exec() {
-	conker run --name panics --memory 48 -- sh -c 'sleep 1; echo 2 >/proc/sys/vm/panic_on_oom && tail /dev/zero' 2>"$TMP/err" && fail "it succeeded"
+	conker run --name panics --limit-memory 2M -- sh -c 'sleep 1; echo 2 >/proc/sys/vm/panic_on_oom && tail /dev/zero' 2>"$TMP/err" && fail "it succeeded"
 	one_line "$(cat "$TMP/err")"
 	has "$(cat "$TMP/err")" 'panic'
 }

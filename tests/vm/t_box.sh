@@ -11,7 +11,8 @@ test_create_exec_stop_rm() {
 	exits 0 conker exec life -- sh -c 'echo kept >/root/f'
 	exits 0 conker exec life -- cat /root/f
 	is "$out" kept
-	has "$(conker ls)" '^life '
+	has "$(conker ls)" '^life .* [0-9]+$'
+	has "$(conker ls)" '^NAME .* PID  REASON$'
 	has "$(conker info life)" 'running'
 	conker stop life
 	exits 125 conker exec life -- true
@@ -22,8 +23,11 @@ test_create_exec_stop_rm() {
 	[ -z "$(conker ls --all | grep life)" ]
 }
 
-test_boxes_found_by_id_too() {
-	conker create --name byid
+test_boxes_found_by_id_too_and_what_is_known_of_them() {
+	conker create --name byid --max-life 5000 --idle-timeout 400
+	has "$(conker info byid)" '^life +ends after 5000.0 s'
+	has "$(conker info byid)" '^idle +ends after 400.0 s'
+	has "$(conker info --json byid)" '"max_life_ms":5000000,"idle_timeout_ms":400000,"idle_suspend_ms":0'
 	id=$(conker info --json byid | sed -n 's/.*"id": *"\([0-9a-f]*\)".*/\1/p')
 	[ -n "$id" ]
 	exits 0 conker exec "$id" -- true

@@ -19,6 +19,18 @@ test_facts_of_configuration_and_patches() {
 	is "$out" ''
 }
 
+# Patches 0016 to 0019, 0024 and 0025.
+test_what_init_may_spare() {
+	exits 0 program kernel_spare
+	is "$out" ''
+}
+
+# Patch 0028. That it changes what is drawn shows in copies: t_fork.sh.
+test_the_generators_key_can_be_twisted() {
+	exits 0 program kernel_random
+	is "$out" ''
+}
+
 # Patch 0001 is off where SYSCALL works, and gives away nothing where it is on.
 test_jump_to_the_syscall_entry() {
 	entry=$(sed -n 's/ T entry_SYSCALL_64$//p' "$BUILD/guest/System.map-up")

@@ -34,3 +34,22 @@ test_instructions_kvm_gives_up_on() {
 	has "$(tail -n 1 "$TMP/state")" '^exited reboot'
 	is $status 3
 }
+
+# A kernel that halts when it found nothing to do sleeps on with work to do if an interrupt comes in between. QEMU forgets
+# in VMRUN that STI holds interrupts back, so guests of the lab are made to tick (tools/lab/README.md).
+test_no_interrupt_comes_between_sti_and_hlt() {
+	status=0
+	conker-vmm --memory-mib 64 --cpus 1 --cmdline x --state-fd 5 --kernel-fd 6 \
+		5>"$TMP/state" 6<"$BUILD/tests/guest/raw_shadow" || status=$?
+	[ "$HOST" != lab ] || [ $status != 5 ] || skip "QEMU lets them: the guests of the lab must tick"
+	has "$(tail -n 1 "$TMP/state")" '^exited reboot'
+	is $status 3
+}
+
+# A wake-up that was lost there is made up for by the next tick.
+test_idle_guests_of_the_lab_tick() {
+	[ "$HOST" = lab ] || skip "of the lab only"
+	exits 0 conker exec shared -- sh -c 'ticks() { sed -n "s/ *LOC: *\([0-9]*\).*/\1/p" /proc/interrupts; }
+		before=$(ticks); sleep 2; echo $(($(ticks) - before))'
+	[ "$out" -ge 150 ] || fail "$out timer interrupts in 2 s"
+}

@@ -1,176 +1,189 @@
-/* boot - cold boot: how long until a new box has run its first command?
- *
- *   boot [-n RUNS] [-m MIB] [--peer NAME COMMAND]...
- *
- * First series: from before the VMM is spawned until the exit status of `true` has arrived, through the
- * library, without any template. Its share of set-up and boot is told as the VMM reports it.
- * Each --peer is a series of its own: COMMAND, run by sh, boots a machine whose PID 1 prints "PID1"; the
- * clock runs from before the spawn until those bytes arrive on its standard output. That end point is
- * what machines without vsock have in common.
- */
-#include <errno.h>
-#include <signal.h>
-#include <spawn.h>
+/* boot.c - cold boots, and what a box takes of its host's memory. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "lib/conker.h"
-#include "tools/bench/stats.h"
+#include "tools/bench/bench.h"
+#include "tools/bench/boxes.h"
+#include "tools/bench/procs.h"
 
-enum { PEERS_MAX = 8 };
+/* ---- memory ------------------------------------------------------------------------------------------------- */
 
-struct peer {
-	const char *name, *command;
+static const char *const memory_steps[] = {
+	"guest memory, private",
+	"guest memory, its share of shared pages",
+	"VMM, private",
+	"VMM, its share of shared pages",
 };
 
-struct options {
-	unsigned runs, memory_mib, npeers;
-	struct peer peer[PEERS_MAX];
-};
-
-extern char **environ;
-
-static int run_true(conker_box *box)
+void memory_series(struct bench *b, const char *system, unsigned of, struct memory_series *ret)
 {
-	const char *argv[] = {"true", NULL};
-	conker_exec_opts o = {.size = sizeof(o), .argv = argv};
-	conker_exec_cb none = {0};
-	conker_status st = {.size = sizeof(st)};
-	conker_exec *e;
-	int r = conker_exec_start(box, &o, none, &e);
+	char all[320], own[320];
 
-	if (r < 0)
-		return r;
-	r = conker_exec_wait(e, -1, &st);
-	conker_exec_free(e);
-	return r < 0 ? r : (st.code || st.signo) ? -EIO : 0;
+	*ret = (struct memory_series){0};
+	if (!(b->which & BENCH_MEMORY))
+		return;
+	(void)snprintf(all, sizeof(all),
+		       "Pss of all processes of a box after its first exec, from smaps: private "
+		       "pages, and "
+		       "shared ones by share; %u of them at once",
+		       of);
+	(void)snprintf(
+		own, sizeof(own),
+		"VmRSS of all processes of a box after its first exec without the guest's memory; "
+		"pages shared with other boxes counted in full; %u of them at once",
+		of);
+	ret->all = bench_series(b, "memory", system,
+				of > 1 ? "memory of a clone" : "memory of a box", all, UNIT_BYTES);
+	ret->own = bench_series(b, "memory-own", system,
+				of > 1 ? "memory of a clone, less its guest's"
+				       : "memory of a box, less its guest's",
+				own, UNIT_BYTES);
+	for (size_t i = 0; i < countof(memory_steps) && ret->all; i++)
+		(void)series_step(ret->all, memory_steps[i]);
 }
 
-struct boots {
-	struct series total, setup, boot, exec;
-};
-
-static void boot_once(const struct options *opt, struct boots *b)
+static uint64_t shared(uint64_t pss, uint64_t private_)
 {
-	conker_box_opts o = {.size = sizeof(o), .memory_mib = opt->memory_mib};
-	conker_box_info info = {.size = sizeof(info)};
-	conker_box *box;
-	uint64_t start = stats_now_us();
+	return pss > private_ ? pss - private_ : 0;
+}
 
-	if (conker_box_create(&o, &box) < 0) {
-		fprintf(stderr, "boot: %s\n", conker_errmsg());
-		b->total.failures++;
+void memory_sample(struct bench *b, const struct memory_series *m, const struct procs *before,
+		   unsigned boxes)
+{
+	struct footprint f;
+
+	if (!m->all || !m->own)
+		return;
+	procs_measure(before, (uint64_t)b->parts.memory_mib << 20, &f);
+	if (f.guests != boxes) {
+		series_fail(m->all, "the guest's memory was not found in smaps");
 		return;
 	}
-	uint64_t ready = stats_now_us();
-	if (run_true(box) < 0) {
-		fprintf(stderr, "boot: %s\n", conker_errmsg());
-		b->total.failures++;
+	const uint64_t steps[] = {f.guest_private / boxes,
+				  shared(f.guest_pss, f.guest_private) / boxes,
+				  f.own_private / boxes, shared(f.own_pss, f.own_private) / boxes};
+	(void)series_add(m->all, steps[0] + steps[1] + steps[2] + steps[3], steps);
+	(void)series_add(m->own, f.own_rss / boxes, NULL);
+}
+
+/* ---- the client of `conker run` -------------------------------------------------------------------------- */
+
+struct client_ctx {
+	struct bench *b;
+	struct series *s;
+};
+
+static void client_turn(void *ctx)
+{
+	enum { PATIENCE_MS = 120000 };
+	char *argv[] = {(char *)"/proc/self/exe", (char *)"run", (char *)"--sh",
+			(char *)"echo up; exec sleep 1000", NULL};
+	struct client_ctx *c = ctx;
+	struct machine m;
+	uint64_t rss = 0;
+
+	if (machine_start_other(argv, &m) == 0) {
+		if (machine_await_text(&m, "up", PATIENCE_MS) == 0)
+			rss = procs_rss(m.pid);
+		machine_end(&m);
+	}
+	if (rss)
+		(void)series_add(c->s, rss, NULL);
+	else
+		series_fail(c->s, "`conker run` failed");
+}
+
+static struct series *client_series(struct bench *b)
+{
+	return bench_series(b, "memory-client", "conker", "memory of the client of `conker run`",
+			    "VmRSS of the process that waits for the command, as long as it runs; "
+			    "the box not counted",
+			    UNIT_BYTES);
+}
+
+/* ---- cold boots ------------------------------------------------------------------------------------------- */
+
+struct cold_ctx {
+	struct bench *b;
+	struct series *s;
+	struct memory_series memory;
+};
+
+static void add_boot(struct series *s, conker_box *box, uint64_t created_ns, const struct ran *ran)
+{
+	conker_box_info info = {.size = sizeof(info)};
+	uint64_t steps[4] = {created_ns, 0, 0, ran->ns};
+
+	if (conker_box_info_get(box, &info) == 0 &&
+	    (info.setup_us + info.boot_us) * 1000 <= created_ns) {
+		steps[1] = info.setup_us * 1000;
+		steps[2] = info.boot_us * 1000;
+		steps[0] -= steps[1] + steps[2];
+	}
+	(void)series_add(s, created_ns + ran->ns, steps);
+}
+
+static void cold_turn(void *ctx)
+{
+	static const char *const argv[] = {"true", NULL};
+	struct cold_ctx *c = ctx;
+	conker_box_opts o = {
+		.size = sizeof(o), .memory_mib = c->b->parts.memory_mib, .cpus = c->b->parts.cpus};
+	conker_box *box = NULL;
+	struct procs before;
+	struct ran ran;
+
+	procs_list(&before);
+	uint64_t start = machine_now_ns();
+	if (conker_box_create(&o, &box) < 0) {
+		series_fail(c->s, conker_errmsg());
+		return;
+	}
+	uint64_t created = machine_now_ns() - start;
+	if (boxes_run(box, argv, &ran) < 0) {
+		series_fail(c->s, ran.why);
 	} else {
-		stats_add(&b->total, stats_now_us() - start);
-		stats_add(&b->exec, stats_now_us() - ready);
-		if (conker_box_info_get(box, &info) == 0) {
-			stats_add(&b->setup, info.setup_us);
-			stats_add(&b->boot, info.boot_us);
-		}
+		add_boot(c->s, box, created, &ran);
+		memory_sample(c->b, &c->memory, &before, 1);
 	}
 	conker_box_free(box);
 }
 
-/* Reads until "PID1" was seen; 0, or -1 at the end of the file. */
-static int await_pid1(int fd)
+void boot_run(struct bench *b, unsigned weight)
 {
-	char c;
-	size_t matched = 0;
+	static const char *const steps[] = {
+		"library: spawn, connect", "VMM set-up: process start to first KVM_RUN",
+		"guest boot: first KVM_RUN to init serving", "first exec of `true`"};
+	struct cold_ctx cold = {.b = b};
+	struct client_ctx client = {.b = b};
+	struct task tasks[2 + PEERS_MAX];
+	struct peer peers[PEERS_MAX];
+	size_t n = 0, npeers = 0;
 
-	while (matched < 4) {
-		if (read(fd, &c, 1) != 1)
-			return -1;
-		matched = c == "PID1"[matched] ? matched + 1 : c == 'P';
+	if (b->which & (BENCH_COLD | BENCH_MEMORY)) {
+		cold.s = bench_series(
+			b, "cold", "conker", "cold boot to first exec result",
+			"from before the VMM's process is spawned until the exit status of "
+			"`true` has arrived, through the library; no template, no snapshot",
+			UNIT_NS);
+		for (size_t i = 0; i < countof(steps) && cold.s; i++)
+			(void)series_step(cold.s, steps[i]);
+		memory_series(b, "conker", 1, &cold.memory);
+		tasks[n++] =
+			(struct task){.s = cold.s, .turn = cold_turn, .ctx = &cold, .max = 200};
 	}
-	return 0;
-}
-
-static void peer_once(const struct peer *p, struct series *s)
-{
-	char *argv[] = {(char *)"sh", (char *)"-c", (char *)p->command, NULL};
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t attr;
-	int out[2];
-	pid_t pid;
-
-	if (pipe(out) < 0) {
-		s->failures++;
-		return;
+	if (b->which & BENCH_MEMORY && !b->quick) {
+		client.s = client_series(b);
+		tasks[n++] = (struct task){
+			.s = client.s, .turn = client_turn, .ctx = &client, .max = MEMORY_MAX};
 	}
-	posix_spawn_file_actions_init(&fa);
-	posix_spawn_file_actions_adddup2(&fa, out[1], 1);
-	posix_spawn_file_actions_addclose(&fa, out[0]);
-	posix_spawn_file_actions_addclose(&fa, out[1]);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
-	uint64_t start = stats_now_us();
-	int r = posix_spawnp(&pid, "sh", &fa, &attr, argv, environ);
-	close(out[1]);
-	if (r == 0 && await_pid1(out[0]) == 0)
-		stats_add(s, stats_now_us() - start);
-	else
-		s->failures++;
-	close(out[0]);
-	if (r == 0) {
-		kill(-pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&fa);
-}
-
-static int parse(int argc, char **argv, struct options *o)
-{
-	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "-n") && i + 1 < argc)
-			o->runs = (unsigned)strtoul(argv[++i], NULL, 10);
-		else if (!strcmp(argv[i], "-m") && i + 1 < argc)
-			o->memory_mib = (unsigned)strtoul(argv[++i], NULL, 10);
-		else if (!strcmp(argv[i], "--peer") && i + 2 < argc && o->npeers < PEERS_MAX) {
-			o->peer[o->npeers].name = argv[++i];
-			o->peer[o->npeers++].command = argv[++i];
-		} else
-			return -1;
-	}
-	return o->runs > 0 ? 0 : -1;
-}
-
-int main(int argc, char **argv)
-{
-	struct boots *b = calloc(1, sizeof(*b));
-	struct series *peers = calloc(PEERS_MAX, sizeof(*peers));
-	struct options opt = {.runs = 10, .memory_mib = 128};
-
-	if (!b || !peers || parse(argc, argv, &opt) < 0) {
-		fprintf(stderr, "usage: boot [-n RUNS] [-m MIB] [--peer NAME COMMAND]...\n");
-		return 2;
-	}
-	printf("cold boot: host %s, %u MiB, 1 vCPU, no template, release build\n",
-	       stats_host_kind(), opt.memory_mib);
-	for (unsigned i = 0; i < opt.runs; i++) {
-		boot_once(&opt, b);
-		for (unsigned p = 0; p < opt.npeers; p++)
-			peer_once(&opt.peer[p], &peers[p]);
-	}
-	stats_print("conker: spawn to first exec's exit status", &b->total);
-	stats_print("  of which set-up (to the first KVM_RUN)", &b->setup);
-	stats_print("  of which boot (to init serving)", &b->boot);
-	stats_print("  of which exec (start to exit status)", &b->exec);
-	size_t failures = b->total.failures;
-	for (unsigned p = 0; p < opt.npeers; p++) {
-		stats_print(opt.peer[p].name, &peers[p]);
-		failures += peers[p].failures;
-	}
-	free(peers);
-	free(b);
-	return failures ? 1 : 0;
+	if (b->which & BENCH_PEERS)
+		npeers = peers_tasks(b, peers, tasks + n);
+	n += npeers;
+	plan_run(&b->plan, tasks, n, weight);
+	if (cold.memory.all && cold.memory.own && cold.s)
+		cold.memory.all->ended = cold.memory.own->ended = cold.s->ended;
+	for (size_t i = 0; i < npeers; i++)
+		if (peers[i].console && peers[i].end)
+			peers[i].end->ended = peers[i].console->ended;
 }

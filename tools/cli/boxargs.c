@@ -1,40 +1,46 @@
-/* boxargs.c - the options that run, create and exec share, and what they become. */
+/* boxargs.c - the options that run and create share, and what they become. */
 #include "tools/cli/cli.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BOX(field)  offsetof(struct box_args, field)
-#define EXEC(field) offsetof(struct exec_args, field)
+#define BOX(field) offsetof(struct box_args, field)
 
 const struct opt box_opt_table[] = {
 	{"image", 0, OPT_STRING, BOX(image), "NAME",
 	 "root file system (default: the built-in base image)"},
-	{"memory", 'm', OPT_UINT, BOX(memory_mib), "MIB", "memory (128)"},
+	{"memory", 'm', OPT_MEMORY, BOX(memory_mib), "MIB", "memory (128); or with K, M, G"},
 	{"cpus", 0, OPT_UINT, BOX(cpus), "N", "virtual CPUs (1)"},
 	{"kernel", 0, OPT_STRING, BOX(kernel), "FILE", "vmlinux or bzImage of your own"},
 	{"append", 0, OPT_STRING, BOX(append), "WORDS", "more words for the kernel's command line"},
 	{"disk", 0, OPT_LIST, BOX(disks), "FILE[:ro]", "a raw disk: /dev/vdb, then vdc, ..."},
+	{"disk-rate", 0, OPT_RATE, BOX(disk_rate), "BYTES[:OPS]",
+	 "what each disk may move in a second (2G:100000)"},
+	{"vsock-rate", 0, OPT_RATE, BOX(vsock_rate), "BYTES[:OPS]",
+	 "likewise what passes in and out of it (2G:100000)"},
+	{"console-rate", 0, OPT_RATE, BOX(console_rate), "BYTES[:OPS]",
+	 "likewise its console (8M:20000)"},
 	{"ready-timeout", 0, OPT_SECONDS, BOX(ready_timeout_ms), "SECONDS",
 	 "patience with its boot (60)"},
+	{"from", 0, OPT_STRING, BOX(from), "DIR",
+	 "begin with a snapshot (conker snapshot) instead of booting"},
+	{"warm", 0, OPT_FLAG, BOX(warm), NULL,
+	 "begin with a snapshot of a booted box, made and kept when there is none that fits"},
+	{"require-jail", 0, OPT_FLAG, BOX(require_jail), NULL,
+	 "refuse a host that lacks a layer of the jail"},
 };
 const size_t box_opt_count = countof(box_opt_table);
 
-const struct opt exec_opt_table[] = {
-	{"interactive", 'i', OPT_FLAG, EXEC(interactive), NULL, "pass our standard input to it"},
-	{"tty", 't', OPT_FLAG, EXEC(tty), NULL, "give it a terminal"},
-	{"env", 'e', OPT_LIST, EXEC(env), "NAME=VALUE", "set a variable of its environment"},
-	{"workdir", 'w', OPT_STRING, EXEC(workdir), "DIR", "where it starts (/)"},
-	{"user", 'u', OPT_STRING, EXEC(user), "USER[:GROUP]",
-	 "who it is, by name or number (root)"},
-	{"timeout", 0, OPT_SECONDS, EXEC(timeout_ms), "SECONDS",
-	 "end it after that time: status 124"},
-	{"sh", 0, OPT_STRING, EXEC(sh), "STRING",
-	 "have /bin/sh run STRING; CMD... are its arguments"},
-	{"verbose", 'v', OPT_FLAG, EXEC(verbose), NULL, "say what happens, step by step"},
+const struct opt life_opt_table[] = {
+	{"max-life", 0, OPT_SECONDS, BOX(max_life_ms), "SECONDS", "end it after that time"},
+	{"idle-timeout", 0, OPT_SECONDS, BOX(idle_timeout_ms), "SECONDS",
+	 "end it when nobody has used it for that long"},
+	/* The last, which run leaves out: of a box that stays. */
+	{"idle-suspend", 0, OPT_SECONDS, BOX(idle_suspend_ms), "SECONDS",
+	 "likewise, but suspend it"},
 };
-const size_t exec_opt_count = countof(exec_opt_table);
+const size_t life_opt_count = countof(life_opt_table);
 
 static void log_line(const char *line, void *user)
 {
@@ -50,6 +56,22 @@ static int wants_log(const struct box_args *a)
 	return a->verbose || (log && strcmp(log, "debug") == 0);
 }
 
+/* Nothing is left out silently, and nobody takes a warm start for a boot. */
+static void tell(conker_box *b, const struct box_args *a)
+{
+	conker_box_info info = {.size = sizeof(info)};
+
+	if (conker_box_info_get(b, &info) < 0)
+		return;
+	if (a->warm)
+		fprintf(stderr, "conker: not booted, begun with the template %s\n", info.from);
+	if (*info.unjailed)
+		fprintf(stderr,
+			"conker: this host lacks layers of the jail: %s; --require-jail refuses "
+			"such hosts\n",
+			info.unjailed);
+}
+
 int box_create(const struct cli *c, const struct box_args *a, uint32_t flags, conker_box **ret)
 {
 	conker_box_opts o = {
@@ -59,10 +81,18 @@ int box_create(const struct cli *c, const struct box_args *a, uint32_t flags, co
 		.kernel = a->kernel,
 		.memory_mib = a->memory_mib,
 		.cpus = a->cpus,
-		.flags = flags,
+		.flags = flags | (a->require_jail ? CONKER_BOX_REQUIRE_JAIL : 0) |
+			 (a->warm ? CONKER_BOX_WARM : 0),
 		.ready_timeout_ms = a->ready_timeout_ms,
 		.disks = a->disks.v,
 		.cmdline_append = a->append,
+		.idle_timeout_ms = a->idle_timeout_ms,
+		.idle_suspend_ms = a->idle_suspend_ms,
+		.max_life_ms = a->max_life_ms,
+		.from = a->from,
+		.disk_rate = a->disk_rate,
+		.vsock_rate = a->vsock_rate,
+		.console_rate = a->console_rate,
 		.log = wants_log(a) ? log_line : NULL,
 		.log_user = (void *)c,
 	};
@@ -70,39 +100,22 @@ int box_create(const struct cli *c, const struct box_args *a, uint32_t flags, co
 
 	while (r == -EINTR && !signals_caught())
 		r = conker_box_create(&o, ret);
+	if (r == 0)
+		tell(*ret, a);
 	return r;
 }
 
-static int check_env(const struct cli *c, const struct strings *env)
+int box_create_and_print(const struct cli *c, const struct box_args *a)
 {
-	for (size_t i = 0; i < env->n; i++)
-		if (!strchr(env->v[i], '=') || env->v[i][0] == '=')
-			return fail_usage(c, "--env: '%s' is not NAME=VALUE", env->v[i]);
-	return 0;
-}
+	conker_box_info info = {.size = sizeof(info)};
+	conker_box *b;
 
-const char **exec_argv(const struct cli *c, const struct exec_args *a, int argc, char **argv,
-		       int *ret_status)
-{
-	const char **v;
-	int n = 0;
-
-	*ret_status = argc == 0 && !a->sh ? fail_usage(c, "no command given; it comes after '--'")
-					  : check_env(c, &a->env);
-	if (*ret_status)
-		return NULL;
-	v = calloc((size_t)argc + 5, sizeof(*v));
-	if (!v) {
-		*ret_status = fail("no memory");
-		return NULL;
-	}
-	if (a->sh) {
-		v[n++] = "/bin/sh";
-		v[n++] = "-c";
-		v[n++] = a->sh;
-		v[n++] = "sh";
-	}
-	for (int i = 0; i < argc; i++)
-		v[n++] = argv[i];
-	return v;
+	if (box_create(c, a, CONKER_BOX_DETACHED, &b) < 0)
+		return fail_lib();
+	int r = conker_box_info_get(b, &info);
+	conker_box_free(b);
+	if (r < 0)
+		return fail_lib();
+	puts(info.name);
+	return finish_output();
 }

@@ -1,14 +1,17 @@
 /* cli.h - the conker command on one page.
  *
- *	main.c     the table of subcommands
- *	cmd_*.c    one subcommand each
- *	opts.c     option tables: parsing, help, usage errors
- *	boxargs.c  the options that run, create and exec share, and what they become
- *	session.c  one command of a box between our stdin, stdout and stderr
- *	sink.c     one of our output descriptors, which may be slow
- *	term.c     the terminal: raw mode, size
- *	signals.c  the signals that end us
- *	print.c    errors, tables, JSON
+ *	main.c      the table of subcommands
+ *	cmd_*.c     one subcommand each, or two that belong together
+ *	opts.c      option tables: parsing, help, usage errors
+ *	values.c    what the values of options may be
+ *	boxargs.c   the options that run and create share, and what they become
+ *	execargs.c  likewise of run, exec and shell
+ *	session.c   one execution of a box between our stdin, stdout and stderr
+ *	sink.c      one of our output descriptors, which may be slow
+ *	term.c      the terminal: raw mode, size
+ *	signals.c   the signals that end us
+ *	report.c    executions as text, as JSON and as exit statuses
+ *	print.c     errors, text, JSON
  *
  * The command uses conker.h only, as any other program would. One thread.
  */
@@ -22,8 +25,6 @@
 
 #include "lib/conker.h"
 #include "util/util.h"
-
-#define CONKER_VERSION "0.1.0"
 
 enum { /* exit statuses, as docker's */
        EXIT_TIMED_OUT = 124,
@@ -45,19 +46,32 @@ struct command {
 	const char *summary;
 };
 
+int cmd_attach(struct cli *c, int argc, char **argv);
+int cmd_bench(struct cli *c, int argc, char **argv);
+int cmd_cp(struct cli *c, int argc, char **argv);
 int cmd_create(struct cli *c, int argc, char **argv);
 int cmd_doctor(struct cli *c, int argc, char **argv);
 int cmd_exec(struct cli *c, int argc, char **argv);
+int cmd_forward(struct cli *c, int argc, char **argv);
+int cmd_fork(struct cli *c, int argc, char **argv);
+int cmd_forget(struct cli *c, int argc, char **argv);
+int cmd_fs(struct cli *c, int argc, char **argv);
 int cmd_image(struct cli *c, int argc, char **argv);
 int cmd_info(struct cli *c, int argc, char **argv);
 int cmd_kill(struct cli *c, int argc, char **argv);
 int cmd_logs(struct cli *c, int argc, char **argv);
 int cmd_ls(struct cli *c, int argc, char **argv);
 int cmd_ps(struct cli *c, int argc, char **argv);
+int cmd_restore(struct cli *c, int argc, char **argv);
+int cmd_resume(struct cli *c, int argc, char **argv);
 int cmd_rm(struct cli *c, int argc, char **argv);
 int cmd_run(struct cli *c, int argc, char **argv);
 int cmd_shell(struct cli *c, int argc, char **argv);
+int cmd_snapshot(struct cli *c, int argc, char **argv);
+int cmd_stats(struct cli *c, int argc, char **argv);
 int cmd_stop(struct cli *c, int argc, char **argv);
+int cmd_suspend(struct cli *c, int argc, char **argv);
+int cmd_wait(struct cli *c, int argc, char **argv);
 
 /* Finds argv[0] in a table and runs it. */
 int command_dispatch(struct cli *c, const struct command *table, size_t n, int argc, char **argv);
@@ -69,17 +83,26 @@ void command_list(FILE *f, const struct command *table, size_t n);
 int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A usage error: names the subcommand and its --help. EXIT_CONKER. */
 int fail_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The library's last message. EXIT_CONKER. */
+/* The library's last message; or nothing, when one of our signals interrupted it. The exit status. */
 int fail_lib(void);
+/* 0, or EXIT_CONKER with a message: paths in a box are absolute. */
+int check_box_path(const char *path);
 /* Flushes stdout: 0, or EXIT_CONKER with a message when it could not all be written. */
 int finish_output(void);
 
 /* Text that a guest may have chosen, fit for a terminal: control characters become '?'. */
 void print_clean(const char *s);
 void json_string(const char *s);
+void json_bytes(const char *s, size_t len);
+/* Whether it is well-formed UTF-8, which json_bytes() then keeps as it is. */
+int is_utf8(const char *s, size_t len);
 const char *state_name(enum conker_box_state s);
 /* "41s", "12m", "3h", "5d". */
 const char *age_text(int64_t seconds, char *buf, size_t size);
+/* "812K", "3.4M", "1.2G". */
+const char *size_text(uint64_t bytes, char *buf, size_t size);
+/* "2026-11-21T04:00:00.123456Z". */
+const char *time_text(int64_t unix_us, char *buf, size_t size);
 
 /* ---- opts.c -------------------------------------------------------------------------------------- */
 
@@ -88,13 +111,51 @@ enum opt_kind {
 	OPT_STRING,  /* const char * */
 	OPT_UINT,    /* uint32_t, above zero */
 	OPT_SECONDS, /* uint32_t of milliseconds; fractions allowed */
+	OPT_TIMEOUT, /* likewise; 0 becomes CONKER_NO_TIMEOUT */
 	OPT_LIST,    /* struct strings: may be given again */
 	OPT_SIGNAL,  /* int: TERM, SIGTERM or 15 */
+	OPT_BYTES,   /* uint64_t, above zero: 1000, 64K, 1.5M, 2G */
+	OPT_MIB,     /* likewise, but a number without a letter is of MiB */
+	OPT_MEMORY,  /* uint32_t of MiB, which it must be whole ones of; otherwise likewise */
+	OPT_CPUS,    /* uint32_t of thousandths: 1.5 */
+	OPT_RESTART, /* struct restart_arg: never, on-failure[:MAX], always[:MAX] */
+	OPT_RLIMIT,  /* struct rlimits: NAME=SOFT[:HARD]; may be given again */
+	OPT_PORT,    /* struct ports: may be given again */
+	OPT_OFFSETS, /* struct offsets: OFFSET[:STDERR_OFFSET] */
+	OPT_KEYS,    /* struct keys: "ctrl-p,ctrl-q"; empty: none */
+	OPT_RATE,    /* conker_rate: BYTES[:OPS], 20M:1000, :500; 0 becomes CONKER_NO_LIMIT */
 };
 
 struct strings {
 	const char **v; /* NULL-terminated when not NULL; the strings are argv's */
 	size_t n;
+};
+
+struct restart_arg {
+	enum conker_restart policy;
+	uint32_t max; /* 0: unlimited */
+};
+
+enum { RLIMITS_MAX = 16, PORTS_MAX = 32, KEYS_MAX = 8 };
+
+struct rlimits {
+	conker_rlimit v[RLIMITS_MAX];
+	size_t n;
+};
+
+struct ports {
+	uint16_t v[PORTS_MAX];
+	size_t n;
+};
+
+struct offsets {
+	uint64_t out, err;
+	int given;
+};
+
+struct keys { /* a sequence of keys, looked for in what is typed */
+	unsigned char v[KEYS_MAX], held[KEYS_MAX];
+	size_t n, n_held;
 };
 
 struct opt {
@@ -115,7 +176,7 @@ struct opt_group {
 struct usage {
 	const char *operands; /* "[OPTIONS] BOX..." */
 	const char *text;     /* paragraphs below, or NULL */
-	struct opt_group group[3];
+	struct opt_group group[5];
 	int operands_min, operands_max; /* max < 0: any number */
 	int command_after; /* this many operands before a command, whose options are its own; < 0: none */
 };
@@ -125,39 +186,103 @@ struct usage {
 must_check int opts_parse(const struct cli *c, const struct usage *u, int argc, char **argv,
 			  int *ret_status);
 
+must_check int strings_add(struct strings *l, const char *s);
+
+/* ---- values.c ------------------------------------------------------------------------------------ */
+
+/* The value of an option into what its kind says. 0; -EINVAL: it is not value_expected(); or what
+ * value_wrong() has words for: "is too large". */
+must_check int value_parse(enum opt_kind kind, const char *s, void *ret);
+/* "a whole number above zero" */
+const char *value_expected(enum opt_kind kind);
+const char *value_wrong(int r);
+/* Whether data[0..len) completes the keys. *ret_len bytes are put to out, which may be data, if there are
+ * KEYS_MAX bytes of room before it, and begin there: what is to be passed on. The beginning of the keys is
+ * held back until the next byte decides, so that the command never sees one of them. */
+int keys_typed(struct keys *k, const char *data, size_t len, char *out, size_t *ret_len);
+
 /* ---- boxargs.c ----------------------------------------------------------------------------------- */
 
 struct box_args {
-	const char *name, *image, *kernel, *append;
-	uint32_t memory_mib, cpus, ready_timeout_ms;
+	const char *name, *image, *kernel, *append, *from;
+	uint32_t memory_mib, cpus, ready_timeout_ms, idle_timeout_ms, idle_suspend_ms, max_life_ms;
 	struct strings disks;
-	int verbose;
+	conker_rate disk_rate, vsock_rate, console_rate;
+	int verbose, require_jail, warm;
 };
 
-struct exec_args {
-	int interactive, tty, verbose;
-	const char *workdir, *user, *name, *sh;
-	uint32_t timeout_ms;
-	struct strings env;
-};
-
-extern const struct opt box_opt_table[], exec_opt_table[];
-extern const size_t box_opt_count, exec_opt_count;
+extern const struct opt box_opt_table[], life_opt_table[];
+extern const size_t box_opt_count, life_opt_count;
 
 /* Creates the box, over again when a stopped and continued terminal job interrupted it. A library
  * error; -EINTR when one of our signals did. */
 int box_create(const struct cli *c, const struct box_args *a, uint32_t flags, conker_box **ret);
+/* Creates one that stays: its name on stdout. The exit status. */
+int box_create_and_print(const struct cli *c, const struct box_args *a);
 
-/* The command to run from operands and --sh: NULL-terminated, to be freed; NULL with *ret_status. */
-const char **exec_argv(const struct cli *c, const struct exec_args *a, int argc, char **argv,
-		       int *ret_status);
+/* ---- execargs.c ---------------------------------------------------------------------------------- */
+
+struct exec_args {
+	int interactive, tty, verbose, merge, detach, leave_children, keep_alive;
+	const char *workdir, *user, *name, *key, *sh, *shell;
+	uint32_t timeout_ms, grace_ms, backoff_ms, await_timeout_ms;
+	uint64_t memory_bytes, log_bytes;
+	uint32_t pids, cpu_permille;
+	struct strings env, env_files;
+	struct restart_arg restart;
+	struct rlimits rlimits;
+	struct ports ports;
+	struct keys detach_keys;
+};
+
+/* ctrl-p,ctrl-q as an initialiser */
+#define DETACH_KEYS                                   \
+	{                                             \
+		.v = {'p' & 0x1f, 'q' & 0x1f}, .n = 2 \
+	}
+
+extern const struct opt exec_opt_table[], limit_opt_table[];
+extern const size_t exec_opt_count, limit_opt_count;
+
+/* What the library is to start; the strings are those of the arguments. */
+struct exec_plan {
+	conker_exec_opts opts;
+	struct strings argv, env;
+	char *env_text; /* of the last file, which links to the ones before */
+};
+
+/* The plan from options, operands and --sh: 0, or the exit status after a message. */
+int exec_plan_init(struct exec_plan *p, const struct cli *c, const struct exec_args *a, int argc,
+		   char **argv);
+void exec_plan_fini(struct exec_plan *p);
+/* What option lists of *a hold. */
+void exec_args_fini(struct exec_args *a);
+
+/* ---- report.c ------------------------------------------------------------------------------------ */
+
+/* For programs ("timed_out") and for people ("timed out", "exited (3)"). */
+const char *exec_state_name(enum conker_exec_state s);
+const char *exec_state_text(enum conker_exec_state s, const conker_status *st, char *buf,
+			    size_t size);
+int exit_status_of(const conker_status *st);
+int exit_status_of_failure(const conker_failure *f);
+/* One line on stderr, with the name of the box unless a step of a start failed. The exit status. */
+int report_failure(conker_box *b, const conker_failure *f);
+void report_gap(const conker_gap *g, const char *end_of_line);
+void json_status(const conker_status *st);
+void json_usage(const conker_usage *u);
+void json_exec(const conker_exec_info *i, int with_usage);
+void json_box(const conker_box_info *i);
+void print_argv(const char *const *argv);
 
 /* ---- session.c ----------------------------------------------------------------------------------- */
 
 enum session_end {
-	SESSION_EXITED, /* status is the exit status to use */
+	SESSION_EXITED,   /* status is the exit status to use */
+	SESSION_DETACHED, /* by the keys: message printed, status 0 */
 	SESSION_FAILED, /* could not be started, box lost, ...: message printed, status likewise */
 	SESSION_BROKEN, /* a signal of ours, or nobody reads our output: the command may still run */
+	SESSION_AGAIN,  /* the box was suspended, nothing has happened: open it again */
 };
 
 struct session {
@@ -167,11 +292,28 @@ struct session {
 	int64_t started_us, ended_us;
 };
 
-/* Runs the command to its end between our descriptors. On SESSION_BROKEN it has been killed when
- * must_kill is set; else the caller ends the box. The terminal is as it was before. */
-enum { SESSION_KILL = 1 << 0 };
-void session_run(struct session *s, conker_box *b, const struct exec_args *a, const char **argv,
+enum {
+	SESSION_KILL = 1 << 0,    /* on SESSION_BROKEN the command has been killed */
+	SESSION_FORWARD = 1 << 1, /* our ending signals go to the command instead of ending us */
+};
+
+/* Runs the command to its end between our descriptors. The terminal is as it was before. */
+void session_run(struct session *s, conker_box *b, const struct exec_plan *plan, struct keys detach,
 		 int flags);
+
+/* Starts a command and leaves it once it runs: its number on stdout. Then waits for the ports, if any. s->status is
+ * the exit status; s->end says only whether it is SESSION_AGAIN. */
+void session_detached(struct session *s, conker_box *b, const struct exec_plan *plan,
+		      const struct exec_args *a);
+
+/* As session_run(), with an execution that is there; tty: it is on a terminal. */
+struct session_view {
+	const char *exec;
+	conker_view_opts opts;
+	int tty;
+};
+void session_attach(struct session *s, conker_box *b, const struct session_view *v,
+		    struct keys detach, int flags);
 
 /* ---- sink.c -------------------------------------------------------------------------------------- */
 
@@ -196,22 +338,39 @@ static inline int sink_pending(const struct sink *k)
 
 /* ---- term.c -------------------------------------------------------------------------------------- */
 
-/* Raw mode while an interactive terminal is ours; undone by term_restore(), which may come twice. */
-struct term;
-struct term *term_raw(void); /* NULL when stdin is no terminal */
-struct term *term_restore(struct term *t);
+/* Raw mode while an interactive terminal on stdin is ours, and back. Both may come twice; a crash of ours
+ * restores it too. term_raw() says whether it is raw now. */
+int term_raw(void);
+void term_restore(void);
 /* Size of the terminal on stdin, stdout or stderr; leaves the values alone when there is none. */
 void term_size(uint16_t *rows, uint16_t *cols);
 
 /* ---- signals.c ----------------------------------------------------------------------------------- */
 
-/* From here on SIGINT, SIGTERM, SIGQUIT and SIGHUP are remembered and interrupt what waits; SIGPIPE is
- * ignored and SIGWINCH noticed. */
+/* From here on the signals that would end us are remembered and interrupt what waits; SIGPIPE is ignored,
+ * SIGWINCH and SIGCONT are noticed. */
 void signals_init(void);
 /* The first of them that came, or 0. */
 int signals_caught(void);
-/* Whether SIGWINCH came since the last call. */
+/* A call that waits and may be made twice, over again when a stopped and continued job interrupted it. */
+#define over_again(call)                                   \
+	__extension__({                                    \
+		int r_;                                    \
+		do                                         \
+			r_ = (call);                       \
+		while (r_ == -EINTR && !signals_caught()); \
+		r_;                                        \
+	})
+/* From here on they do not end us; signals_next() returns each that came once, or 0. */
+void signals_forward(void);
+int signals_next(void);
+/* Whether SIGWINCH or SIGCONT came since the last call: the terminal may have changed. */
 int signals_resized(void);
+/* From here on SIGTSTP is noticed; signals_stop_asked() says whether it came since the last call. */
+void signals_catch_stop(void);
+int signals_stop_asked(void);
+/* Stops us as SIGTSTP would have; returns when continued. */
+void signals_stop(void);
 /* Delivers them in ppoll() with *ret_in_poll only, so that none slips in before it. */
 void signals_hold(sigset_t *ret_in_poll);
 

@@ -13,7 +13,14 @@ static const struct opt own_opts[] = {
 
 static const char *verdict_name(enum conker_check v)
 {
-	return v == CONKER_CHECK_OK ? "ok" : v == CONKER_CHECK_SLOW ? "slow" : "MISSING";
+	static const char *const names[] = {
+		[CONKER_CHECK_OK] = "ok",
+		[CONKER_CHECK_SLOW] = "slow",
+		[CONKER_CHECK_MISSING] = "MISSING",
+		[CONKER_CHECK_WEAK] = "weak",
+	};
+
+	return names[v];
 }
 
 static void on_check(enum conker_check v, const char *what, const char *found, const char *advice,
@@ -43,7 +50,8 @@ int cmd_doctor(struct cli *c, int argc, char **argv)
 	struct doctor d = {0};
 	struct usage u = {
 		.operands = "[OPTIONS]",
-		.text = "Looks at what conker needs of this host. The exit status is 1 when "
+		.text = "Tries what conker needs of this host, and which layers of isolation it "
+			"offers. The exit status is 1 when "
 			"something is missing.",
 		.group = {{own_opts, countof(own_opts), &d}},
 		.command_after = -1,

@@ -29,7 +29,7 @@ static int import(struct cli *c, int argc, char **argv)
 	while (r == -EINTR && !signals_caught())
 		r = conker_image_import(argv[0], argv[1]);
 	if (r < 0)
-		return signals_caught() ? exit_by_signal(signals_caught()) : fail_lib();
+		return fail_lib();
 	return 0;
 }
 

@@ -1,9 +1,9 @@
-/* cmd_logs.c - conker logs: the console of a box.
+/* cmd_logs.c - conker logs: what an execution has said (execlogs.c), or the console of a box.
  *
  * What a guest prints is its own business until it reaches our terminal, where it could forge or hide
  * output: there all control characters but newline and tab become '?'. A file or pipe gets the bytes.
  */
-#include "tools/cli/cli.h"
+#include "tools/cli/logs.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,33 +15,44 @@
 
 enum { LOOK_MS = 500 }; /* how often to see whether the box has ended */
 
-struct logs_args {
-	int follow;
-};
+#define AT(field) offsetof(struct logs_args, field)
 
 static const struct opt own_opts[] = {
-	{"follow", 'f', OPT_FLAG, offsetof(struct logs_args, follow), NULL,
-	 "go on until the box ends"},
+	{"follow", 'f', OPT_FLAG, AT(follow), NULL, "go on until it ends"},
+	{"stdout", 0, OPT_FLAG, AT(only_stdout), NULL, "its stdout only"},
+	{"stderr", 0, OPT_FLAG, AT(only_stderr), NULL, "its stderr only"},
+	{"tags", 0, OPT_FLAG, AT(tags), NULL, "lines that begin with stdout: or stderr:"},
+	{"timestamps", 't', OPT_FLAG, AT(timestamps), NULL, "lines that begin with their time"},
+	{"from", 0, OPT_OFFSETS, AT(from), "OFFSET[:ERR]",
+	 "begin at that byte of stdout [and of stderr]"},
+	{"tail", 0, OPT_BYTES, AT(tail_bytes), "SIZE", "begin at most that far before the end"},
+	{"json", 0, OPT_FLAG, AT(json), NULL, "for programs: an object per line of output"},
 };
 
-static void clean(char *buf, size_t len)
+/* Nothing that would command the terminal. *last: the byte before; U+0080 to U+009F are controls of two bytes. */
+static void clean(char *buf, size_t len, unsigned char *last)
 {
-	for (size_t i = 0; i < len; i++)
-		if (((unsigned char)buf[i] < 0x20 && !strchr("\n\t\r", buf[i])) || buf[i] == 0x7f ||
-		    !buf[i])
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)buf[i];
+		int c1 = *last == 0xc2 && c >= 0x80 && c < 0xa0;
+
+		*last = c;
+		if ((c < 0x20 && !strchr("\n\t\r", c)) || c == 0x7f || !c || c1)
 			buf[i] = '?';
+	}
 }
 
 /* Copies what there is. 0, or an exit status. */
 static int copy(int fd)
 {
 	int terminal = isatty(STDOUT_FILENO);
+	unsigned char last = 0;
 	char buf[8192];
 	ssize_t n;
 
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
 		if (terminal)
-			clean(buf, (size_t)n);
+			clean(buf, (size_t)n, &last);
 		fwrite(buf, 1, (size_t)n, stdout);
 	}
 	if (n < 0)
@@ -80,24 +91,48 @@ static int follow(const char *box, int fd)
 	return signals_caught() ? exit_by_signal(signals_caught()) : status;
 }
 
+static int console(const char *box, int want_follow)
+{
+	auto_close int fd = conker_box_console(box);
+
+	if (fd < 0)
+		return fail_lib();
+	return want_follow ? follow(box, fd) : copy(fd);
+}
+
+static int check(const struct cli *c, const struct logs_args *a, int n)
+{
+	if (n == 1 && (a->only_stdout || a->only_stderr || a->tags || a->timestamps || a->json ||
+		       a->from.given || a->tail_bytes))
+		return fail_usage(c, "a box's console has --follow only; which EXEC?");
+	if (a->only_stdout && a->only_stderr)
+		return fail_usage(c, "--stdout and --stderr exclude each other");
+	return a->from.given && a->tail_bytes
+		       ? fail_usage(c, "--from and --tail exclude each other")
+		       : 0;
+}
+
 int cmd_logs(struct cli *c, int argc, char **argv)
 {
 	struct logs_args a = {0};
 	struct usage u = {
-		.operands = "[OPTIONS] BOX",
-		.text = "Prints the newest part of a box's console: its kernel's messages.",
+		.operands = "[OPTIONS] BOX [EXEC]",
+		.text = "Prints what an execution has said, as far as the box keeps it (a number, "
+			"a name or\n"
+			"\"key:KEY\"); without EXEC the newest part of the box's console: its "
+			"kernel's messages.",
 		.group = {{own_opts, countof(own_opts), &a}},
 		.operands_min = 1,
-		.operands_max = 1,
+		.operands_max = 2,
 		.command_after = -1,
 	};
-	int status;
+	int status, n = opts_parse(c, &u, argc, argv, &status);
 
-	if (opts_parse(c, &u, argc, argv, &status) < 0)
+	if (n < 0)
 		return status;
-	auto_close int fd = conker_box_console(argv[0]);
-	if (fd < 0)
-		return fail_lib();
+	status = check(c, &a, n);
+	if (status)
+		return status;
 	signals_init();
-	return a.follow ? follow(argv[0], fd) : copy(fd);
+	return n == 1 ? console(argv[0], a.follow) : logs_exec(argv[0], argv[1], &a);
 }

@@ -1,39 +1,51 @@
-/* cmd_ps.c - conker ps and conker kill: the commands that run in a box. */
+/* cmd_ps.c - conker ps: the executions of a box, one line each. */
 #include "tools/cli/cli.h"
 
-#include <string.h>
+#include <errno.h>
 
 struct ps {
-	int json;
+	int all, usage, json;
 	int count;
 };
 
 static const struct opt ps_opts[] = {
+	{"all", 'a', OPT_FLAG, offsetof(struct ps, all), NULL, "also those that have ended"},
+	{"usage", 0, OPT_FLAG, offsetof(struct ps, usage), NULL,
+	 "with processor time, memory and processes"},
 	{"json", 0, OPT_FLAG, offsetof(struct ps, json), NULL, "for programs: an array of objects"},
 };
 
-static void json_exec(const conker_exec_info *i)
+static void heading(const struct ps *p)
 {
-	printf("{\"id\":%llu,\"pid\":%u,\"name\":", (unsigned long long)i->id, i->pid);
-	json_string(i->name ? i->name : "");
-	printf(",\"age_us\":%llu,\"argv\":[", (unsigned long long)i->age_us);
-	for (size_t k = 0; i->argv && i->argv[k]; k++) {
-		fputs(k ? "," : "", stdout);
-		json_string(i->argv[k]);
-	}
-	printf("]}");
+	printf("%-6s %-12s %-15s %-7s %-6s %8s ", "EXEC", "NAME", "STATUS", "PID", "AGE",
+	       "RESTARTS");
+	if (p->usage)
+		printf("%8s %7s %7s %5s ", "CPU", "MEMORY", "PEAK", "PIDS");
+	printf("COMMAND\n");
 }
 
-static void text_exec(const conker_exec_info *i)
+static void text_usage(const conker_usage *u)
 {
-	char age[24];
+	char now[24], peak[24];
 
-	printf("%-6llu %-7u %-6s %-12s", (unsigned long long)i->id, i->pid,
-	       age_text((int64_t)(i->age_us / 1000000), age, sizeof(age)), i->name ? i->name : "");
-	for (size_t k = 0; i->argv && i->argv[k]; k++) {
-		putchar(' ');
-		print_clean(i->argv[k]);
-	}
+	printf("%7.2fs %7s %7s %5u ", (double)(u->user_us + u->sys_us) / 1e6,
+	       size_text(u->memory_bytes, now, sizeof(now)),
+	       size_text(u->memory_peak_bytes, peak, sizeof(peak)), u->pids);
+}
+
+static void text_exec(const struct ps *p, const conker_exec_info *i)
+{
+	char age[24], state[32], pid[16] = "-";
+
+	if (i->pid)
+		(void)snprintf(pid, sizeof(pid), "%u", i->pid);
+	printf("%-6llu %-12s %-15s %-7s %-6s %8u ", (unsigned long long)i->id,
+	       i->name && *i->name ? i->name : "-",
+	       exec_state_text(i->state, &i->status, state, sizeof(state)), pid,
+	       age_text((int64_t)(i->age_us / 1000000), age, sizeof(age)), i->restarts);
+	if (p->usage)
+		text_usage(&i->usage);
+	print_argv(i->argv);
 	putchar('\n');
 }
 
@@ -43,12 +55,30 @@ static int on_exec(const conker_exec_info *i, void *user)
 
 	if (p->json) {
 		fputs(p->count ? ",\n " : "", stdout);
-		json_exec(i);
+		json_exec(i, p->usage);
 	} else {
-		text_exec(i);
+		text_exec(p, i);
 	}
 	p->count++;
 	return 0;
+}
+
+static int list(const char *box, struct ps *p)
+{
+	uint32_t flags = (p->all ? CONKER_LIST_ALL : 0U) | (p->usage ? CONKER_LIST_USAGE : 0U);
+	conker_box *b = NULL;
+
+	if (over_again(conker_box_open(box, &b)) < 0)
+		return fail_lib();
+	if (p->json)
+		putchar('[');
+	else
+		heading(p);
+	int status = over_again(conker_exec_list(b, flags, on_exec, p)) < 0 ? fail_lib() : 0;
+	conker_box_free(b);
+	if (p->json)
+		puts("]");
+	return status ? status : finish_output();
 }
 
 int cmd_ps(struct cli *c, int argc, char **argv)
@@ -56,69 +86,15 @@ int cmd_ps(struct cli *c, int argc, char **argv)
 	struct ps p = {0};
 	struct usage u = {
 		.operands = "BOX [OPTIONS]",
-		.text = "Lists the commands that run in a box, whoever started them.",
+		.text = "Lists the executions of a box, whoever started them: those that run, or "
+			"all that it still\n"
+			"knows.",
 		.group = {{ps_opts, countof(ps_opts), &p}},
 		.operands_min = 1,
 		.operands_max = 1,
 		.command_after = -1,
 	};
-	conker_box *b;
 	int status;
 
-	if (opts_parse(c, &u, argc, argv, &status) < 0)
-		return status;
-	if (conker_box_open(argv[0], &b) < 0)
-		return fail_lib();
-	if (p.json)
-		putchar('[');
-	else
-		printf("%-6s %-7s %-6s %-12s %s\n", "EXEC", "PID", "AGE", "NAME", "COMMAND");
-	int r = conker_exec_list(b, on_exec, &p);
-	status = r < 0 ? fail_lib() : 0;
-	conker_box_free(b);
-	if (status)
-		return status;
-	if (p.json)
-		puts("]");
-	return finish_output();
-}
-
-/* ---- conker kill --------------------------------------------------------------------------------- */
-
-struct kill_args {
-	int signo, group, all;
-};
-
-static const struct opt kill_opts[] = {
-	{"signal", 's', OPT_SIGNAL, offsetof(struct kill_args, signo), "SIGNAL",
-	 "by name or number (TERM)"},
-	{"group", 0, OPT_FLAG, offsetof(struct kill_args, group), NULL, "to its process group"},
-	{"all", 0, OPT_FLAG, offsetof(struct kill_args, all), NULL, "to everything it started"},
-};
-
-int cmd_kill(struct cli *c, int argc, char **argv)
-{
-	struct kill_args a = {.signo = SIGTERM};
-	struct usage u = {
-		.operands = "[OPTIONS] BOX EXEC",
-		.text = "Sends a signal to a command in a box, found by its number or name (see "
-			"conker ps).",
-		.group = {{kill_opts, countof(kill_opts), &a}},
-		.operands_min = 2,
-		.operands_max = 2,
-		.command_after = -1,
-	};
-	conker_box *b;
-	int status;
-
-	if (opts_parse(c, &u, argc, argv, &status) < 0)
-		return status;
-	if (a.group && a.all)
-		return fail_usage(c, "--group and --all exclude each other");
-	if (conker_box_open(argv[0], &b) < 0)
-		return fail_lib();
-	int scope = a.all ? CONKER_KILL_ALL : a.group ? CONKER_KILL_GROUP : CONKER_KILL_PROCESS;
-	status = conker_box_kill(b, argv[1], a.signo, scope) < 0 ? fail_lib() : 0;
-	conker_box_free(b);
-	return status;
+	return opts_parse(c, &u, argc, argv, &status) < 0 ? status : list(argv[0], &p);
 }

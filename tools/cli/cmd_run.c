@@ -14,6 +14,8 @@ static const struct opt own_opts[] = {
 	{"name", 'n', OPT_STRING, offsetof(struct run_args, box.name), "NAME", "the box's name"},
 	{"keep", 0, OPT_FLAG, offsetof(struct run_args, keep), NULL,
 	 "leave the box running afterwards"},
+	{"idle-suspend", 0, OPT_SECONDS, offsetof(struct run_args, box.idle_suspend_ms), "SECONDS",
+	 "with --keep: suspend it when nobody has used it for that long"},
 	{"timing", 0, OPT_FLAG, offsetof(struct run_args, timing), NULL,
 	 "say at the end where the time went"},
 };
@@ -42,15 +44,15 @@ static void print_timing(const struct cli *c, const conker_box_info *info, const
 	timing_line("total", end_us - c->start_us, "");
 }
 
-static int run(const struct cli *c, const struct run_args *a, const char **argv)
+static int run(const struct cli *c, const struct run_args *a, const struct exec_plan *plan)
 {
 	conker_box_info info = {.size = sizeof(info)};
 	struct session s;
 	conker_box *b;
 
 	if (box_create(c, &a->box, a->keep ? CONKER_BOX_DETACHED : 0, &b) < 0)
-		return signals_caught() ? exit_by_signal(signals_caught()) : fail_lib();
-	session_run(&s, b, &a->exec, argv, a->keep ? SESSION_KILL : 0);
+		return fail_lib();
+	session_run(&s, b, plan, a->exec.detach_keys, a->keep ? SESSION_KILL : 0);
 	(void)conker_box_info_get(b, &info);
 	conker_box_free(b);
 	if (a->keep && !a->box.name)
@@ -62,7 +64,8 @@ static int run(const struct cli *c, const struct run_args *a, const char **argv)
 
 int cmd_run(struct cli *c, int argc, char **argv)
 {
-	struct run_args a = {0};
+	struct run_args a = {0}; /* no keys to detach: the box ends with us */
+	struct exec_plan plan;
 	struct usage u = {
 		.operands = "[OPTIONS] [--] CMD [ARG...]",
 		.text = "Starts a box, runs the command in it and ends the box. The exit status is "
@@ -72,21 +75,26 @@ int cmd_run(struct cli *c, int argc, char **argv)
 			"128+N: ended by signal N.",
 		.group = {{own_opts, countof(own_opts), &a},
 			  {exec_opt_table, exec_opt_count, &a.exec},
-			  {box_opt_table, box_opt_count, &a.box}},
+			  {limit_opt_table, limit_opt_count, &a.exec},
+			  {box_opt_table, box_opt_count, &a.box},
+			  {life_opt_table, life_opt_count - 1, &a.box}},
 		.operands_max = -1,
 	};
 	int status, n = opts_parse(c, &u, argc, argv, &status);
 
-	if (n >= 0) {
+	if (n >= 0 && a.box.idle_suspend_ms && !a.keep) {
+		status = fail_usage(c, "--idle-suspend: the box ends with the command, unless "
+				       "there is --keep");
+	} else if (n >= 0) {
 		a.box.verbose = a.exec.verbose;
-		const char **command = exec_argv(c, &a.exec, n, argv, &status);
-		if (command) {
+		status = exec_plan_init(&plan, c, &a.exec, n, argv);
+		if (status == 0) {
 			signals_init();
-			status = run(c, &a, command);
-			free(command);
+			status = run(c, &a, &plan);
+			exec_plan_fini(&plan);
 		}
 	}
 	free(a.box.disks.v);
-	free(a.exec.env.v);
+	exec_args_fini(&a.exec);
 	return status;
 }

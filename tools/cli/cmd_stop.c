@@ -15,13 +15,13 @@ static const struct opt stop_opts[] = {
 static int stop(const char *name, uint32_t timeout_ms)
 {
 	conker_box *b;
-	int r = conker_box_open(name, &b);
+	int r = over_again(conker_box_open(name, &b));
 
 	if (r == -ESHUTDOWN)
 		return 0; /* it has ended: nothing to do */
 	if (r < 0)
 		return fail_lib();
-	r = conker_box_stop(b, timeout_ms) < 0 ? fail_lib() : 0;
+	r = over_again(conker_box_stop(b, timeout_ms)) < 0 ? fail_lib() : 0;
 	conker_box_free(b);
 	return r;
 }
@@ -53,7 +53,8 @@ struct rm_args {
 };
 
 static const struct opt rm_opts[] = {
-	{"force", 'f', OPT_FLAG, offsetof(struct rm_args, force), NULL, "end it first if it runs"},
+	{"force", 'f', OPT_FLAG, offsetof(struct rm_args, force), NULL,
+	 "also one that runs, which ends first, or is suspended"},
 };
 
 int cmd_rm(struct cli *c, int argc, char **argv)
@@ -61,7 +62,9 @@ int cmd_rm(struct cli *c, int argc, char **argv)
 	struct rm_args a = {0};
 	struct usage u = {
 		.operands = "[OPTIONS] BOX...",
-		.text = "Forgets boxes that have ended, with their consoles.",
+		.text = "Forgets boxes that have ended, with their consoles. A suspended box has "
+			"not: it is\n"
+			"removed, with its memory and files, by --force only.",
 		.group = {{rm_opts, countof(rm_opts), &a}},
 		.operands_min = 1,
 		.operands_max = -1,

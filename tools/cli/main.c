@@ -15,14 +15,27 @@ static const struct command commands[] = {
 	{"create", cmd_create, "start a box that stays"},
 	{"exec", cmd_exec, "run a command in a box"},
 	{"shell", cmd_shell, "an interactive shell in a box"},
+	{"attach", cmd_attach, "join an execution: what it said, what it says, its status"},
+	{"wait", cmd_wait, "wait for executions, or for ports"},
+	{"ps", cmd_ps, "list the executions of a box"},
+	{"logs", cmd_logs, "what an execution has said; the console of a box"},
+	{"kill", cmd_kill, "end or signal executions"},
+	{"forget", cmd_forget, "drop what is kept of executions that have ended"},
+	{"forward", cmd_forward, "lead a port of this host into a box"},
+	{"cp", cmd_cp, "copy files and directories in and out of a box"},
+	{"fs", cmd_fs, "files of a box: ls, stat, cat, write, rm, mkdir, mv, watch"},
+	{"snapshot", cmd_snapshot, "write a running box to a directory"},
+	{"restore", cmd_restore, "start a box from a snapshot"},
+	{"fork", cmd_fork, "start many boxes from one, or from a snapshot"},
+	{"suspend", cmd_suspend, "put boxes aside, on disk"},
+	{"resume", cmd_resume, "and back; any command that names one does"},
 	{"ls", cmd_ls, "list boxes"},
-	{"info", cmd_info, "what is known of a box"},
-	{"ps", cmd_ps, "list the commands that run in a box"},
-	{"kill", cmd_kill, "send a signal to a command in a box"},
-	{"logs", cmd_logs, "the console of a box"},
+	{"info", cmd_info, "all about a box, or about one execution"},
+	{"stats", cmd_stats, "what a box uses"},
 	{"stop", cmd_stop, "shut boxes down"},
 	{"rm", cmd_rm, "forget boxes that have ended"},
 	{"image", cmd_image, "root file systems: import, ls, rm"},
+	{"bench", cmd_bench, "how fast boxes are on this host, and what they take"},
 	{"doctor", cmd_doctor, "what this host can do, and what to do about it"},
 	{"version", cmd_version, "the version"},
 	{"help", cmd_help, "this list"},
@@ -55,7 +68,7 @@ static int cmd_help(struct cli *c, int argc, char **argv)
 	char help[] = "--help";
 	char *args[] = {argv[0], help, NULL};
 
-	if (argc > 0) {
+	if (argc > 0 && argv[0][0] != '-') {
 		c->command = argv[0];
 		int r = command_dispatch(c, commands, countof(commands), 2, args);
 		return r < 0 ? fail("no command '%s' (see 'conker help')", argv[0]) : r;

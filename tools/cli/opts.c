@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,53 +39,9 @@ static int help(const struct parser *p)
 	return finish_output();
 }
 
-/* ---- values -------------------------------------------------------------------------------------- */
+/* ---- parsing ------------------------------------------------------------------------------------- */
 
-static int parse_uint(const char *s, uint32_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	unsigned long v = strtoul(s, &end, 10);
-	if (errno || *end || end == s || strchr(s, '-') || v == 0 || v > UINT32_MAX)
-		return -EINVAL;
-	*ret = (uint32_t)v;
-	return 0;
-}
-
-static int parse_seconds(const char *s, uint32_t *ret_ms)
-{
-	char *end;
-	double v = strtod(s, &end);
-
-	if (*end || end == s || !isfinite(v) || v < 0.001 || v > INT32_MAX / 1000)
-		return -EINVAL;
-	*ret_ms = (uint32_t)(v * 1000);
-	return 0;
-}
-
-static int parse_signal(const char *s, int *ret)
-{
-	uint32_t v;
-
-	if (parse_uint(s, &v) == 0) {
-		*ret = (int)v;
-		return v <= 64 ? 0 : -EINVAL;
-	}
-	if (strncasecmp(s, "SIG", 3) == 0)
-		s += 3;
-	for (int i = 1; i < NSIG; i++) {
-		const char *name = sigabbrev_np(i);
-
-		if (name && strcasecmp(name, s) == 0) {
-			*ret = i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int strings_add(struct strings *l, const char *s)
+int strings_add(struct strings *l, const char *s)
 {
 	const char **v = realloc(l->v, (l->n + 2) * sizeof(*v));
 
@@ -107,27 +62,7 @@ static int store(const struct opt *o, void *into, const char *value)
 		return 0;
 	}
 	assert(value); /* every other kind has o->arg */
-	switch (o->kind) {
-	case OPT_STRING: *(const char **)at = value; return 0;
-	case OPT_UINT: return parse_uint(value, at);
-	case OPT_SECONDS: return parse_seconds(value, at);
-	case OPT_LIST: return strings_add(at, value);
-	case OPT_SIGNAL: return parse_signal(value, at);
-	case OPT_FLAG: break;
-	}
-	return -EINVAL;
-}
-
-/* ---- parsing ------------------------------------------------------------------------------------- */
-
-static const char *expected(enum opt_kind k)
-{
-	switch (k) {
-	case OPT_UINT: return "a whole number above zero";
-	case OPT_SECONDS: return "seconds, above zero";
-	case OPT_SIGNAL: return "a signal's name or number";
-	default: return "a value";
-	}
+	return value_parse(o->kind, value, at);
 }
 
 static const struct opt *find(const struct usage *u, const char *name, size_t len, char letter,
@@ -157,9 +92,13 @@ static const char *next(struct parser *p)
 
 static int set(struct parser *p, const struct opt *o, void *into, const char *value)
 {
-	if (store(o, into, value) == 0)
+	int r = store(o, into, value);
+
+	if (r == 0)
 		return 0;
-	return fail_usage(p->c, "--%s: '%s' is not %s", o->name, value, expected(o->kind));
+	if (r != -EINVAL)
+		return fail_usage(p->c, "--%s: '%s' %s", o->name, value, value_wrong(r));
+	return fail_usage(p->c, "--%s: '%s' is not %s", o->name, value, value_expected(o->kind));
 }
 
 /* "--name", "--name VALUE" or "--name=VALUE". 0, or the exit status. */

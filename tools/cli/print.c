@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 
 static void begin(void)
 {
@@ -23,6 +24,11 @@ int fail(const char *fmt, ...)
 	return EXIT_CONKER;
 }
 
+int check_box_path(const char *path)
+{
+	return path[0] == '/' ? 0 : fail("the path '%s' in the box is not absolute", path);
+}
+
 int fail_usage(const struct cli *c, const char *fmt, ...)
 {
 	va_list ap;
@@ -38,6 +44,8 @@ int fail_usage(const struct cli *c, const char *fmt, ...)
 
 int fail_lib(void)
 {
+	if (signals_caught())
+		return exit_by_signal(signals_caught());
 	return fail("%s", conker_errmsg());
 }
 
@@ -54,33 +62,60 @@ static int is_control(unsigned char ch)
 	return ch < 0x20 || ch == 0x7f;
 }
 
-void print_clean(const char *s)
-{
-	for (; *s; s++)
-		putchar(is_control((unsigned char)*s) ? '?' : *s);
-}
-
-/* Length of the well-formed UTF-8 sequence at s (RFC 3629), or 0. */
-static size_t utf8_len(const unsigned char *s)
+/* Length of the well-formed UTF-8 sequence at s (RFC 3629), of at most len bytes; or 0. */
+static size_t utf8_len(const unsigned char *s, size_t len)
 {
 	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
 
-	if (s[0] > 0xf4 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+	if (n > len || s[0] > 0xf4)
 		return 0;
 	for (size_t i = 1; i < n; i++)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
 	return n;
 }
 
-void json_string(const char *s)
+int is_utf8(const char *s, size_t len)
+{
+	while (len > 0) {
+		size_t n = utf8_len((const unsigned char *)s, len);
+
+		if (n == 0)
+			return 0;
+		s += n;
+		len -= n;
+	}
+	return 1;
+}
+
+void print_clean(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	size_t len = strlen(s);
+
+	while (len > 0) {
+		size_t n = utf8_len(p, len);
+
+		/* U+0080 to U+009f are control characters too, to some terminals. */
+		if (n == 0 || is_control(*p) || (p[0] == 0xc2 && p[1] < 0xa0))
+			putchar('?');
+		else
+			fwrite(p, 1, n, stdout);
+		p += n ? n : 1;
+		len -= n ? n : 1;
+	}
+}
+
+void json_bytes(const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
 	putchar('"');
-	while (*p) {
-		size_t n = utf8_len(p);
+	while (len > 0) {
+		size_t n = utf8_len(p, len);
 
 		if (*p == '"' || *p == '\\')
 			printf("\\%c", *p);
@@ -91,8 +126,14 @@ void json_string(const char *s)
 		else
 			fwrite(p, 1, n, stdout);
 		p += n ? n : 1;
+		len -= n ? n : 1;
 	}
 	putchar('"');
+}
+
+void json_string(const char *s)
+{
+	json_bytes(s, strlen(s));
 }
 
 const char *state_name(enum conker_box_state s)
@@ -107,6 +148,7 @@ const char *state_name(enum conker_box_state s)
 	case CONKER_BOX_STOPPED: return "stopped";
 	case CONKER_BOX_ERROR: return "error";
 	case CONKER_BOX_KILLED: return "killed";
+	case CONKER_BOX_SUSPENDED: return "suspended";
 	}
 	return "unknown";
 }
@@ -127,5 +169,31 @@ const char *age_text(int64_t seconds, char *buf, size_t size)
 		return buf;
 	}
 	(void)snprintf(buf, size, "%llds", (long long)s);
+	return buf;
+}
+
+const char *size_text(uint64_t bytes, char *buf, size_t size)
+{
+	static const char units[] = "KMGT";
+	double v = (double)bytes / 1024;
+	size_t unit = 0;
+
+	while (v >= 1000 && units[unit + 1]) {
+		v /= 1024;
+		unit++;
+	}
+	(void)snprintf(buf, size, v < 100 && unit ? "%.1f%c" : "%.0f%c", v, units[unit]);
+	return buf;
+}
+
+const char *time_text(int64_t unix_us, char *buf, size_t size)
+{
+	time_t s = (time_t)(unix_us / 1000000);
+	char seconds[32] = "?";
+	struct tm tm;
+
+	if (gmtime_r(&s, &tm))
+		(void)strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(buf, size, "%s.%06lldZ", seconds, (long long)(unix_us % 1000000));
 	return buf;
 }

@@ -111,15 +111,21 @@ static void add_apics(struct tree *t)
 	end(t);
 }
 
+static void interrupt(struct tree *t, uint32_t pin)
+{
+	fdt32_t irq[2] = {cpu_to_fdt32(pin), cpu_to_fdt32(IRQ_EDGE_HIGH)};
+
+	step(t, t->r ?: fdt_property(t->blob, "interrupts", irq, sizeof(irq)));
+}
+
 static void add_virtio(struct tree *t, unsigned i)
 {
 	uint64_t addr = LAYOUT_VIRTIO + i * LAYOUT_VIRTIO_BYTES;
-	fdt32_t irq[2] = {cpu_to_fdt32(LAYOUT_VIRTIO_PIN + i), cpu_to_fdt32(IRQ_EDGE_HIGH)};
 
 	begin_at(t, "virtio", addr);
 	str(t, "compatible", "virtio,mmio");
 	reg(t, addr, LAYOUT_VIRTIO_BYTES);
-	step(t, t->r ?: fdt_property(t->blob, "interrupts", irq, sizeof(irq)));
+	interrupt(t, LAYOUT_VIRTIO_PIN + i);
 	end(t);
 }
 
@@ -145,6 +151,17 @@ static void add_power(struct tree *t)
 	end(t);
 }
 
+/* Linux mixes the generation into its generator, and after each interrupt that finds another one reseeds that at
+ * once (drivers/virt/vmgenid.c). It maps the page, which therefore must not be RAM in the memory map. */
+static void add_generation(struct tree *t)
+{
+	begin_at(t, "vmgenid", LAYOUT_GENERATION);
+	str(t, "compatible", "microsoft,vmgenid");
+	reg(t, LAYOUT_GENERATION, LAYOUT_PAGE_BYTES);
+	interrupt(t, LAYOUT_GENERATION_PIN);
+	end(t);
+}
+
 static void add_root(struct tree *t, const struct fdt_machine *m)
 {
 	begin(t, "");
@@ -162,6 +179,7 @@ static void add_root(struct tree *t, const struct fdt_machine *m)
 	for (unsigned i = 0; i < m->nvirtio; i++)
 		add_virtio(t, i);
 	add_power(t);
+	add_generation(t);
 	end(t);
 	end(t);
 }

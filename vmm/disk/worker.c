@@ -4,6 +4,8 @@
  * segments of the request it runs, without it. A result exists only while its client wants it:
  * disk_cancel() takes the client's entries out of both rings and makes an orphan of the request being
  * run, so the loop never meets a result of a client that was reset or freed.
+ *
+ * #syscalls disk: preadv pwritev2 fdatasync fallocate write
  */
 #include "vmm/disk/worker.h"
 
@@ -16,10 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "vmm/disk/rw.h"
 
 enum { RING = DISK_CLIENTS * DISK_DEPTH, ZEROES_BYTES = 4096 };
 
@@ -39,6 +41,7 @@ struct disk_worker {
 	struct loop_src src;
 	int event_fd;
 	pthread_t thread;
+	void (*on_start)(void);
 	struct disk_client *clients[DISK_CLIENTS]; /* loop thread */
 
 	pthread_mutex_t lock; /* guards all below */
@@ -122,7 +125,7 @@ static ssize_t move(const struct disk_req *r, const struct iovec *v, int n, uint
 {
 	if (r->op == DISK_READ)
 		return preadv(r->fd, v, n, (off_t)off);
-	return pwritev2(r->fd, v, n, (off_t)off, r->op == DISK_WRITE_SYNC ? RWF_DSYNC : 0);
+	return rw_write(r->fd, v, n, (off_t)off, r->op == DISK_WRITE_SYNC ? RWF_DSYNC : 0);
 }
 
 static int transfer(struct disk_worker *w, const struct disk_req *r,
@@ -220,6 +223,8 @@ static void *worker_thread(void *arg)
 	struct entry e;
 
 	pthread_setname_np(pthread_self(), "conker-disk");
+	if (w->on_start)
+		w->on_start();
 	pthread_mutex_lock(&w->lock);
 	while (take_request(w, &e)) {
 		pthread_mutex_unlock(&w->lock);
@@ -334,6 +339,7 @@ static int start_thread(struct disk_worker *w)
 	sigset_t all, was;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGSYS);                  /* a forbidden call is to be reported */
 	pthread_sigmask(SIG_SETMASK, &all, &was); /* signals are the loop's */
 	int err = pthread_create(&w->thread, NULL, worker_thread, w);
 	pthread_sigmask(SIG_SETMASK, &was, NULL);
@@ -358,7 +364,7 @@ static void release(struct disk_worker *w)
 	free(w);
 }
 
-struct disk_worker *disk_worker_new(struct loop *loop, struct err *e)
+struct disk_worker *disk_worker_new(struct loop *loop, void (*on_start)(void), struct err *e)
 {
 	struct disk_worker *w = calloc(1, sizeof(*w));
 
@@ -367,6 +373,7 @@ struct disk_worker *disk_worker_new(struct loop *loop, struct err *e)
 		return NULL;
 	}
 	w->loop = loop;
+	w->on_start = on_start;
 	w->src.fd = -1;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->work, NULL);

@@ -60,8 +60,10 @@ struct disk_client {
 
 struct disk_worker;
 
-/* Starts the thread (all signals blocked in it). NULL with the reason in e. */
-must_check struct disk_worker *disk_worker_new(struct loop *loop, struct err *e);
+/* Starts the thread, all signals but SIGSYS blocked in it; on_start, which may be NULL, is the first
+ * that it runs. NULL with the reason in e. */
+must_check struct disk_worker *disk_worker_new(struct loop *loop, void (*on_start)(void),
+					       struct err *e);
 
 /* Waits for the request being run, drops the rest. After every client has detached. NULL is fine. */
 void disk_worker_free(struct disk_worker *w);

@@ -16,14 +16,16 @@
  * Duties: sizes and ranges are checked against the capacity once, on the copied header; the data goes
  * between file and guest memory without another copy. A request that cannot be answered (no header,
  * no room for the status) breaks the device; any other nonsense is answered with IOERR or UNSUPP.
- * Limits: DISK_DEPTH requests under way (the queue holds more), one range per DISCARD or WRITE_ZEROES.
+ * Limits: DISK_DEPTH requests under way (the queue holds more), one range per DISCARD or WRITE_ZEROES;
+ * bytes and requests per second as blk_limit() says: the next request is taken when the last is paid for.
+ * The host's disk: a file is never grown, so it takes at most its size at start.
  * Reset: what is under way is cancelled (disk_cancel()); the guest's memory is then untouched.
+ * Snapshot: it is busy until what is under way has been answered; then there is nothing to save.
  */
 #include "vmm/virtio/blk.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
@@ -33,7 +35,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
+
+#include "util/clock.h"
+#include "vmm/disk/rw.h"
 
 enum {
 	SECTOR_BYTES = 512,
@@ -51,6 +55,7 @@ struct slot {
 	struct vq_chain chain;
 	struct iovec segs[VQ_SEGS];
 	uint32_t data_in_bytes; /* of the writable part, once done */
+	uint64_t cost_bytes;
 };
 
 struct blk {
@@ -64,6 +69,7 @@ struct blk {
 	uint64_t features;
 	uint32_t free_slots;
 	struct slot slot[DISK_DEPTH];
+	struct rate rate;
 };
 
 struct blk_header {
@@ -132,7 +138,8 @@ static bool read_cached(struct blk *b, const struct disk_req *r)
 {
 	if (!r->len_bytes || r->len_bytes > CACHED_BYTES || b->no_cached_reads)
 		return false;
-	ssize_t n = preadv2(r->fd, r->segs, r->nsegs, (off_t)r->off_bytes, RWF_NOWAIT);
+	/* #syscalls loop: preadv2 */
+	ssize_t n = rw_read(r->fd, r->segs, r->nsegs, (off_t)r->off_bytes, RWF_NOWAIT);
 	b->no_cached_reads = n < 0 && errno == EOPNOTSUPP;
 	return n == (ssize_t)r->len_bytes;
 }
@@ -193,6 +200,8 @@ static int range(struct blk *b, uint16_t i, enum disk_op op, uint32_t max_sector
 {
 	if (r->num_sectors > max_sectors || !in_range(b, r->sector, r->num_sectors))
 		return VIRTIO_BLK_S_IOERR;
+	if (op != DISK_DISCARD)
+		b->slot[i].cost_bytes += (uint64_t)r->num_sectors * SECTOR_BYTES;
 	return submit(b, &(struct disk_req){
 				 .op = op,
 				 .fd = b->fd,
@@ -276,7 +285,8 @@ static void broken(struct blk *b, const char *why)
 	virtio_broken(&b->dev, why);
 }
 
-/* Takes one request into slot i. Its size in bytes, 0 if the queue is empty or the device broke. */
+/* Takes one request into slot i and pays for it. Its cost in bytes, 0 if the queue is empty or the
+ * device broke. */
 static uint64_t take(struct blk *b, uint16_t i)
 {
 	struct slot *s = &b->slot[i];
@@ -290,20 +300,26 @@ static uint64_t take(struct blk *b, uint16_t i)
 		return 0;
 	}
 	s->data_in_bytes = 0;
+	s->cost_bytes = (uint64_t)s->chain.out_len + s->chain.in_len;
 	b->free_slots &= ~(UINT32_C(1) << i);
 	int status = run_request(b, i, &h);
 	if (status != SUBMITTED)
 		finish(b, i, (uint8_t)status, s->data_in_bytes);
-	return (uint64_t)s->chain.out_len + s->chain.in_len;
+	rate_take(&b->rate, s->cost_bytes);
+	return s->cost_bytes;
 }
 
-/* Takes requests while there are slots: without one, the next completion comes back here. */
+/* Takes requests while there are slots and it may: without a slot, the next completion comes back
+ * here, without the right to, the end of the wait does. */
 static void pump(struct blk *b)
 {
 	uint64_t bytes = 0;
 	unsigned n = 0;
 
-	while (b->free_slots && n < VIRTIO_BUDGET_CHAINS && bytes < VIRTIO_BUDGET_BYTES) {
+	if (rate_is_limited(&b->rate))
+		rate_refill(&b->rate, clock_now_ns());
+	while (b->free_slots && rate_open(&b->rate) && n < VIRTIO_BUDGET_CHAINS &&
+	       bytes < VIRTIO_BUDGET_BYTES) {
 		uint64_t len = take(b, (uint16_t)__builtin_ctz(b->free_slots));
 
 		if (!len)
@@ -311,7 +327,9 @@ static void pump(struct blk *b)
 		bytes += len;
 		n++;
 	}
-	if (b->free_slots && (n == VIRTIO_BUDGET_CHAINS || bytes >= VIRTIO_BUDGET_BYTES))
+	if (!rate_open(&b->rate))
+		virtio_later(&b->dev, rate_wait_ns(&b->rate));
+	else if (b->free_slots && (n == VIRTIO_BUDGET_CHAINS || bytes >= VIRTIO_BUDGET_BYTES))
 		virtio_again(&b->dev, 0);
 	virtio_irq(&b->dev, 0);
 }
@@ -346,11 +364,17 @@ static void blk_free(struct virtio_dev *d)
 	free(blk_of(d));
 }
 
+static bool blk_busy(const struct virtio_dev *d)
+{
+	return container_of(d, const struct blk, dev)->client.inflight > 0;
+}
+
 static const struct virtio_ops blk_ops = {
 	.activate = blk_activate,
 	.kick = blk_kick,
 	.reset = blk_reset,
 	.free = blk_free,
+	.busy = blk_busy,
 };
 
 static const struct virtio_class blk_class = {
@@ -463,4 +487,9 @@ struct virtio_dev *blk_new(struct disk_worker *w, int fd, unsigned flags, struct
 	describe(b);
 	b->free_slots = (uint32_t)((UINT64_C(1) << DISK_DEPTH) - 1);
 	return &b->dev;
+}
+
+void blk_limit(struct virtio_dev *d, const struct limit *l)
+{
+	rate_init(&blk_of(d)->rate, l, clock_now_ns());
 }

@@ -2,6 +2,7 @@
 #ifndef VMM_VIRTIO_BLK_H
 #define VMM_VIRTIO_BLK_H
 
+#include "util/bucket.h"
 #include "util/err.h"
 #include "vmm/disk/worker.h"
 #include "vmm/virtio/device.h"
@@ -12,5 +13,9 @@ enum { BLK_RO = 1 << 0 };
  * good. NULL with the reason in e: neither a file nor a block device, empty, not whole sectors (a
  * truncated image), not writable without BLK_RO, too many disks on this worker. Loop thread. */
 must_check struct virtio_dev *blk_new(struct disk_worker *w, int fd, unsigned flags, struct err *e);
+
+/* How much the disk moves from now on; none to begin with. Bytes: what a request's buffers hold, and the
+ * range of WRITE_ZEROES. Requests beyond it wait in the queue. d must be a disk. Loop thread. */
+void blk_limit(struct virtio_dev *d, const struct limit *l);
 
 #endif

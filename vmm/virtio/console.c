@@ -7,8 +7,11 @@
  * Duties: bytes go to the sink in order; a chain comes back when all of it went there. The receive
  * queue is accepted, as drivers insist on filling it, and never answered.
  * Limits: a step takes VIRTIO_BUDGET_BYTES at most, also of a longer chain, which then stays the
- * current one. What the reader does not take in time is dropped by the sink, visibly.
+ * current one. Bytes and chains per second as console_limit() says. What the reader does not take in time is dropped by the sink, visibly.
  * Reset: the current chain is forgotten.
+ * Snapshot: how far the current chain got, and what the sink holds for a slow reader. The restored device
+ * takes that chain again and leaves out what already went to the sink; the guest's last bytes so come out
+ * once in each line of descent.
  */
 #include "vmm/virtio/console.h"
 
@@ -20,7 +23,9 @@
 #include <stdlib.h>
 
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "vmm/virtio/sink.h"
+#include "vmm/virtio/state.h"
 
 enum {
 	RX,
@@ -35,6 +40,8 @@ struct console {
 	struct virtio_dev dev;
 	struct vq_chain chain; /* being transmitted while left_bytes > 0 */
 	uint32_t left_bytes;
+	uint32_t skip_bytes; /* of the next chain: output before it was saved */
+	struct rate rate;
 	struct sink sink;
 };
 
@@ -54,15 +61,33 @@ static size_t transmit(struct console *c, size_t max)
 	assert(r == 0); /* left_bytes counts what is there */
 	sink_write(&c->sink, buf, n);
 	c->left_bytes -= (uint32_t)n;
+	bucket_take(&c->rate.bytes, n);
 	return n;
 }
 
-/* Transmits within the budget. True: there may be more. */
+/* The chain is there; what of it is old is passed over. A guest that made it shorter meanwhile loses that. */
+static void begin(struct console *c)
+{
+	uint8_t buf[COPY_BYTES];
+	uint32_t skip = min_(c->skip_bytes, c->chain.out_len);
+
+	c->left_bytes = c->chain.out_len - skip;
+	c->skip_bytes = 0;
+	while (skip) {
+		uint32_t n = min_(skip, (uint32_t)sizeof(buf));
+		int r = chain_get(&c->chain, buf, n);
+
+		assert(r == 0);
+		skip -= n;
+	}
+}
+
+/* Transmits within the budget and the limits. False: there is no more. */
 static bool pump(struct console *c, unsigned chains, size_t bytes)
 {
 	struct vq *q = c->dev.vq[TX];
 
-	while (chains && bytes) {
+	while (chains && bytes && rate_open(&c->rate)) {
 		if (!c->left_bytes) {
 			int r = vq_pop(q, &c->chain);
 
@@ -70,12 +95,13 @@ static bool pump(struct console *c, unsigned chains, size_t bytes)
 				virtio_broken(&c->dev, "illegal ring");
 			if (r <= 0)
 				return false;
-			c->left_bytes = c->chain.out_len;
+			begin(c);
 		}
 		while (c->left_bytes && bytes)
 			bytes -= transmit(c, bytes);
 		if (!c->left_bytes) {
 			vq_push(q, &c->chain, 0);
+			bucket_take(&c->rate.ops, 1);
 			chains--;
 		}
 	}
@@ -84,10 +110,17 @@ static bool pump(struct console *c, unsigned chains, size_t bytes)
 
 static void console_kick(struct virtio_dev *d, unsigned q)
 {
+	struct console *c = console_of(d);
+
 	if (q != TX)
 		return;
-	if (pump(console_of(d), VIRTIO_BUDGET_CHAINS, VIRTIO_BUDGET_BYTES))
+	if (rate_is_limited(&c->rate))
+		rate_refill(&c->rate, clock_now_ns());
+	bool more = pump(c, VIRTIO_BUDGET_CHAINS, VIRTIO_BUDGET_BYTES);
+	if (more && rate_open(&c->rate))
 		virtio_again(d, TX);
+	else if (more)
+		virtio_later(d, rate_wait_ns(&c->rate));
 	virtio_irq(d, TX);
 }
 
@@ -95,6 +128,7 @@ void console_drain(struct virtio_dev *d)
 {
 	struct console *c = console_of(d);
 
+	c->rate = (struct rate){0}; /* its last words are bounded here */
 	if (d->vq[TX])
 		(void)pump(c, VQ_MAX, DRAIN_BYTES);
 	virtio_irq(d, TX);
@@ -110,7 +144,30 @@ static int console_activate(struct virtio_dev *d, uint64_t features)
 
 static void console_reset(struct virtio_dev *d)
 {
-	console_of(d)->left_bytes = 0;
+	console_of(d)->left_bytes = console_of(d)->skip_bytes = 0;
+}
+
+static void console_save(const struct virtio_dev *d, struct port_state *ret)
+{
+	const struct console *c = container_of(d, const struct console, dev);
+	struct console_state *s = &ret->console;
+
+	s->sent_bytes = c->left_bytes ? c->chain.out_len - c->left_bytes : c->skip_bytes;
+	s->dropped = c->sink.dropped;
+	s->unwritten_bytes = sink_queued(&c->sink, s->unwritten);
+}
+
+static int console_restore(struct virtio_dev *d, const struct port_state *state, struct err *e)
+{
+	const struct console_state *s = &state->console;
+	struct console *c = console_of(d);
+
+	if (s->unwritten_bytes > sizeof(s->unwritten))
+		return err_set(e, EINVAL, "%u bytes of output are more than it keeps",
+			       s->unwritten_bytes);
+	c->skip_bytes = d->vq[TX] ? s->sent_bytes : 0;
+	sink_restore(&c->sink, s->unwritten, s->unwritten_bytes, s->dropped);
+	return 0;
 }
 
 static void console_free(struct virtio_dev *d)
@@ -126,6 +183,8 @@ static const struct virtio_ops console_ops = {
 	.kick = console_kick,
 	.reset = console_reset,
 	.free = console_free,
+	.save = console_save,
+	.restore = console_restore,
 };
 
 static const struct virtio_class console_class = {
@@ -155,4 +214,9 @@ struct virtio_dev *console_new(struct loop *loop, int out_fd, struct err *e)
 		return NULL;
 	}
 	return &take_ptr(c)->dev;
+}
+
+void console_limit(struct virtio_dev *d, const struct limit *l)
+{
+	rate_init(&console_of(d)->rate, l, clock_now_ns());
 }

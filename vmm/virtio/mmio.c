@@ -13,7 +13,8 @@
  * Duties: what breaks the protocol breaks the device (DEVICE_NEEDS_RESET, and a configuration
  * interrupt if the driver was up), counted, and logged once per reset. Harmless nonsense (unknown
  * registers, odd widths, absent queues) reads as 0 and does nothing, but is counted.
- * Limits: VIRTIO_QUEUES queues, CONFIG_BYTES of configuration, LOG_MAX lines in a port's life.
+ * Limits: VIRTIO_QUEUES queues, STATE_CONFIG_BYTES of configuration, LOG_MAX lines in a port's life; storms
+ * of notifications see pace.h.
  *
  * Device code runs on the loop alone. So a vCPU that writes DRIVER_OK, or resets a live device,
  * leaves a command, and it and every other vCPU that comes by sleeps until the loop has run it: that
@@ -23,76 +24,27 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
 #include "util/cleanup.h"
+#include "vmm/virtio/port.h"
 
 enum {
 	MAGIC = 0x74726976, /* "virt" */
 	VERSION = 2,
 	VENDOR = 0x4b4e4f43, /* "CONK" */
-	CONFIG_BYTES = 128,
 	LOG_MAX = 8,
-	FOREVER_GONE = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED, /* until reset */
 };
 
-enum cmd { CMD_NONE, CMD_ACTIVATE, CMD_RESET };
-
-struct queue_regs {
-	struct vq_layout layout;
-	bool ready;
-};
-
-struct regs { /* what the driver wrote; plain data */
-	uint32_t status, device_features_sel, driver_features_sel, queue_sel;
-	uint64_t driver_features;
-	bool alien_features; /* it accepted bits above 63 */
-	struct queue_regs queue[VIRTIO_QUEUES];
-};
-
-struct kick {
-	struct virtio_port *port;
-	struct loop_src src;
-	int fd;
-};
-
-struct virtio_port {
-	struct virtio_dev *dev;
-	const struct guest_mem *mem;
-	struct loop *loop;
-	int irq_fd, cmd_fd;
-	struct loop_src cmd_src;
-	pthread_t loop_thread;
-	struct kick kick[VIRTIO_QUEUES];
-	struct vq vq[VIRTIO_QUEUES]; /* loop thread */
-
-	_Atomic uint32_t isr; /* InterruptStatus: the loop sets bits, vCPUs clear them */
-	_Atomic uint64_t kicks, irqs, ignored;
-
-	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t idle;  /* cmd went back to CMD_NONE, or stopped */
-	enum cmd cmd;
-	bool stopped;
-	bool live; /* the device was activated and not yet reset */
-	struct regs regs;
-	uint32_t generation; /* of config */
-	uint8_t config[CONFIG_BYTES];
-	uint32_t broken;
-	const char *why;
-	bool unlogged;
-};
-
-static void signal_fd(int fd)
+void port_signal(int fd)
 {
 	uint64_t one = 1;
 
+	/* #syscalls vcpu,loop: write */
 	(void)!write(fd, &one, sizeof(one)); /* EAGAIN: it is signalled already */
 }
 
@@ -101,7 +53,7 @@ static void raise_line(struct virtio_port *p, uint32_t bits)
 {
 	atomic_fetch_or(&p->isr, bits);
 	atomic_fetch_add_explicit(&p->irqs, 1, memory_order_relaxed);
-	signal_fd(p->irq_fd);
+	port_signal(p->irq_fd);
 }
 
 static void count(_Atomic uint64_t *n)
@@ -120,7 +72,7 @@ static void break_locked(struct virtio_port *p, const char *why)
 	p->unlogged = p->broken <= LOG_MAX;
 	if (p->regs.status & VIRTIO_CONFIG_S_DRIVER_OK)
 		raise_line(p, VIRTIO_MMIO_INT_CONFIG);
-	signal_fd(p->cmd_fd);
+	port_signal(p->cmd_fd);
 }
 
 /* ---- what devices ask for ---- */
@@ -128,6 +80,16 @@ static void break_locked(struct virtio_port *p, const char *why)
 void virtio_irq(struct virtio_dev *d, unsigned q)
 {
 	if (d->vq[q] && vq_needs_irq(d->vq[q]))
+		raise_line(d->port, VIRTIO_MMIO_INT_VRING);
+}
+
+void virtio_irq_any(struct virtio_dev *d)
+{
+	bool needed = false;
+
+	for (unsigned q = 0; q < d->cls->nvqs; q++)
+		needed |= d->vq[q] && vq_needs_irq(d->vq[q]);
+	if (needed)
 		raise_line(d->port, VIRTIO_MMIO_INT_VRING);
 }
 
@@ -145,7 +107,12 @@ void virtio_config_changed(struct virtio_dev *d)
 
 void virtio_again(struct virtio_dev *d, unsigned q)
 {
-	signal_fd(d->port->kick[q].fd);
+	port_signal(d->port->kick[q].fd);
+}
+
+void virtio_later(struct virtio_dev *d, uint64_t wait_ns)
+{
+	pace_after(&d->port->pace, wait_ns);
 }
 
 void virtio_broken(struct virtio_dev *d, const char *why)
@@ -159,26 +126,76 @@ void virtio_broken(struct virtio_dev *d, const char *why)
 
 /* ---- the loop's side ---- */
 
+/* False: the device was not asked, or found nothing it could take. */
+static bool serve(struct virtio_port *p, unsigned q)
+{
+	struct virtio_dev *d = p->dev;
+	uint16_t before = 0, after = 0;
+
+	pthread_mutex_lock(&p->lock);
+	bool gone = p->regs.status & FOREVER_GONE;
+	pthread_mutex_unlock(&p->lock);
+	if (gone || !d->vq[q]) /* without DRIVER_OK there are no queues */
+		return false;
+	count(&p->kicks);
+	for (unsigned i = 0; i < VIRTIO_QUEUES; i++)
+		before = (uint16_t)(before + p->vq[i].last_avail);
+	d->cls->ops->kick(d, q);
+	for (unsigned i = 0; i < VIRTIO_QUEUES; i++)
+		after = (uint16_t)(after + p->vq[i].last_avail);
+	return after != before;
+}
+
+/* Without memory for it the kernel keeps the old way: then nothing changes. */
+static void set_deaf(struct virtio_port *p, bool deaf)
+{
+	for (unsigned q = 0; q < p->dev->cls->nvqs; q++)
+		(void)!loop_mod(p->loop, &p->kick[q].src, deaf ? 0 : EPOLLIN | EPOLLET);
+	p->deaf = deaf;
+}
+
 static void on_kick(struct loop_src *s, uint32_t revents)
 {
 	struct kick *k = container_of(s, struct kick, src);
 	struct virtio_port *p = k->port;
-	unsigned q = (unsigned)(k - p->kick);
-	uint64_t v;
 
-	(void)revents;
-	(void)!read(k->fd, &v, sizeof(v)); /* only resets the counter */
-	pthread_mutex_lock(&p->lock);
-	bool gone = p->regs.status & FOREVER_GONE;
-	pthread_mutex_unlock(&p->lock);
-	if (gone || !p->dev->vq[q]) /* without DRIVER_OK there are no queues */
+	(void)revents; /* edge-triggered: the counter may stay as it is */
+	if (p->held)
 		return;
-	count(&p->kicks);
-	p->dev->cls->ops->kick(p->dev, q);
+	if (serve(p, (unsigned)(k - p->kick)))
+		return;
+	uint64_t wait_ns = pace_idle_kick(&p->pace);
+	if (!wait_ns)
+		return;
+	set_deaf(p, true);
+	pace_after(&p->pace, wait_ns);
 }
 
-/* Gives the device its queues; the register file stands still. NULL, or what the guest did wrong. */
-static const char *activate(struct virtio_port *p)
+/* Looks at everything that may have been asked for meanwhile. The counters are reset first, or each
+ * would be reported as a kick. */
+void port_serve_all(struct virtio_port *p)
+{
+	uint64_t v;
+
+	if (p->deaf) {
+		set_deaf(p, false);
+		for (unsigned q = 0; q < p->dev->cls->nvqs; q++)
+			(void)!read(p->kick[q].fd, &v, sizeof(v));
+	}
+	for (unsigned q = 0; q < p->dev->cls->nvqs; q++)
+		(void)serve(p, q);
+}
+
+/* A wait is over. */
+static void on_due(struct pace *pace)
+{
+	struct virtio_port *p = container_of(pace, struct virtio_port, pace);
+
+	if (!p->held)
+		port_serve_all(p);
+}
+
+const char *port_activate(struct virtio_port *p)
 {
 	struct virtio_dev *d = p->dev;
 
@@ -188,6 +205,7 @@ static const char *activate(struct virtio_port *p)
 		d->vq[q] = r->ready ? &p->vq[q] : NULL;
 		if (r->ready && vq_init(&p->vq[q], p->mem, &r->layout, p->regs.driver_features) < 0)
 			return "a queue's size or address is illegal";
+		p->vq[q].held = p->held;
 	}
 	if (d->cls->ops->activate(d, p->regs.driver_features) < 0)
 		return "activation failed";
@@ -201,7 +219,7 @@ static void forget_queues(struct virtio_dev *d)
 
 static void run_activate(struct virtio_port *p)
 {
-	const char *why = activate(p);
+	const char *why = port_activate(p);
 
 	pthread_mutex_lock(&p->lock);
 	p->live = true;
@@ -295,25 +313,19 @@ static void run_on_loop(struct virtio_port *p, enum cmd cmd)
 	if (p->stopped)
 		return;
 	p->cmd = cmd;
-	signal_fd(p->cmd_fd);
+	port_signal(p->cmd_fd);
 	wait_idle(p);
 }
 
-enum { /* the states a driver walks through */
-       S_RESET = 0,
-       S_ACK = VIRTIO_CONFIG_S_ACKNOWLEDGE,
-       S_DRIVER = S_ACK | VIRTIO_CONFIG_S_DRIVER,
-       S_FEATURES = S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK,
-       S_LIVE = S_FEATURES | VIRTIO_CONFIG_S_DRIVER_OK,
-};
+bool port_accepts(const struct virtio_port *p, uint64_t features, bool alien)
+{
+	return !alien && !(features & ~p->dev->offered) &&
+	       features & UINT64_C(1) << VIRTIO_F_VERSION_1;
+}
 
 static void accept_features(struct virtio_port *p)
 {
-	uint64_t f = p->regs.driver_features;
-	bool ok = !p->regs.alien_features && !(f & ~p->dev->offered) &&
-		  f & UINT64_C(1) << VIRTIO_F_VERSION_1;
-
-	if (ok)
+	if (port_accepts(p, p->regs.driver_features, p->regs.alien_features))
 		p->regs.status = S_FEATURES;
 }
 
@@ -531,7 +543,7 @@ static bool access_fast(struct virtio_port *p, bool write, uint64_t off, void *d
 	}
 	if (write && off == VIRTIO_MMIO_QUEUE_NOTIFY) {
 		if (v < p->dev->cls->nvqs)
-			signal_fd(p->kick[v].fd);
+			port_signal(p->kick[v].fd);
 		else
 			count(&p->ignored);
 		return true;
@@ -580,13 +592,13 @@ void virtio_port_stats(struct virtio_port *p, struct virtio_port_stats *ret)
 }
 
 /* An eventfd watched by the loop. */
-static int add_event(struct loop *l, struct loop_src *s, int *ret_fd, loop_fn *fn)
+static int add_event(struct loop *l, struct loop_src *s, uint32_t events, int *ret_fd, loop_fn *fn)
 {
 	auto_close int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;
-	int r = loop_add(l, s, fd, EPOLLIN, fn);
+	int r = loop_add(l, s, fd, events, fn);
 	if (r < 0)
 		return r;
 	*ret_fd = take_fd(fd);
@@ -595,11 +607,11 @@ static int add_event(struct loop *l, struct loop_src *s, int *ret_fd, loop_fn *f
 
 static int add_events(struct virtio_port *p)
 {
-	int r = add_event(p->loop, &p->cmd_src, &p->cmd_fd, on_cmd);
+	int r = add_event(p->loop, &p->cmd_src, EPOLLIN, &p->cmd_fd, on_cmd);
 
 	for (unsigned q = 0; r == 0 && q < p->dev->cls->nvqs; q++)
-		r = add_event(p->loop, &p->kick[q].src, &p->kick[q].fd, on_kick);
-	return r;
+		r = add_event(p->loop, &p->kick[q].src, EPOLLIN | EPOLLET, &p->kick[q].fd, on_kick);
+	return r < 0 ? r : pace_init(&p->pace, p->loop, on_due);
 }
 
 struct virtio_port *virtio_port_new(struct virtio_dev *dev, const struct guest_mem *mem,
@@ -607,7 +619,7 @@ struct virtio_port *virtio_port_new(struct virtio_dev *dev, const struct guest_m
 {
 	if (!dev)
 		return NULL;
-	assert(dev->cls->nvqs <= VIRTIO_QUEUES && dev->config_len <= CONFIG_BYTES);
+	assert(dev->cls->nvqs <= VIRTIO_QUEUES && dev->config_len <= STATE_CONFIG_BYTES);
 
 	struct virtio_port *p = calloc(1, sizeof(*p));
 	if (!p) {
@@ -655,6 +667,7 @@ void virtio_port_free(struct virtio_port *p)
 	del_event(p->loop, &p->cmd_src, p->cmd_fd);
 	for (unsigned q = 0; q < VIRTIO_QUEUES; q++)
 		del_event(p->loop, &p->kick[q].src, p->kick[q].fd);
+	pace_fini(&p->pace);
 	pthread_cond_destroy(&p->idle);
 	pthread_mutex_destroy(&p->lock);
 	free(p);

@@ -50,6 +50,32 @@ int virtio_port_kick_fd(const struct virtio_port *p, unsigned q);
  * it, too, and never sleeps. */
 void virtio_port_access(struct virtio_port *p, bool write, uint64_t off, void *data, unsigned len);
 
+/* ---- snapshots: hold, then the loop turns until nothing is busy, save, release; or, in a new machine,
+ * restore and release. All on the loop thread. ---- */
+
+/* From now on nothing is taken from the queues: kicks and waits wait for virtio_port_release(). What is
+ * under way goes on, as do the device's other sources (sockets, timers), but for what they would
+ * say to the guest; DRIVER_OK and reset are still obeyed. May be repeated. */
+void virtio_port_hold(struct virtio_port *p);
+
+/* Something is under way: requests at the disk, or a vCPU that waits for the loop. */
+must_check bool virtio_port_busy(struct virtio_port *p);
+
+/* The port is held and no vCPU runs. ret is filled; 0, or -EBUSY. The port itself is as it was: after
+ * virtio_port_release() it goes on with all it had. */
+must_check int virtio_port_save(struct virtio_port *p, struct port_state *ret);
+
+/* Puts a port made by virtio_port_new(), which no guest has seen, into the state s; it is then held.
+ * s may hold anything at all. 0, or -EINVAL with the reason in e: the port can then only be freed. */
+must_check int virtio_port_restore(struct virtio_port *p, const struct port_state *s,
+				   struct err *e);
+
+/* Serves all queues once, and listens again. Raises the line if InterruptStatus says that it was: the
+ * guest may have been stopped, or saved, between the two. */
+void virtio_port_release(struct virtio_port *p);
+
+/* ---- the end ---- */
+
 /* From now on no access waits: those that do return at once, and later DRIVER_OK or reset writes are
  * ignored. Any thread; may be repeated. */
 void virtio_port_stop(struct virtio_port *p);

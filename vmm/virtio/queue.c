@@ -189,6 +189,8 @@ int vq_pop(struct vq *q, struct vq_chain *c)
 {
 	if (q->broken)
 		return -EPROTO;
+	if (q->held)
+		return 0;
 
 	uint16_t n = queued(q);
 	if (n == 0)

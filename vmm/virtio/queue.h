@@ -26,6 +26,7 @@ struct vq {
 	uint16_t next_used;        /* our copy of used->idx; the guest's copy is never read back */
 	uint16_t signalled_used;   /* used idx at the last vq_needs_irq() */
 	bool indirect, event_idx;  /* negotiated */
+	bool held;                 /* vq_pop() finds nothing for now */
 	bool broken;
 };
 

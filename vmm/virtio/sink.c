@@ -3,6 +3,8 @@
  * A file's offsets are absolute: a reader that remembers one finds the same byte there later, or a
  * hole. So old output is punched out, not rotated away. Where the file system knows no holes, the
  * file is emptied by truncation instead and goes on behind a hole of its own.
+ *
+ * #syscalls loop: pwrite64 fallocate ftruncate? write sendto poll?
  */
 #include "vmm/virtio/sink.h"
 
@@ -13,8 +15,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "util/clock.h"
 
 enum {
 	MARK_BYTES = 80, /* room for the line that tells of dropped output */
@@ -119,7 +122,7 @@ static void flush(struct sink *s)
 
 /* ---- all ---- */
 
-static void drop(struct sink *s, size_t n)
+static void drop(struct sink *s, uint64_t n)
 {
 	s->dropped += n;
 	s->lost += n;
@@ -184,12 +187,26 @@ static void on_writable(struct loop_src *src, uint32_t revents)
 	watch(s);
 }
 
+uint32_t sink_queued(const struct sink *s, uint8_t *ret)
+{
+	uint32_t first = min_(s->used, SINK_QUEUE_BYTES - s->head);
+
+	memcpy(ret, s->queue + s->head, first);
+	memcpy(ret + first, s->queue, s->used - first);
+	return s->used;
+}
+
+void sink_restore(struct sink *s, const uint8_t *queued, uint32_t n, uint64_t dropped)
+{
+	put(s, queued, n);
+	drop(s, dropped);
+	mark(s);
+	watch(s);
+}
+
 static int64_t now_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)(clock_now_ns() / 1000000);
 }
 
 void sink_drain(struct sink *s, int timeout_ms)
@@ -210,19 +227,22 @@ void sink_drain(struct sink *s, int timeout_ms)
 
 /* ---- life ---- */
 
-/* A description of our own can be non-blocking without changing it for others who hold the same pipe
- * or terminal. Without /proc, theirs has to be changed. */
-static int make_nonblocking(struct sink *s)
+int sink_own(int fd)
 {
 	char path[32];
+	struct stat st;
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
-	s->own_fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (s->own_fd >= 0) {
-		s->fd = s->own_fd;
-		return 0;
-	}
+	if (fstat(fd, &st) < 0 || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode))
+		return fd;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	return own < 0 ? fd : own;
+}
+
+static int make_nonblocking(struct sink *s)
+{
 	int flags = fcntl(s->fd, F_GETFL);
+
 	return flags < 0 || fcntl(s->fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
@@ -241,7 +261,7 @@ int sink_init(struct sink *s, struct loop *loop, int fd, struct err *e)
 {
 	struct stat st;
 
-	*s = (struct sink){.kind = SINK_STREAM, .loop = loop, .fd = fd, .own_fd = -1};
+	*s = (struct sink){.kind = SINK_STREAM, .loop = loop, .fd = fd};
 	s->src.fd = -1;
 	if (fstat(fd, &st) < 0)
 		return err_errno(e, "console output");
@@ -263,10 +283,6 @@ int sink_init(struct sink *s, struct loop *loop, int fd, struct err *e)
 
 void sink_fini(struct sink *s)
 {
-	if (!s->loop)
-		return;
-	loop_del(s->loop, &s->src);
-	if (s->own_fd >= 0)
-		close(s->own_fd);
-	s->own_fd = -1;
+	if (s->loop)
+		loop_del(s->loop, &s->src);
 }

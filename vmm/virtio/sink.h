@@ -36,7 +36,6 @@ struct sink {
 	struct loop *loop;
 	struct loop_src src;
 	int fd;
-	int own_fd;             /* a description of our own of the same pipe or terminal, or -1 */
 	uint64_t end, hole_end; /* file: where the next byte goes; all before hole_end is a hole */
 	uint64_t dropped;       /* since the last line that told */
 	uint64_t lost;          /* in all */
@@ -44,12 +43,23 @@ struct sink {
 	uint8_t queue[SINK_QUEUE_BYTES];
 };
 
-/* fd is borrowed. A pipe or terminal that cannot be reopened is made non-blocking itself. 0, or
- * -errno with the reason in e; sink_fini() copes with both, and with a zeroed s. */
+/* A description of our own of the pipe or terminal behind fd, which can be non-blocking without changing
+ * it for others who hold the same one. What cannot be opened again, or need not be, is fd itself. */
+int sink_own(int fd);
+
+/* fd is borrowed, and made non-blocking. 0, or -errno with the reason in e; sink_fini() copes with
+ * both, and with a zeroed s. */
 must_check int sink_init(struct sink *s, struct loop *loop, int fd, struct err *e);
 void sink_fini(struct sink *s);
 
 void sink_write(struct sink *s, const void *buf, size_t n);
+
+/* What is held for a slow reader: copied to ret (SINK_QUEUE_BYTES), and its length. */
+uint32_t sink_queued(const struct sink *s, uint8_t *ret);
+
+/* A fresh sink goes on where another stood: n (at most SINK_QUEUE_BYTES) bytes it held, so many dropped
+ * since. */
+void sink_restore(struct sink *s, const uint8_t *queued, uint32_t n, uint64_t dropped);
 
 /* Waits at most timeout_ms for a slow reader to take what is queued. */
 void sink_drain(struct sink *s, int timeout_ms);

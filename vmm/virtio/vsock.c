@@ -2,7 +2,9 @@
  *
  * Three queues: rx (0) to the guest, tx (1) from it, event (2) to it. A tx buffer is one packet,
  * header and payload, device-readable; an rx buffer is where one packet may be written.
- * The event queue knows one event, TRANSPORT_RESET: all connections are gone, the CID may be new.
+ * The event queue knows one event, TRANSPORT_RESET (all connections are gone, the CID may be new), which is
+ * never sent: the guest may look at it before or after what stands in rx, so that it could end a stream
+ * that began after the restore. There each old stream has a reset of its own instead, in front in rx.
  *
  * Duties here (Virtio 1.2 section 5.10.6.1):
  *   - tx is processed while rx is full, as long as answers can be kept. Those of connections
@@ -10,6 +12,9 @@
  *     until the guest supplies rx buffers, which it must do anyway.
  *   - One run handles at most BUDGET_PACKETS or BUDGET_BYTES each way, and then lets the rest
  *     of the VMM have its turn.
+ *   - Each direction has limits of its own (struct rate), so that a flood from the guest never
+ *     starves what the host has to say, its credit included. What is beyond waits in the ring, or in
+ *     the client's socket: nothing is dropped or overtaken, and links go on taking turns.
  *   - A run serves both queues whatever woke it, and continues by itself whatever it left. So
  *     there is no "who kicks whom" state that a missed wake-up, a reset or a restore could falsify.
  *   - Interrupts are dear to the guest, too. One per run and queue at most, and only if the driver
@@ -35,11 +40,16 @@
 #include <stdlib.h>
 
 #include "util/cleanup.h"
+#include "util/clock.h"
+#include "vmm/virtio/state.h"
 #include "vmm/virtio/vsock_mux.h"
 
 enum { RX, TX, EVENT, QUEUES };
 enum { RX_SIZE = 32, TX_SIZE = 64, EVENT_SIZE = 2 };
 enum { BUDGET_PACKETS = 64, BUDGET_BYTES = 256 * 1024 };
+enum {
+	SMALL_BYTES = 1024
+}; /* a larger packet is its bytes, for the limits: some guests cut streams small */
 enum { TX_IRQ_PACKETS = 8, TX_IRQ_DELAY_MS = 20 };
 
 struct vsock {
@@ -47,10 +57,10 @@ struct vsock {
 	struct virtio_vsock_config config;
 	struct vsock_mux mux;
 	bool active;             /* between activate and reset, and not broken */
-	bool owes_event;         /* a TRANSPORT_RESET that the guest has no buffer for yet */
 	bool urgent;             /* something was pushed that the guest waits for */
 	unsigned returned;       /* tx buffers pushed since the last look at interrupts */
 	uint64_t returned_at_ms; /* the first of them */
+	struct rate rx, tx;      /* payload bytes and packets */
 };
 
 static struct vsock *vsock_of(struct virtio_dev *d)
@@ -58,8 +68,8 @@ static struct vsock *vsock_of(struct virtio_dev *d)
 	return container_of(d, struct vsock, dev);
 }
 
-/* How a pass over a queue ended. */
-enum pass { PASS_DONE, PASS_STOPPED, PASS_BROKEN };
+/* How a pass over a queue ended. LIMITED: later, without having looked whether there is more. */
+enum pass { PASS_DONE, PASS_STOPPED, PASS_LIMITED, PASS_BROKEN };
 
 struct budget {
 	unsigned packets;
@@ -69,6 +79,13 @@ struct budget {
 static bool is_used_up(const struct budget *b)
 {
 	return b->packets >= BUDGET_PACKETS || b->bytes >= BUDGET_BYTES;
+}
+
+static void pay(struct rate *r, uint32_t bytes)
+{
+	bucket_take(&r->bytes, bytes);
+	if (bytes < SMALL_BYTES)
+		bucket_take(&r->ops, 1);
 }
 
 /* ---- from the guest ---- */
@@ -100,6 +117,8 @@ static enum pass run_tx(struct vsock *v)
 	for (;;) {
 		if (is_used_up(&b) || !vsock_mux_has_room(&v->mux))
 			return PASS_STOPPED;
+		if (!rate_open(&v->tx))
+			return PASS_LIMITED;
 
 		int r = vq_pop(q, &c);
 		if (r == 0)
@@ -109,6 +128,7 @@ static enum pass run_tx(struct vsock *v)
 		if (r < 0)
 			return PASS_BROKEN;
 		vq_push(q, &c, 0);
+		pay(&v->tx, (uint32_t)r);
 		v->returned++;
 		b.packets++;
 		b.bytes += (uint32_t)r;
@@ -147,6 +167,8 @@ static enum pass run_rx(struct vsock *v)
 	while (vsock_mux_has_work(&v->mux)) {
 		if (is_used_up(&b))
 			return PASS_STOPPED;
+		if (!rate_open(&v->rx))
+			return PASS_LIMITED;
 
 		int r = vq_pop(q, &c);
 		if (r == 0)
@@ -160,31 +182,11 @@ static enum pass run_rx(struct vsock *v)
 			continue;
 		}
 		vq_push(q, &c, (uint32_t)r);
+		pay(&v->rx, (uint32_t)r - VSOCK_HDR_BYTES);
 		v->urgent = true;
 		b.packets++;
 		b.bytes += (uint32_t)r;
 	}
-	return PASS_DONE;
-}
-
-/* PASS_DONE also while the guest has no buffer for it. */
-static enum pass run_event(struct vsock *v)
-{
-	struct virtio_vsock_event event = {htole32(VIRTIO_VSOCK_EVENT_TRANSPORT_RESET)};
-	struct vq *q = v->dev.vq[EVENT];
-	struct vq_chain c;
-
-	if (!v->owes_event || !q)
-		return PASS_DONE;
-
-	int r = vq_pop(q, &c);
-	if (r == 0)
-		return PASS_DONE;
-	if (r < 0 || c.nout || chain_put(&c, &event, sizeof(event)) < 0)
-		return PASS_BROKEN;
-	vq_push(q, &c, sizeof(event));
-	v->urgent = true;
-	v->owes_event = false;
 	return PASS_DONE;
 }
 
@@ -206,8 +208,16 @@ static void interrupt(struct vsock *v)
 	v->urgent = false;
 	v->returned = 0;
 	v->returned_at_ms = 0;
-	for (unsigned q = 0; q < QUEUES; q++)
-		virtio_irq(&v->dev, q); /* if there is anything new, and wanted */
+	virtio_irq_any(&v->dev); /* if there is anything new, and wanted */
+}
+
+static void refill(struct vsock *v)
+{
+	if (!rate_is_limited(&v->tx))
+		return;
+	uint64_t now_ns = clock_now_ns();
+	rate_refill(&v->tx, now_ns);
+	rate_refill(&v->rx, now_ns);
 }
 
 /* tx before rx: what comes in is answered, and piggybacked on, in the same run. */
@@ -216,8 +226,8 @@ static void run(struct vsock *v)
 	if (!v->active)
 		return;
 
-	enum pass event = run_event(v);
-	enum pass tx = event == PASS_BROKEN ? PASS_BROKEN : run_tx(v);
+	refill(v);
+	enum pass tx = run_tx(v);
 	enum pass rx = tx == PASS_BROKEN ? PASS_BROKEN : run_rx(v);
 
 	if (rx == PASS_BROKEN) {
@@ -230,6 +240,10 @@ static void run(struct vsock *v)
 	/* Without room there are no rx buffers: their kick goes on with tx, too. */
 	if (rx == PASS_STOPPED || (tx == PASS_STOPPED && vsock_mux_has_room(&v->mux)))
 		vsock_mux_wake(&v->mux, 0);
+	if (tx == PASS_LIMITED)
+		virtio_later(&v->dev, rate_wait_ns(&v->tx));
+	if (rx == PASS_LIMITED)
+		virtio_later(&v->dev, rate_wait_ns(&v->rx));
 }
 
 static void on_work(struct vsock_mux *m)
@@ -259,7 +273,7 @@ static void vsock_reset(struct virtio_dev *d)
 	struct vsock *v = vsock_of(d);
 
 	v->active = false;
-	v->owes_event = v->urgent = false;
+	v->urgent = false;
 	v->returned = 0;
 	v->returned_at_ms = 0;
 	vsock_mux_reset(&v->mux);
@@ -273,13 +287,39 @@ static void vsock_free(struct virtio_dev *d)
 	free(vsock_of(d));
 }
 
-void vsock_transport_reset(struct virtio_dev *d)
+void vsock_limit(struct virtio_dev *d, const struct limit *l)
 {
 	struct vsock *v = vsock_of(d);
 
-	vsock_mux_drop(&v->mux);
-	v->owes_event = true;
+	rate_init(&v->rx, l, clock_now_ns());
+	v->tx = v->rx;
+}
+
+void vsock_keep(struct virtio_dev *d, uint32_t host_port)
+{
+	vsock_of(d)->mux.keep_port = host_port;
+}
+
+void vsock_drain(struct virtio_dev *d)
+{
+	struct vsock *v = vsock_of(d);
+
+	v->rx = v->tx = (struct rate){0};
 	run(v);
+}
+
+static void vsock_save(const struct virtio_dev *d, struct port_state *ret)
+{
+	const struct vsock *v = container_of(d, const struct vsock, dev);
+
+	vsock_mux_save(&v->mux, &ret->vsock); /* not active: there are none */
+}
+
+static int vsock_restore(struct virtio_dev *d, const struct port_state *s, struct err *e)
+{
+	struct vsock *v = vsock_of(d);
+
+	return v->active ? vsock_mux_restore(&v->mux, &s->vsock, e) : 0;
 }
 
 static const struct virtio_ops ops = {
@@ -287,6 +327,8 @@ static const struct virtio_ops ops = {
 	.kick = vsock_kick,
 	.reset = vsock_reset,
 	.free = vsock_free,
+	.save = vsock_save,
+	.restore = vsock_restore,
 };
 
 static const struct virtio_class class = {

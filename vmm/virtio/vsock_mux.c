@@ -13,7 +13,7 @@
  * stops its own connection and nobody else's.
  *
  * Events. Client sockets are edge-triggered: `readable` remembers the edge until read() says
- * EAGAIN. A client whose bytes nobody can take now (no credit, no buffers) therefore costs
+ * EAGAIN, or fewer bytes than were asked for and no end was seen. A client whose bytes nobody can take now (no credit, no buffers) therefore costs
  * nothing, and there is nothing to disarm. EPOLLOUT is armed only while bytes are stored: the
  * kernel would report each read of the client otherwise.
  *
@@ -31,6 +31,8 @@
  *
  * Limits: VSOCK_CONNS_MAX, VSOCK_RSTS_MAX, VSOCK_BUF_BYTES per connection, the timeouts of
  * vsock_conn.h.
+ *
+ * #syscalls loop: accept4 readv sendmsg shutdown close poll timerfd_settime read
  */
 #include "vmm/virtio/vsock_mux.h"
 
@@ -42,27 +44,23 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proto/ports.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 enum {
 	PRIVILEGED_PORTS = 1024, /* a guest needs CAP_NET_BIND_SERVICE to call from below */
 	ACCEPTS_PER_EVENT = 16,
 	CLIENT_EVENTS = (int)(EPOLLIN | EPOLLRDHUP),
 	PORT_SLOT_BITS = 10,
-	PORT_USES = 1 << 20,
 };
 _Static_assert(VSOCK_CONNS_MAX == 1 << PORT_SLOT_BITS, "the slot is part of the port");
 
 uint64_t vsock_mux_now_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return clock_now_ns() / 1000000;
 }
 
 /* ---- the timer ---- */
@@ -97,6 +95,15 @@ static unsigned trim(struct iovec *v, unsigned nv, size_t max)
 		max -= v[i].iov_len;
 	}
 	return nv;
+}
+
+static size_t iov_bytes(const struct iovec *v, unsigned nv)
+{
+	size_t n = 0;
+
+	while (nv--)
+		n += (v++)->iov_len;
+	return n;
 }
 
 /* The stored bytes. */
@@ -137,9 +144,6 @@ static void close_client(struct vsock_link *l)
 	l->readable = l->blocked = false;
 }
 
-/* Doors are open while the guest serves, slots are free and the host has resources. */
-static void set_doors(struct vsock_mux *m);
-
 static void release(struct vsock_link *l)
 {
 	struct vsock_mux *m = l->mux;
@@ -147,10 +151,10 @@ static void release(struct vsock_link *l)
 	l->used = false;
 	l->next = m->free;
 	m->free = l;
-	set_doors(m);
+	vsock_mux_set_doors(m);
 }
 
-static void enqueue(struct vsock_link *l)
+void vsock_mux_enqueue(struct vsock_link *l)
 {
 	struct vsock_mux *m = l->mux;
 
@@ -203,17 +207,19 @@ static void update(struct vsock_link *l)
 	if (c->deadline_ms)
 		arm(l->mux, c->deadline_ms);
 	if (c->say || (l->readable && vsock_conn_credit(c)))
-		enqueue(l);
+		vsock_mux_enqueue(l);
 	if (c->state == VSOCK_CLOSED && l->fd < 0 && !l->queued)
 		release(l);
 }
 
 /* ---- guest to host ---- */
 
-/* The client takes no more: what is stored for it goes nowhere. */
+/* The client takes no more: what is stored for it goes nowhere. One that is still there, because it was the
+ * host that refused, must not wait for the rest. */
 static void discard(struct vsock_link *l)
 {
 	l->stored = 0;
+	(void)shutdown(l->fd, SHUT_WR);
 	vsock_conn_host_shut(&l->conn, VSOCK_SHUT_RCV, vsock_mux_now_ms());
 	vsock_conn_forwarded(&l->conn, l->conn.received - l->conn.forwarded);
 }
@@ -298,8 +304,11 @@ static bool pull(struct vsock_link *l, struct iovec *v, unsigned nv, struct vsoc
 	if (!l->readable || !credit)
 		return false;
 
-	ssize_t n = readv(l->fd, v, (int)trim(v, nv, min_(credit, (uint32_t)VSOCK_PAYLOAD_MAX)));
+	nv = trim(v, nv, min_(credit, (uint32_t)VSOCK_PAYLOAD_MAX));
+	ssize_t n = readv(l->fd, v, (int)nv);
 	if (n > 0) {
+		if (!l->ending && (size_t)n < iov_bytes(v, nv))
+			l->readable = false; /* what comes now is a new edge */
 		vsock_conn_data(&l->conn, (uint32_t)n, ret);
 		return true;
 	}
@@ -354,6 +363,8 @@ static void on_host(struct loop_src *s, uint32_t revents)
 
 	if (revents & (EPOLLHUP | EPOLLERR))
 		l->gone = true;
+	if (revents & (EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+		l->ending = true;
 	if (revents & ~(uint32_t)EPOLLOUT)
 		l->readable = true;
 	flush(l);
@@ -384,7 +395,7 @@ static void on_ring(struct vsock_mux *m)
 	void (*tell)(void *user) = take_ptr(m->on_ready);
 
 	m->rung = true;
-	set_doors(m);
+	vsock_mux_set_doors(m);
 	if (tell)
 		tell(m->user);
 }
@@ -395,9 +406,11 @@ static void on_stranger(struct vsock_mux *m, const struct vsock_pkt *p)
 {
 	if (p->op == VSOCK_OP_RST)
 		return;
-	if (p->op == VSOCK_OP_REQUEST && p->dst_port == PORT_READY &&
-	    p->src_port < PRIVILEGED_PORTS)
+	bool privileged = p->op == VSOCK_OP_REQUEST && p->src_port < PRIVILEGED_PORTS;
+	if (privileged && p->dst_port == PORT_READY)
 		on_ring(m);
+	if (privileged && p->dst_port == PORT_SUSPEND && m->on_suspend)
+		m->on_suspend(m->user);
 	owe_rst(m, p);
 }
 
@@ -423,39 +436,65 @@ void vsock_mux_recv(struct vsock_mux *m, enum vsock_verdict verdict, const struc
 	} else {
 		unsigned todo = vsock_conn_recv(&l->conn, p);
 
+		if (l == m->kept && todo) { /* it was quiet; now there is nobody to hear it */
+			vsock_conn_abort(&l->conn);
+			todo = 0;
+		}
 		if (todo & VSOCK_DO_STORE)
 			push(l, v, nv);
 		if (todo & VSOCK_DO_STOP_READ)
 			(void)shutdown(l->fd, SHUT_RD); /* fails when the client is gone */
 	}
+	if (l == m->kept && l->conn.state != VSOCK_OPEN)
+		m->kept = NULL;
 	update(l);
 }
 
 /* ---- clients ---- */
 
-/* Takes fd in any case. */
-static void add_client(struct vsock_mux *m, int client, uint32_t port)
+/* Takes fd, unless the host has no resources: -errno. */
+static int attach(struct vsock_link *l, int fd)
 {
-	auto_close int fd = client;
+	l->store = malloc(VSOCK_BUF_BYTES); /* its pages cost when they are used */
+	int r = l->store ? loop_add(l->mux->loop, &l->src, fd, CLIENT_EVENTS | EPOLLET, on_host)
+			 : -ENOMEM;
+
+	if (r < 0)
+		free(take_ptr(l->store));
+	else
+		l->fd = fd;
+	return r;
+}
+
+/* The client goes on where the one before the snapshot stood. */
+static int adopt(struct vsock_mux *m, int fd)
+{
+	int r = attach(m->kept, fd);
+
+	if (r == 0)
+		m->kept = NULL;
+	return r;
+}
+
+static int add_link(struct vsock_mux *m, int fd, uint32_t port)
+{
 	struct vsock_link *l = m->free;
 
-	l->store = malloc(VSOCK_BUF_BYTES); /* its pages cost when they are used */
-	if (!l->store || loop_add(m->loop, &l->src, fd, CLIENT_EVENTS | EPOLLET, on_host) < 0) {
-		free(l->store);
-		l->store = NULL;
-		return; /* the client sees its connection closed */
-	}
+	l->mux = m;
+	int r = attach(l, fd);
+	if (r < 0)
+		return r;
 	m->free = l->next;
 
 	uint32_t slot = (uint32_t)(l - m->link);
-	uint32_t uses = l->uses++ % PORT_USES;
+	uint32_t uses = l->uses++ % VSOCK_PORT_USES;
 
 	if (m->nslots <= slot)
 		m->nslots = slot + 1;
 	*l = (struct vsock_link){
 		.src = l->src,
 		.mux = m,
-		.fd = take_fd(fd),
+		.fd = fd,
 		.store = l->store,
 		.uses = l->uses,
 		.used = true,
@@ -463,6 +502,17 @@ static void add_client(struct vsock_mux *m, int client, uint32_t port)
 	vsock_conn_init(&l->conn, VSOCK_PORT_FIRST + (uses << PORT_SLOT_BITS) + slot, port,
 			vsock_mux_now_ms());
 	update(l);
+	return 0;
+}
+
+/* Takes fd in any case. */
+static void add_client(struct vsock_mux *m, int client, uint32_t port)
+{
+	auto_close int fd = client;
+	int r = m->kept && m->kept->conn.guest_port == port ? adopt(m, fd) : add_link(m, fd, port);
+
+	if (r == 0)
+		take_fd(fd); /* else the client sees its connection closed */
 }
 
 static void on_client(struct loop_src *s, uint32_t revents)
@@ -483,11 +533,11 @@ static void on_client(struct loop_src *s, uint32_t revents)
 			break;
 		}
 	}
-	set_doors(m);
+	vsock_mux_set_doors(m);
 	m->on_work(m);
 }
 
-static void set_doors(struct vsock_mux *m)
+void vsock_mux_set_doors(struct vsock_mux *m)
 {
 	bool open = m->rung && m->free && !m->closed_till_ms;
 
@@ -505,7 +555,7 @@ static void set_doors(struct vsock_mux *m)
 			m->closed_till_ms = vsock_mux_now_ms() + VSOCK_ACCEPT_RETRY_MS;
 	}
 	if (open && m->closed_till_ms)
-		set_doors(m);
+		vsock_mux_set_doors(m);
 }
 
 /* ---- time ---- */
@@ -520,7 +570,7 @@ void vsock_mux_expire(struct vsock_mux *m, uint64_t now_ms)
 	}
 	if (m->closed_till_ms && m->closed_till_ms <= now_ms)
 		m->closed_till_ms = 0;
-	set_doors(m);
+	vsock_mux_set_doors(m);
 }
 
 static void on_timer(struct loop_src *s, uint32_t revents)
@@ -537,9 +587,21 @@ static void on_timer(struct loop_src *s, uint32_t revents)
 
 /* ---- life of the whole ---- */
 
-void vsock_mux_drop(struct vsock_mux *m)
+void vsock_mux_free_links(struct vsock_mux *m)
+{
+	m->free = NULL;
+	for (struct vsock_link *l = m->link + VSOCK_CONNS_MAX; l-- > m->link;) {
+		if (l->used)
+			continue;
+		l->next = m->free;
+		m->free = l;
+	}
+}
+
+static void drop_links(struct vsock_mux *m)
 {
 	m->nrsts = 0;
+	m->kept = NULL;
 	m->ready = NULL;
 	m->ready_tail = &m->ready;
 	for (struct vsock_link *l = m->link; l < m->link + m->nslots; l++) {
@@ -554,8 +616,8 @@ void vsock_mux_drop(struct vsock_mux *m)
 void vsock_mux_reset(struct vsock_mux *m)
 {
 	m->rung = false;
-	vsock_mux_drop(m);
-	set_doors(m);
+	drop_links(m);
+	vsock_mux_set_doors(m);
 }
 
 static int init_links(struct vsock_mux *m)
@@ -564,12 +626,11 @@ static int init_links(struct vsock_mux *m)
 	m->link = calloc(VSOCK_CONNS_MAX, sizeof(*m->link));
 	if (!m->link)
 		return -ENOMEM;
-	for (struct vsock_link *l = m->link + VSOCK_CONNS_MAX; l-- > m->link;) {
+	for (struct vsock_link *l = m->link; l < m->link + VSOCK_CONNS_MAX; l++) {
 		l->mux = m;
 		l->fd = l->src.fd = -1;
-		l->next = m->free;
-		m->free = l;
 	}
+	vsock_mux_free_links(m);
 	return 0;
 }
 
@@ -604,6 +665,7 @@ int vsock_mux_init(struct vsock_mux *m, struct loop *loop, const struct vsock_co
 		.loop = loop,
 		.on_work = on_work,
 		.on_ready = c->on_ready,
+		.on_suspend = c->on_suspend,
 		.user = c->user,
 		.guest_cid = c->guest_cid,
 		.timer.fd = -1,

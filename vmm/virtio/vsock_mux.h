@@ -3,7 +3,7 @@
  * host's sockets on the other.
  *
  * Thread: the loop thread only.
- * State: what outlives a snapshot is `rung` alone; connections hold descriptors and end with it.
+ * State: connections hold descriptors and end with a snapshot; what it keeps is whom to tell.
  */
 #ifndef VMM_VIRTIO_VSOCK_MUX_H
 #define VMM_VIRTIO_VSOCK_MUX_H
@@ -18,10 +18,12 @@ enum {
 	VSOCK_CONNS_MAX = 1024,       /* further clients wait in the listeners' backlogs */
 	VSOCK_RSTS_MAX = 64,          /* resets owed to packets of no connection */
 	VSOCK_PORT_FIRST = 1 << 30,   /* host ports are ephemeral: [2^30, 2^31) */
+	VSOCK_PORT_USES = 1 << 20,    /* of a slot, before its ports come back */
 	VSOCK_ACCEPT_RETRY_MS = 1000, /* after the host ran out of descriptors or memory */
 };
 
 struct vsock_mux;
+struct streams_state;
 
 struct vsock_link { /* one connection and the host's end of it */
 	struct loop_src src;
@@ -35,6 +37,7 @@ struct vsock_link { /* one connection and the host's end of it */
 	bool used;              /* not in the free list */
 	bool queued;            /* in the ready queue */
 	bool readable;          /* the client may have bytes, or an end, for us */
+	bool ending;            /* its end is behind the bytes that are there */
 	bool gone;              /* it closed its socket, or nothing can pass in either direction */
 	bool ended;             /* it was told that the guest sends no more */
 	bool blocked;           /* it takes no more now: EPOLLOUT is armed */
@@ -51,6 +54,9 @@ struct vsock_mux {
 	struct loop *loop;
 	void (*on_work)(struct vsock_mux *m);
 	void (*on_ready)(void *user); /* NULL once called */
+	void (*on_suspend)(void *user);
+	uint32_t keep_port;      /* vsock_keep() */
+	struct vsock_link *kept; /* waits for its new client; NULL: none */
 	void *user;
 	uint64_t guest_cid;
 
@@ -82,8 +88,12 @@ void vsock_mux_fini(struct vsock_mux *m);
 /* The guest is gone or starts anew: closes all connections without a word to it, and the doors. */
 void vsock_mux_reset(struct vsock_mux *m);
 
-/* As above for connections only: the guest's listeners live on. */
-void vsock_mux_drop(struct vsock_mux *m);
+/* What the guest would have to be told if all clients were gone now (state.h). */
+void vsock_mux_save(const struct vsock_mux *m, struct streams_state *ret);
+
+/* Into a fresh m: vsock_mux_next() has these resets before anything else. 0, or -EINVAL with the reason in
+ * e: not what vsock_mux_save() makes. */
+must_check int vsock_mux_restore(struct vsock_mux *m, const struct streams_state *s, struct err *e);
 
 /* A packet from the guest with what vsock_pkt_parse() said of it; v: p->len bytes of payload, when
  * it is VSOCK_PKT_OK. Always consumed, never blocks. Only while vsock_mux_has_room(). */
@@ -109,5 +119,16 @@ void vsock_mux_wake(struct vsock_mux *m, uint64_t at_ms);
 
 /* What the timer does: acts on every deadline up to now_ms. */
 void vsock_mux_expire(struct vsock_mux *m, uint64_t now_ms);
+
+/* ---- for vsock_save.c ---- */
+
+/* Lines l up to speak, if it is not in line already. */
+void vsock_mux_enqueue(struct vsock_link *l);
+
+/* All slots that are not used become free, the lowest first. */
+void vsock_mux_free_links(struct vsock_mux *m);
+
+/* Doors are open while the guest serves, slots are free and the host has resources. */
+void vsock_mux_set_doors(struct vsock_mux *m);
 
 #endif

@@ -14,17 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "expect.h"
+
 enum { SYSLOG_READ_ALL = 3, LOG_BYTES = 256 << 10 };
-
-static int bad;
-
-static void expect(int so, const char *what)
-{
-	if (so)
-		return;
-	printf("not so: %s\n", what);
-	bad = 1;
-}
 
 static int exists(const char *path)
 {
@@ -56,6 +48,10 @@ static void check_patches(void)
 	expect(!exists("/sys/kernel/slab"), "no sysfs entry per slab cache");
 	expect(!exists("/sys/kernel/irq"), "no sysfs entry per interrupt");
 	expect(!exists("/sys/module/printk/parameters"), "no sysfs entry per kernel parameter");
+	expect(exists("/sys/class/tty/hvc0") && !exists("/sys/class/tty/hvc1"), "one hvc terminal");
+	expect(exists("/sys/firmware/devicetree/base") &&
+		       !exists("/sys/firmware/devicetree/base/compatible"),
+	       "device tree nodes without properties in sysfs");
 	expect(strtoul(text_of("/sys/kernel/uevent_seqnum"), NULL, 10) < 20,
 	       "no uevents before user space");
 }

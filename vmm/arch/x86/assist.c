@@ -3,6 +3,11 @@
  * The cost is the number of ioctls: 2 us each on a host without hardware assist. Registers therefore
  * travel in the kvm_run page where KVM offers that, and the extended state only when it is needed.
  * Not modelled: the single-step trap (RFLAGS.TF) after an assisted instruction.
+ *
+ * On a host that carries everything out itself none of these happens:
+ * #syscalls vcpu: ioctl:KVM_GET_XSAVE? ioctl:KVM_GET_XSAVE2? ioctl:KVM_SET_XSAVE? ioctl:KVM_GET_XCRS?
+ * #syscalls vcpu: ioctl:KVM_GET_REGS? ioctl:KVM_SET_REGS? ioctl:KVM_GET_SREGS? ioctl:KVM_SET_SREGS?
+ * #syscalls vcpu: ioctl:KVM_GET_MSRS? ioctl:KVM_GET_VCPU_EVENTS? ioctl:KVM_SET_VCPU_EVENTS?
  */
 #include "vmm/arch/x86/assist.h"
 
@@ -60,7 +65,7 @@ struct assist *assist_new(int kvm_fd, int vm_fd, int vcpu_fd, struct kvm_run *ru
 	struct assist *a = aligned_alloc(alignof(struct assist), sizeof(*a));
 
 	if (!a) {
-		(void)!err_set(e, ENOMEM, "instruction assist");
+		(void)!err_set(e, ENOMEM, "instruction assist: out of memory");
 		return NULL;
 	}
 	memset(a, 0, sizeof(*a));

@@ -203,6 +203,15 @@ static int put_setup_data(const struct guest_mem *m, const struct boot_source *s
 	return r < 0 ? r : put_node(m, second, &tree, s->dtb, e);
 }
 
+int boot_generation(const struct guest_mem *m, struct err *e)
+{
+	uint8_t generation[LAYOUT_GENERATION_BYTES];
+
+	if (getrandom(generation, sizeof(generation), 0) != sizeof(generation))
+		return err_errno(e, "getrandom");
+	return put(m, LAYOUT_GENERATION, generation, sizeof(generation), e);
+}
+
 /* The first GiB, in pages of 2 MiB; the kernel maps the rest itself. */
 static int put_page_tables(const struct guest_mem *m, struct err *e)
 {
@@ -259,6 +268,8 @@ int boot_load(const struct guest_mem *m, const struct boot_source *s, uint64_t *
 		r = put_page_tables(m, e);
 	if (r == 0)
 		r = put_gdt(m, e);
+	if (r == 0)
+		r = boot_generation(m, e);
 	if (r == 0)
 		r = put(m, LAYOUT_BOOT_PARAMS, &bp, sizeof(bp), e);
 	*ret_entry = im.entry;

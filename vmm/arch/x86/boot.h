@@ -19,6 +19,11 @@ struct boot_source {
 must_check int boot_load(const struct guest_mem *m, const struct boot_source *s,
 			 uint64_t *ret_entry, struct err *e);
 
+/* Puts a new generation into its page: random bytes that tell a machine from every copy of it. boot_load() does so
+ * for a cold start. For a restore: to be called once memory is mapped and before any vCPU runs. LAYOUT_GENERATION_PIN,
+ * when it is raised, makes the guest's kernel reseed its generator as soon as it takes interrupts. 0 or -errno. */
+must_check int boot_generation(const struct guest_mem *m, struct err *e);
+
 /* Points the first vCPU at entry, as the boot protocol wants it. The others wait to be woken. */
 must_check int boot_enter(int vcpu_fd, uint64_t entry, struct err *e);
 

@@ -1,7 +1,8 @@
 /* layout.h - the guest-physical address space of an x86 box. Every address of the machine is here.
  *
  *   0            RAM   boot data (below), then free
- *   9fc00        -     where PCs keep BIOS data and option ROMs: no RAM is reported
+ *   9f000        -     where PCs keep BIOS data and option ROMs: no RAM is reported. The first page is
+ *                      there all the same and says which copy of the machine this is
  *   100000       RAM   kernel (at 16 MiB as a rule), initramfs at the top of this part
  *   c0000000     MMIO  the hole: devices, IOAPIC, local APIC, KVM's own pages
  *   100000000    RAM   what does not fit below the hole
@@ -22,12 +23,16 @@ enum {
 	LAYOUT_CMDLINE = 0x20000,
 	LAYOUT_SETUP_DATA = 0x30000, /* random bytes, then the device tree */
 	LAYOUT_SETUP_DATA_BYTES = 0x10000,
-	LAYOUT_LOW_END = 0x9fc00,
+	LAYOUT_LOW_END = 0x9f000,
+	LAYOUT_GENERATION =
+		0x9f000, /* a page; its first bytes are the generation (fdt.c, vmgenid) */
+	LAYOUT_GENERATION_BYTES = 16,
 	LAYOUT_HIGH_START = 0x100000,
 	LAYOUT_BOOT_MAPPED = 0x40000000, /* what the boot page tables map */
 
 	/* interrupts: IOAPIC pins, the same numbers as KVM's GSIs */
 	LAYOUT_VIRTIO_PIN = 5, /* of the first virtio device; 0-4 are a PC's own */
+	LAYOUT_GENERATION_PIN = 23,
 	LAYOUT_PINS = 24,
 
 	/* ports */

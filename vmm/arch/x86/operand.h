@@ -92,7 +92,8 @@ void span_get(const struct span *s, size_t offset, void *buf, size_t len);
 void span_put(const struct span *s, size_t offset, const void *buf, size_t len);
 
 /* Copies up to len bytes of code at RIP; the count is in *ret_len. Fewer where the next page cannot be
- * fetched: then the exception is raised that is due if the instruction does not end before it. */
+ * fetched: then the exception is raised that is due if the instruction does not end before it; none
+ * when the page is there but not in RAM, where we cannot look. */
 must_check enum insn_result operand_fetch(struct cpu_state *c, uint8_t *buf, size_t len,
 					  size_t *ret_len);
 

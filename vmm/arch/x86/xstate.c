@@ -24,9 +24,13 @@ void xstate_layout_init(struct xstate_layout *ret)
 	*ret = (struct xstate_layout){.mxcsr_mask = mxcsr_mask()};
 	if (__get_cpuid_max(0, NULL) < LEAF_XSTATE)
 		return;
+	__cpuid_count(LEAF_XSTATE, 0, eax, ebx, ecx, edx);
+	uint64_t there = (uint64_t)edx << 32 | eax;
 	__cpuid_count(LEAF_XSTATE, 1, eax, ebx, ecx, edx);
 	ret->compaction = eax & 2;
 	for (unsigned i = 2; i < XSTATE_COMPONENTS; i++) {
+		if (!(there >> i & 1)) /* on a virtual host each CPUID costs a microsecond */
+			continue;
 		__cpuid_count(LEAF_XSTATE, i, eax, ebx, ecx, edx);
 		/* ecx bit 0: a supervisor component, which has no place in the standard format */
 		if (!eax || (ecx & 1) || ebx < XSTATE_LEGACY_BYTES || ebx > XSTATE_MAX_BYTES ||

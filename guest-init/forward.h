@@ -1,0 +1,49 @@
+/* forward.h - streams from the host, each to a TCP port of the box's loopback (ports.h, PORT_FORWARD).
+ *
+ * The host's side begins with the port, 2 bytes little-endian; init connects to 127.0.0.1, answers one byte, 0 or
+ * the errno, and passes bytes both ways, each direction with its own end (util/pump.h).
+ *
+ *	HEAD --port--> CONNECTING --connected--> OPEN --both ended--> gone
+ *	                   `--refused--> REFUSED --answer sent--> gone
+ *
+ * Limits: FORWARDS_MAX connections, one buffer a direction; what is beyond them is closed at once. One turn
+ * of the server reads and writes each connection at most once, so that none starves executions.
+ */
+#ifndef INIT_FORWARD_H
+#define INIT_FORWARD_H
+
+#include <stdint.h>
+
+#include "util/pump.h"
+
+enum {
+	FORWARDS_MAX = 256,
+	FORWARD_BUF_BYTES = 32 << 10,
+};
+
+struct server;
+
+enum forward_state {
+	FORWARD_FREE,
+	FORWARD_HEAD,
+	FORWARD_CONNECTING,
+	FORWARD_OPEN,
+	FORWARD_REFUSED
+};
+
+struct forward {
+	enum forward_state state;
+	uint32_t gen;
+	uint32_t events[2]; /* what epoll watches for; 0: not in the set */
+	uint8_t head[2];
+	int n_head;
+	struct pump pump; /* side 0: the host, side 1: the box */
+};
+
+/* A connection of the host; takes fd over (non-blocking). */
+void forward_open(struct server *s, int fd);
+
+/* Of one side of forward `index`. */
+void forward_on_event(struct server *s, unsigned index, int side, uint32_t revents);
+
+#endif

@@ -1,0 +1,389 @@
+/* Rules of the life of an execution: statuses, stdin, restarts, children left behind, streams put elsewhere;
+ * tests/lib/init_fixture.h says how the server comes to run here. */
+#include "tests/lib/init_requests.h"
+
+TestSuite(init_life, .init = start_server, .fini = stop_server, .timeout = 240);
+
+/* ---- statuses ---- */
+
+Test(init_life, statuses_tell_who_ended_it)
+{
+	static const struct {
+		const char *script;
+		int signo;
+		Conker__Status status;
+	} cases[] = {
+		{"exit 0", 0, CONKER__STATUS__EXITED},
+		{"kill -KILL $$", 0, CONKER__STATUS__SIGNALED},
+		{"sleep 30", SIGUSR1, CONKER__STATUS__SIGNALED},
+		{"sleep 30", SIGTERM, CONKER__STATUS__KILLED},
+		{"sleep 30", SIGKILL, CONKER__STATUS__KILLED},
+		{"trap 'exit 3' TERM; echo; while :; do sleep 0.1; done", SIGTERM,
+		 CONKER__STATUS__EXITED},
+	};
+
+	for (size_t i = 0; i < countof(cases); i++) {
+		uint64_t id = sh_detached(cases[i].script);
+
+		if (strstr(cases[i].script, "trap"))
+			await_output(id, 1);
+		if (cases[i].signo)
+			cr_assert_eq(
+				signal_exec(id, (uint32_t)cases[i].signo, CONKER__SCOPE__ALL).done,
+				'd');
+		struct result r = wait_exit(id);
+		cr_assert_eq(r.exit.status, cases[i].status, "case %zu: %d", i, r.exit.status);
+		cr_assert_eq(status_of(id), cases[i].status);
+	}
+	Conker__Start s = CONKER__START__INIT;
+	s.timeout_ms = 100;
+	s.grace_ms = 1000;
+	struct result r = wait_exit(begin_detached(&s, "sleep 30"));
+	cr_assert_eq(r.exit.status, CONKER__STATUS__TIMED_OUT);
+}
+
+Test(init_life, a_stopped_execution_is_listed_so_until_it_goes_on)
+{
+	uint64_t id = sh_detached("sleep 30");
+
+	for (int i = 0; i < 3; i++) {
+		cr_assert_eq(status_of(id), CONKER__STATUS__RUNNING);
+		cr_assert_eq(signal_exec(id, SIGSTOP, CONKER__SCOPE__PROCESS).done, 'd');
+		await_status(id, CONKER__STATUS__STOPPED);
+		cr_assert_eq(status_of(id), CONKER__STATUS__STOPPED, "asking changed it");
+		cr_assert_eq(signal_exec(id, SIGCONT, CONKER__SCOPE__PROCESS).done, 'd');
+		await_status(id, CONKER__STATUS__RUNNING);
+	}
+}
+
+/* ---- stdin ---- */
+
+static void send_input(struct conn *c, uint32_t channel, const char *text, int eof, int flush)
+{
+	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
+	Conker__Stdin in = CONKER__STDIN__INIT;
+
+	in.data = bytes(text);
+	in.eof = eof;
+	in.flush = flush;
+	m.channel = channel;
+	m.msg_case = CONKER__CLIENT_MSG__MSG_INPUT;
+	m.input = &in;
+	send_msg(c, &m);
+}
+
+static void await_credits(struct conn *c, struct result *r, int n)
+{
+	for (int i = 0; i < 100 && r->n_credits < n && !r->done; i++)
+		step(c, 1, r, 50);
+	cr_assert_geq(r->n_credits, n);
+}
+
+Test(init_life, a_flush_is_answered_when_all_was_taken)
+{
+	Conker__Start s = CONKER__START__INIT;
+	struct conn c = connect_init();
+
+	s.stdin_open = 1;
+	struct result r = begin(&c, 1, &s, "cat");
+	cr_assert_eq(r.start.stdin_window, STDIN_WINDOW_BYTES);
+	send_input(&c, 1, "hello", 0, 1);
+	await_credits(&c, &r, 1);
+	cr_assert_eq(r.credit, 5);
+	cr_assert_eq(r.dropped, 0);
+	send_input(&c, 1, "", 0, 1); /* nothing is pending: an answer all the same */
+	await_credits(&c, &r, 2);
+	send_input(&c, 1, "!", 1, 1);
+	go_on(&c, 1, &r);
+	cr_assert(said(&r, "hello!"));
+	cr_assert_eq(r.credit, 6);
+}
+
+Test(init_life, stdin_that_went_nowhere_is_granted_back_as_dropped)
+{
+	Conker__Start s = CONKER__START__INIT;
+	struct conn c = connect_init();
+
+	s.stdin_open = 1;
+	struct result r = begin(&c, 1, &s, "exec <&-; echo closed; sleep 1");
+	while (r.out_len == 0)
+		step(&c, 1, &r, 50);
+	send_input(&c, 1, "12345", 0, 0);
+	await_credits(&c, &r, 1);
+	cr_assert_eq(r.dropped, 5);
+	send_input(&c, 1, "678", 0, 1);
+	await_credits(&c, &r, 2);
+	cr_assert_eq(r.dropped, 8);
+	go_on(&c, 1, &r);
+	cr_assert_eq(r.exit.code, 0);
+}
+
+Test(init_life, one_view_feeds_at_a_time_and_the_next_one_has_the_window)
+{
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Attach a = CONKER__ATTACH__INIT;
+	struct conn c = connect_init(), d = connect_init();
+
+	s.stdin_open = 1;
+	struct result r = begin(&c, 1, &s, "cat; exit 7");
+	uint64_t id = r.start.exec;
+	send_input(&c, 1, "one ", 0, 0);
+	a.follow = a.feed = 1;
+	attach(&d, 1, id, &a);
+	cr_assert_eq(finish(&d, 1).code, EBUSY);
+	detach(&c, 1);
+	go_on(&c, 1, &r);
+	cr_assert_eq(list_of("", id, 0).listing.stdin_writable, 1);
+	attach(&d, 1, id, &a);
+	send_input(&d, 1, "two", 1, 0);
+	r = (struct result){.out = keep(OUT_MAX)};
+	go_on(&d, 1, &r);
+	cr_assert_eq(r.start.stdin_window, STDIN_WINDOW_BYTES);
+	cr_assert(said(&r, "one two"));
+	cr_assert_eq(r.exit.code, 7);
+}
+
+Test(init_life, a_view_that_does_not_feed_gets_its_stdin_back)
+{
+	uint64_t id = sh_detached("sleep 1");
+	struct result r = {.out = keep(OUT_MAX)};
+	Conker__Attach a = CONKER__ATTACH__INIT;
+	struct conn c = connect_init();
+
+	a.follow = 1;
+	attach(&c, 1, id, &a);
+	send_input(&c, 1, "xyz", 0, 0);
+	await_credits(&c, &r, 1);
+	cr_assert_eq(r.start.stdin_window, 0);
+	cr_assert_eq(r.dropped, 3);
+}
+
+/* ---- restarts ---- */
+
+static uint64_t begin_restarted(Conker__Restart__Policy policy, uint32_t max, uint32_t backoff_ms,
+				const char *script)
+{
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Restart p = CONKER__RESTART__INIT;
+
+	p.policy = policy;
+	p.max = max;
+	p.backoff_ms = backoff_ms;
+	s.restart = &p;
+	return begin_detached(&s, script);
+}
+
+Test(init_life, is_restarted_on_failure_up_to_its_maximum_with_one_exit_and_one_log)
+{
+	struct conn c = connect_init();
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Restart p = CONKER__RESTART__INIT;
+	ProtobufCBinaryData env = bytes("WORD=again");
+
+	p.policy = CONKER__RESTART__POLICY__ON_FAILURE;
+	p.max = 3;
+	p.backoff_ms = 50;
+	s.restart = &p;
+	s.env = &env;
+	s.n_env = 1;
+	struct result r = begin(&c, 1, &s, "echo $WORD; exit 4");
+	go_on(&c, 1, &r);
+	cr_assert_eq(r.done, 'x');
+	cr_assert(said(&r, "again\nagain\nagain\nagain\n"), "%.*s", (int)r.out_len, r.out);
+	cr_assert_eq(r.exit.restarts, 3);
+	cr_assert_eq(r.exit.code, 4);
+	cr_assert_eq(r.exit.out_bytes, 24);
+	cr_assert_eq(list_of("", 0, 1).listed, 1);
+}
+
+Test(init_life, success_is_restarted_only_by_always)
+{
+	uint64_t a = begin_restarted(CONKER__RESTART__POLICY__ON_FAILURE, 5, 10, "exit 0");
+	uint64_t b = begin_restarted(CONKER__RESTART__POLICY__ALWAYS, 5, 10, "exit 0");
+
+	cr_assert_eq(wait_exit(a).exit.restarts, 0);
+	cr_assert_eq(wait_exit(b).exit.restarts, 5);
+}
+
+Test(init_life, kill_stops_the_restarts_while_it_runs_and_while_it_waits)
+{
+	uint64_t a = begin_restarted(CONKER__RESTART__POLICY__ALWAYS, 0, 10, "sleep 30");
+	uint64_t b = begin_restarted(CONKER__RESTART__POLICY__ALWAYS, 0, 30000, "exit 1");
+
+	usleep(100000);
+	cr_assert_eq(signal_exec(a, SIGTERM, CONKER__SCOPE__PROCESS).done, 'd');
+	struct result r = wait_exit(a);
+	cr_assert_eq(r.exit.status, CONKER__STATUS__KILLED);
+	cr_assert_eq(r.exit.restarts, 0);
+	await_status(b, CONKER__STATUS__BACKOFF);
+	cr_assert_eq(signal_exec(b, SIGUSR1, CONKER__SCOPE__PROCESS).code, ESRCH);
+	cr_assert_eq(signal_exec(b, SIGKILL, CONKER__SCOPE__PROCESS).done, 'd');
+	r = wait_exit(b);
+	cr_assert_eq(r.exit.status, CONKER__STATUS__KILLED);
+	cr_assert_eq(r.exit.code, 1);
+}
+
+Test(init_life, a_timeout_counts_per_run_and_is_restarted_only_by_always)
+{
+	for (int always = 0; always < 2; always++) {
+		Conker__Start s = CONKER__START__INIT;
+		Conker__Restart p = CONKER__RESTART__INIT;
+
+		p.policy = always ? CONKER__RESTART__POLICY__ALWAYS
+				  : CONKER__RESTART__POLICY__ON_FAILURE;
+		p.max = 2;
+		p.backoff_ms = 10;
+		s.restart = &p;
+		s.timeout_ms = 100;
+		s.grace_ms = 100;
+		struct result r = wait_exit(begin_detached(&s, "sleep 30"));
+		cr_assert_eq(r.exit.status, CONKER__STATUS__TIMED_OUT);
+		cr_assert_eq(r.exit.restarts, always ? 2 : 0);
+	}
+}
+
+Test(init_life, a_restart_that_cannot_start_ends_it_as_failed)
+{
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Restart p = CONKER__RESTART__INIT;
+	char path[96], script[256];
+	struct conn c = connect_init();
+
+	p.policy = CONKER__RESTART__POLICY__ALWAYS;
+	p.backoff_ms = 10;
+	s.restart = &p;
+	s.detached = 1;
+	(void)snprintf(path, sizeof(path), "/tmp/conker-once-%d", getpid());
+	(void)snprintf(script, sizeof(script), "#!/bin/sh\nrm %s\necho ran\n", path);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	cr_assert_eq(write(fd, script, strlen(script)), (ssize_t)strlen(script));
+	(void)close(fd);
+	start(&c, 1, &s, (const char *[]){path, NULL});
+	struct result r = finish(&c, 1);
+	(void)unlink(path);
+	cr_assert_eq(r.done, 'x');
+	cr_assert_eq(r.exit.status, CONKER__STATUS__FAILED);
+	cr_assert_eq(r.exit.code, 127);
+	cr_assert(said(&r, "ran\n"));
+}
+
+Test(init_life, backoff_doubles)
+{
+	int64_t t = now_us();
+	uint64_t id = begin_restarted(CONKER__RESTART__POLICY__ALWAYS, 3, 100, "exit 1");
+
+	cr_assert_eq(wait_exit(id).exit.restarts, 3);
+	cr_assert_geq(now_us() - t, 700000); /* 100 + 200 + 400 */
+}
+
+Test(init_life, the_loss_of_the_starter_ends_the_restarts)
+{
+	struct conn c = connect_init();
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Restart p = CONKER__RESTART__INIT;
+
+	p.policy = CONKER__RESTART__POLICY__ALWAYS;
+	p.backoff_ms = 20000;
+	s.restart = &p;
+	struct result r = begin(&c, 1, &s, "exit 1");
+	await_status(r.start.exec, CONKER__STATUS__BACKOFF);
+	(void)close(c.fd);
+	r = wait_exit(r.start.exec);
+	cr_assert_eq(r.exit.status, CONKER__STATUS__KILLED);
+}
+
+/* ---- children left behind ---- */
+
+static struct result leave(struct conn *c, uint32_t timeout_ms, const char *script)
+{
+	Conker__Start s = CONKER__START__INIT;
+
+	s.leave_children = 1;
+	s.timeout_ms = timeout_ms;
+	s.grace_ms = 100;
+	struct result r = begin(c, 1, &s, script);
+	if (!r.done)
+		go_on(c, 1, &r);
+	return r;
+}
+
+Test(init_life, what_main_leaves_behind_lives_on_listed_and_killable)
+{
+	struct conn c = connect_init();
+	struct result r = leave(&c, 0, "(sleep 0.6; echo server; sleep 30) & echo main; exit 3");
+	uint64_t id = r.start.exec;
+
+	cr_assert_eq(r.done, 'x');
+	cr_assert_eq(r.exit.code, 3);
+	cr_assert(said(&r, "main\n"));
+	(void)close(c.fd); /* nobody is needed any more */
+	struct result l = list_of("", id, 0);
+	cr_assert_eq(l.listing.status, CONKER__STATUS__LEFT);
+	cr_assert_eq(list_of("", 0, 0).listed, 1);
+	await_output(id, 12);
+	r = replay(id, 0);
+	cr_assert(said(&r, "main\nserver\n"), "%.*s", (int)r.out_len, r.out);
+	cr_assert_eq(signal_exec(id, SIGTERM, CONKER__SCOPE__PROCESS).done, 'd');
+	r = wait_exit(id);
+	cr_assert_eq(r.exit.status, CONKER__STATUS__KILLED);
+	cr_assert_eq(r.exit.code, 3);
+	cr_assert_eq(signal_exec(id, SIGTERM, CONKER__SCOPE__ALL).code, ESRCH);
+}
+
+Test(init_life, what_was_left_ends_by_itself_and_those_who_wait_get_the_exit)
+{
+	struct conn c = connect_init();
+	struct result r = leave(&c, 0, "(sleep 0.7; echo bye) & exit 0");
+
+	cr_assert_eq(r.exit.code, 0);
+	r = replay(r.start.exec, 1);
+	cr_assert_eq(r.done, 'x');
+	cr_assert(said(&r, "bye\n"));
+	cr_assert_eq(r.exit.status, CONKER__STATUS__EXITED);
+}
+
+Test(init_life, leaving_nobody_behind_is_an_ordinary_end)
+{
+	struct conn c = connect_init();
+	struct result r = leave(&c, 0, "echo x; exit 1");
+
+	cr_assert_eq(r.exit.code, 1);
+	cr_assert_eq(r.exit.status, CONKER__STATUS__EXITED);
+	cr_assert_eq(status_of(r.start.exec), CONKER__STATUS__EXITED);
+}
+
+Test(init_life, the_timeout_applies_to_what_was_left)
+{
+	struct conn c = connect_init();
+	struct result r = leave(&c, 3000, "trap '' TERM; sleep 30 & exit 0");
+
+	cr_assert_eq(r.done, 'x');
+	cr_assert_not(r.exit.timed_out);
+	r = wait_exit(r.start.exec);
+	cr_assert_eq(r.exit.status, CONKER__STATUS__TIMED_OUT);
+	cr_assert(r.exit.timed_out);
+}
+
+/* ---- streams put elsewhere ---- */
+
+Test(init_life, streams_can_be_merged_and_discarded)
+{
+	struct conn c = connect_init();
+	Conker__Start s = CONKER__START__INIT;
+
+	s.err = CONKER__DISPOSAL__MERGE;
+	struct result r = begin(&c, 1, &s, "echo a; echo b >&2; echo c");
+	go_on(&c, 1, &r);
+	cr_assert(said(&r, "a\nb\nc\n"));
+	s.err = CONKER__DISPOSAL__CAPTURE;
+	s.out = CONKER__DISPOSAL__DISCARD;
+	r = begin(&c, 1, &s, "echo a; echo b >&2");
+	go_on(&c, 1, &r);
+	cr_assert_eq(r.out_len, 0);
+	cr_assert_eq(r.err_len, 2);
+	s.err = CONKER__DISPOSAL__MERGE;
+	r = begin(&c, 1, &s, "echo a; echo b >&2; exit 8");
+	go_on(&c, 1, &r);
+	cr_assert_eq(r.out_len + r.err_len, 0);
+	cr_assert_eq(r.exit.code, 8);
+}

@@ -1,0 +1,523 @@
+/* lib_view.c - views, gaps, lines, completions of stdin, N of M, run and capture; against the fake init. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/lib/watched.h"
+
+TestSuite(lib_view, .init = up, .fini = down);
+
+static conker_exec *attach(struct got *g, const char *exec, uint32_t flags)
+{
+	conker_view_opts o = {.size = sizeof(o), .flags = flags};
+	conker_exec_cb cb = {.fn = on_event, .user = g, .free = on_free};
+	conker_exec *e = NULL;
+
+	cr_assert_eq(conker_exec_attach(box, exec, &o, cb, &e), 0, "%s", conker_errmsg());
+	return e;
+}
+
+static conker_exec *start_named(struct got *g, const char *name, uint32_t flags)
+{
+	conker_exec_opts o = {
+		.size = sizeof(o), .argv = ARGV("sleep"), .name = name, .flags = flags};
+	conker_exec_cb cb = {.fn = on_event, .user = g, .free = on_free};
+	conker_exec *e = NULL;
+
+	cr_assert_eq(conker_exec_start(box, &o, cb, &e), 0, "%s", conker_errmsg());
+	return e;
+}
+
+/* ---- views ---------------------------------------------------------------------------------------- */
+
+Test(lib_view, a_following_view_ends_with_exit)
+{
+	struct got g = {0}, v = {0};
+	conker_status st = {.size = sizeof(st)};
+	conker_exec *e = start_named(&g, "job", 0);
+	conker_exec *w = attach(&v, "job", CONKER_VIEW_FOLLOW);
+
+	cr_expect_eq(conker_exec_wait(w, 20000, &st), 0);
+	cr_expect_eq(st.code, 3);
+	cr_expect_eq(st.returncode, 3);
+	cr_expect_str_eq(v.out, "view\n");
+	cr_expect_eq(conker_exec_id(w), conker_exec_id(e));
+	conker_exec_free(w);
+	cr_expect_eq(v.frees, 1);
+	conker_exec_free(e);
+}
+
+Test(lib_view, a_view_of_what_is_there_ends_with_detached)
+{
+	struct got g = {0}, v = {0};
+	conker_exec *e = start_named(&g, "job", 0);
+	conker_exec *w = attach(&v, "job", 0);
+
+	cr_expect_eq(conker_exec_wait(w, 20000, NULL), -ENODATA);
+	cr_expect_eq(v.detached, 1);
+	cr_expect_eq(v.exits + v.losts, 0);
+	conker_exec_free(w);
+	conker_exec_free(e);
+}
+
+Test(lib_view, an_unknown_execution_is_lost_as_a_wrong_call)
+{
+	struct got v = {0};
+	conker_exec *w = attach(&v, "nobody", CONKER_VIEW_FOLLOW);
+
+	cr_expect_eq(conker_exec_wait(w, 20000, NULL), -ESRCH);
+	cr_expect_eq(conker_errkind(), CONKER_ERR_CALL);
+	cr_expect_eq(v.losts, 1);
+	conker_exec_free(w);
+}
+
+Test(lib_view, a_wrong_reference_is_refused_here)
+{
+	conker_exec_cb cb = {0};
+	conker_exec *w;
+	char name[100];
+
+	memset(name, 'n', sizeof(name));
+	name[99] = 0;
+	cr_expect_eq(conker_exec_attach(box, "", NULL, cb, &w), -EINVAL);
+	cr_expect_eq(conker_exec_attach(box, NULL, NULL, cb, &w), -EINVAL);
+	cr_expect_eq(conker_exec_attach(box, "key:", NULL, cb, &w), -EINVAL);
+	cr_expect_eq(conker_exec_attach(box, name, NULL, cb, &w), -EINVAL);
+	cr_expect_eq(conker_box_kill(box, "", 0, 0), -EINVAL);
+}
+
+Test(lib_view, detach_leaves_the_execution_alone)
+{
+	struct got g = {0};
+	conker_exec *e = start_named(&g, "job", 0);
+
+	cr_expect_eq(conker_exec_detach(e), 0);
+	cr_expect_eq(conker_exec_wait(e, 20000, NULL), -ENODATA);
+	cr_expect_eq(g.detached, 1);
+	conker_exec_free(e);
+	cr_expect_eq(conker_box_kill(box, "1", 0, 0), -ESRCH, "the fake gave its slot away");
+}
+
+Test(lib_view, freeing_what_is_kept_sends_no_signal)
+{
+	struct got g = {0};
+	conker_exec *e = start_named(&g, "job", CONKER_EXEC_KEEP);
+
+	cr_expect_eq(conker_box_ping(box, 20000), 0);
+	conker_exec_free(e);
+	cr_expect_eq(conker_box_ping(box, 20000), 0);
+	cr_expect_eq(g.frees, 1);
+	cr_expect_eq(g.exits + g.losts, 0);
+}
+
+Test(lib_view, a_known_key_is_told)
+{
+	struct got g = {0};
+	conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("cat"), .key = "known"};
+	conker_exec_cb cb = {.fn = on_event, .user = &g};
+	conker_exec *e;
+
+	o.flags = CONKER_EXEC_STDIN;
+	cr_assert_eq(conker_exec_start(box, &o, cb, &e), 0);
+	cr_expect_eq(conker_exec_write_all(e, "x", 1), 1);
+	cr_expect_eq(conker_exec_close_stdin(e), 0);
+	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_exec_existing(e), 1);
+	cr_expect_str_eq(g.out, "x");
+	conker_exec_free(e);
+}
+
+Test(lib_view, a_view_can_feed)
+{
+	struct got g = {0}, v = {0};
+	conker_exec *e = start_named(&g, "job", 0);
+	conker_exec *w = attach(&v, "job", CONKER_VIEW_FOLLOW | CONKER_VIEW_STDIN);
+
+	cr_expect_eq(conker_exec_write(w, "x", 1), -EAGAIN, "not before the guest said how much");
+	cr_expect_eq(conker_exec_write_all(w, "hello", 5), 1);
+	cr_expect_eq(conker_exec_flush(w, 1, 20000), 0, "%s", conker_errmsg());
+	conker_exec_close_stdin(w);
+	cr_expect_eq(conker_exec_wait(w, 20000, NULL), 0);
+	cr_expect_str_eq(v.out, "hello");
+	conker_exec_free(w);
+	conker_exec_free(e);
+}
+
+/* ---- output ---------------------------------------------------------------------------------------- */
+
+Test(lib_view, missing_bytes_are_told_also_at_the_end)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("gap"));
+
+	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0, "%s", conker_errmsg());
+	cr_expect_eq(g.gaps, 2);
+	cr_expect_eq(g.gap.stream, CONKER_STDOUT);
+	cr_expect_eq(g.gap.from, 6);
+	cr_expect_eq(g.gap.to, 9);
+	conker_exec_free(e);
+}
+
+struct lines {
+	size_t n, whole, longest;
+	uint64_t next;
+	int wrong;
+};
+
+static void on_line(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+{
+	struct lines *l = user;
+	const char *p = data;
+
+	if (ev != CONKER_STDOUT)
+		return;
+	l->wrong |= conker_exec_offset(e) != l->next || len == 0;
+	l->wrong |= len > 1 && memchr(p, '\n', len - 1) != NULL;
+	l->next += len;
+	l->whole += p[len - 1] == '\n';
+	l->longest = len > l->longest ? len : l->longest;
+	l->n++;
+}
+
+static struct lines lines_of(const char *text, size_t len)
+{
+	struct lines l = {0};
+	conker_exec_opts o = {.size = sizeof(o),
+			      .argv = ARGV("cat"),
+			      .flags = CONKER_EXEC_STDIN | CONKER_EXEC_LINES};
+	conker_exec_cb cb = {.fn = on_line, .user = &l};
+	conker_exec *e;
+
+	cr_assert_eq(conker_exec_start(box, &o, cb, &e), 0);
+	size_t step = len < 1000 ? 7 : 9999; /* in pieces, each answered by itself */
+	for (size_t at = 0; at < len; at += step)
+		cr_assert_gt(conker_exec_write_all(e, text + at, len - at < step ? len - at : step),
+			     0);
+	conker_exec_close_stdin(e);
+	cr_assert_eq(conker_exec_wait(e, 20000, NULL), 0, "%s", conker_errmsg());
+	conker_exec_free(e);
+	cr_expect_eq(l.next, len);
+	return l;
+}
+
+Test(lib_view, lines_are_whole_whatever_the_pieces)
+{
+	static const char text[] = "one\n\ntwo two two two\nthree\nno newline";
+	struct lines l = lines_of(text, sizeof(text) - 1);
+
+	cr_expect_eq(l.n, 5);
+	cr_expect_eq(l.whole, 4);
+	cr_expect_not(l.wrong);
+}
+
+Test(lib_view, a_line_without_end_comes_in_pieces)
+{
+	static char text[150000];
+
+	memset(text, 'x', sizeof(text));
+	struct lines l = lines_of(text, sizeof(text));
+	cr_expect_eq(l.n, 3);
+	cr_expect_eq(l.longest, 64 << 10);
+	cr_expect_not(l.wrong);
+}
+
+/* ---- input ------------------------------------------------------------------------------------------ */
+
+Test(lib_view, each_write_completes_in_order)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, CONKER_EXEC_STDIN, ARGV("cat"));
+	static char big[1 << 20];
+
+	cr_expect_eq(conker_exec_write_all(e, big, sizeof(big)), 1);
+	cr_expect_eq(conker_exec_write_all(e, "", 0), 2);
+	cr_expect_eq(conker_exec_write_all(e, "x", 1), 3);
+	cr_expect_gt(conker_exec_stdin_pending(e), 0);
+	cr_expect_eq(conker_exec_write(e, "y", 1), -EAGAIN, "what was queued goes first");
+	cr_expect_eq(conker_exec_flush(e, 0, 10000), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_exec_stdin_pending(e), 0);
+	cr_expect_eq(conker_exec_close_stdin(e), 0);
+	cr_expect_eq(conker_exec_write_all(e, "z", 1), -ESHUTDOWN);
+	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
+	cr_expect_eq(g.written, 3);
+	cr_expect_eq(g.last_written.ticket, 3);
+	cr_expect_eq(g.last_written.error, 0);
+	cr_expect_eq(g.total, sizeof(big) + 1);
+	cr_expect_eq(conker_exec_flush(e, 4, 0), -EINVAL);
+	conker_exec_free(e);
+}
+
+Test(lib_view, a_process_that_closes_its_stdin_fails_the_write)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, CONKER_EXEC_STDIN, ARGV("closes"));
+	int64_t ticket = conker_exec_write_all(e, "unread", 6);
+
+	cr_expect_eq(conker_exec_flush(e, ticket, 20000), -EPIPE);
+	cr_expect_eq(conker_exec_write(e, "x", 1), -EPIPE);
+	cr_expect_eq(conker_exec_write_all(e, "x", 1), -EPIPE);
+	cr_expect_eq(conker_exec_kill(e, 0, CONKER_KILL_ALL), 0);
+	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
+	cr_expect_eq(g.written, 1);
+	cr_expect_eq(g.last_written.error, -EPIPE);
+	cr_expect_eq(conker_exec_write(e, "x", 1), -ESRCH);
+	conker_exec_free(e);
+}
+
+Test(lib_view, what_was_not_taken_at_the_end_is_told)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, CONKER_EXEC_STDIN, ARGV("deaf"));
+
+	cr_expect_eq(conker_exec_write_all(e, "unread", 6), 1);
+	cr_expect_eq(conker_exec_flush(e, 1, 100), -ETIMEDOUT);
+	cr_expect_eq(conker_exec_kill(e, 9, CONKER_KILL_ALL), 0);
+	cr_expect_eq(conker_exec_flush(e, 1, 20000), -ESRCH);
+	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
+	cr_expect_eq(g.written, 1);
+	cr_expect_eq(g.last_written.error, -ESRCH);
+	conker_exec_free(e);
+}
+
+/* ---- questions -------------------------------------------------------------------------------------- */
+
+static int first_info(const conker_exec_info *i, void *user)
+{
+	*(conker_exec_info *)user = *i;
+	return 0;
+}
+
+Test(lib_view, lookup_finds_one)
+{
+	struct got g = {0};
+	conker_exec *e = start_named(&g, "job", 0);
+	conker_exec_info i = {0};
+
+	cr_expect_eq(conker_exec_lookup(box, "job", 0, first_info, &i), 0);
+	cr_expect_eq(i.id, conker_exec_id(e));
+	cr_expect_eq(conker_exec_lookup(box, "other", 0, first_info, &i), -ESRCH);
+	cr_expect_eq(conker_exec_lookup(box, "job", 1u << 30, first_info, &i), -EINVAL);
+	cr_expect_eq(conker_exec_forget(box, "job"), 0);
+	conker_exec_free(e);
+}
+
+Test(lib_view, figures_of_the_box)
+{
+	conker_box_stats s = {.size = sizeof(s)};
+	conker_box_stats no_size = {0};
+
+	cr_expect_eq(conker_box_stats_get(box, &s), 0);
+	cr_expect_eq(s.running, 2);
+	cr_expect_eq(s.usage.memory_bytes, 4711);
+	cr_expect_eq(conker_box_stats_get(box, &no_size), -EINVAL);
+}
+
+Test(lib_view, ports_are_awaited)
+{
+	const uint16_t good[] = {80, 443}, bad[] = {1};
+
+	cr_expect_eq(conker_box_await_ports(box, NULL, good, 2, 1000), 0);
+	cr_expect_eq(conker_box_await_ports(box, NULL, bad, 1, 1000), -ETIMEDOUT);
+	cr_expect_eq(conker_box_await_ports(box, NULL, good, 0, 1000), -EINVAL);
+	cr_expect_eq(conker_box_await_ports(box, NULL, good, 33, 1000), -EINVAL);
+}
+
+/* ---- kinds of errors ---------------------------------------------------------------------------------- */
+
+Test(lib_view, what_cannot_be_started_is_of_its_own_kind)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("missing"));
+
+	cr_expect_eq(conker_exec_wait(e, 20000, NULL), -ENOENT);
+	cr_expect_eq(conker_errkind(), CONKER_ERR_START);
+	cr_expect_str_eq(conker_errstep(), "exec");
+	cr_expect_eq(g.kind, CONKER_ERR_START);
+	conker_exec_free(e);
+}
+
+Test(lib_view, a_broken_box_is_of_its_own_kind)
+{
+	struct got g = {0};
+	conker_exec *e = start(&g, 0, ARGV("panic"));
+
+	cr_expect_lt(conker_exec_wait(e, 20000, NULL), 0);
+	cr_expect_eq(conker_errkind(), CONKER_ERR_BOX);
+	cr_expect_str_eq(conker_errstep(), "");
+	cr_expect_eq(g.kind, CONKER_ERR_BOX);
+	cr_expect_lt(conker_box_ping(box, 20000), 0);
+	cr_expect_eq(conker_errkind(), CONKER_ERR_BOX);
+	conker_exec_free(e);
+}
+
+Test(lib_view, the_check_of_a_status)
+{
+	conker_status st = {.size = sizeof(st)};
+
+	cr_expect_eq(conker_status_check(&st), 0);
+	st.code = 3;
+	cr_expect_eq(conker_status_check(&st), -EREMOTEIO);
+	cr_expect_eq(conker_errkind(), CONKER_ERR_COMMAND);
+	cr_expect_str_eq(conker_errmsg(), "exited with code 3");
+	st.signo = 9;
+	st.state = CONKER_EXEC_OOM_KILLED;
+	cr_expect_eq(conker_status_check(&st), -EREMOTEIO);
+	cr_expect_str_eq(conker_errmsg(), "killed by signal 9 (SIGKILL, out of memory)");
+	st.timed_out = 1;
+	st.duration_us = 5000000;
+	cr_expect_eq(conker_status_check(&st), -ETIME);
+	cr_expect_eq(conker_errkind(), CONKER_ERR_TIMEOUT);
+	cr_expect_str_eq(conker_errmsg(), "timed out after 5.0 s");
+}
+
+/* ---- run and capture ----------------------------------------------------------------------------------- */
+
+static int run_it(const char *const *argv, conker_run_opts o, conker_result *ret)
+{
+	conker_exec_opts x = {.size = sizeof(x), .argv = argv};
+
+	o.size = sizeof(o);
+	*ret = (conker_result){.size = sizeof(*ret)};
+	return conker_run(box, &x, &o, ret);
+}
+
+Test(lib_view, run_captures_both_streams_and_together)
+{
+	conker_result r;
+
+	cr_assert_eq(run_it(ARGV("both"), (conker_run_opts){0}, &r), 0, "%s", conker_errmsg());
+	cr_expect_str_eq(r.out.data, "out\n");
+	cr_expect_str_eq(r.err.data, "err\n");
+	cr_expect_str_eq(r.both.data, "err\nout\n");
+	cr_expect_eq(r.both.lines, 2);
+	cr_expect_eq(r.out.lines, 1);
+	cr_expect_str_eq(r.message, "");
+	conker_result_free(&r);
+	cr_expect_null(r.out.data);
+}
+
+Test(lib_view, run_without_output_gives_empty_strings)
+{
+	conker_result r;
+
+	cr_assert_eq(run_it(ARGV("exit", "7"), (conker_run_opts){0}, &r), 0);
+	cr_expect_str_eq(r.out.data, "");
+	cr_expect_eq(r.out.lines, 0);
+	cr_expect_eq(r.status.code, 7);
+	cr_expect_str_eq(r.message, "exited with code 7");
+	conker_result_free(&r);
+}
+
+Test(lib_view, run_counts_what_it_does_not_keep)
+{
+	conker_result r;
+
+	cr_assert_eq(
+		run_it(ARGV("flood", "1000000"), (conker_run_opts){.output_max_bytes = 1000}, &r),
+		0);
+	cr_expect_eq(r.out.len, 1000);
+	cr_expect_eq(strlen(r.out.data), 1000);
+	cr_expect_eq(r.out.produced, 1000000);
+	cr_expect(r.out.truncated);
+	cr_expect(r.both.truncated);
+	cr_expect_not(r.err.truncated);
+	conker_result_free(&r);
+}
+
+Test(lib_view, run_feeds_its_input)
+{
+	static char input[3 << 20];
+	conker_result r;
+
+	memset(input, 'i', sizeof(input));
+	cr_assert_eq(run_it(ARGV("cat"),
+			    (conker_run_opts){.input = input, .input_len = sizeof(input)}, &r),
+		     0, "%s", conker_errmsg());
+	cr_expect_eq(r.out.len, sizeof(input));
+	cr_expect_arr_eq(r.out.data, input, sizeof(input));
+	conker_result_free(&r);
+}
+
+Test(lib_view, run_checked_is_an_error_that_carries_the_result)
+{
+	conker_result r;
+
+	cr_expect_eq(run_it(ARGV("exit", "7"), (conker_run_opts){.flags = CONKER_RUN_CHECK}, &r),
+		     -EREMOTEIO);
+	cr_expect_eq(conker_errkind(), CONKER_ERR_COMMAND);
+	cr_expect_eq(r.status.code, 7);
+	conker_result_free(&r);
+	cr_expect_eq(run_it(ARGV("missing"), (conker_run_opts){.flags = CONKER_RUN_CHECK}, &r),
+		     -ENOENT);
+	cr_expect_eq(conker_errkind(), CONKER_ERR_START);
+	cr_expect_null(r.message);
+	conker_result_free(&r);
+}
+
+/* ---- N of M ------------------------------------------------------------------------------------------- */
+
+Test(lib_view, n_of_m_are_waited_for)
+{
+	struct got g[3] = {0};
+	conker_exec *e[3] = {start(&g[0], 0, ARGV("sleep")), start(&g[1], 0, ARGV("exit", "0")),
+			     start(&g[2], 0, ARGV("sleep"))};
+	unsigned char done[3];
+
+	cr_expect_eq(conker_exec_wait_many(e, 3, 1, 20000, done), 1);
+	cr_expect_eq(done[1], 1);
+	cr_expect_eq(done[0] + done[2], 0);
+	cr_expect_eq(conker_exec_wait_many(e, 3, 2, 50, done), -ETIMEDOUT);
+	cr_expect_eq(conker_exec_wait_many(e, 3, 4, 0, done), -EINVAL);
+	cr_expect_eq(conker_exec_wait_many(e, 3, 0, -1, NULL), 1);
+	conker_exec_kill(e[0], 9, 0);
+	cr_expect_eq(conker_exec_wait_many(e, 3, 2, 20000, done), 2);
+	for (int i = 0; i < 3; i++)
+		conker_exec_free(e[i]);
+}
+
+static void *wait_for_one(void *arg)
+{
+	return (void *)(intptr_t)conker_exec_wait(arg, 10000, NULL);
+}
+
+static void *wait_for_both(void *arg)
+{
+	return (void *)(intptr_t)conker_exec_wait_many(arg, 2, 2, 10000, NULL);
+}
+
+Test(lib_view, n_of_m_from_several_threads_while_another_leads)
+{
+	struct got g[2] = {0};
+	conker_exec *e[2] = {start(&g[0], 0, ARGV("sleep")), start(&g[1], 0, ARGV("sleep"))};
+	pthread_t t[3];
+	void *r[3];
+
+	pthread_create(&t[0], NULL, wait_for_one, e[0]);
+	pthread_create(&t[1], NULL, wait_for_both, e);
+	pthread_create(&t[2], NULL, wait_for_both, e);
+	usleep(50000);
+	conker_exec_kill(e[0], 9, 0); /* the leader leaves with it, and a waiter takes over */
+	usleep(50000);
+	conker_exec_kill(e[1], 9, 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], &r[i]);
+	cr_expect_eq((intptr_t)r[0], 0);
+	cr_expect_eq((intptr_t)r[1], 2);
+	cr_expect_eq((intptr_t)r[2], 2);
+	conker_exec_free(e[0]);
+	conker_exec_free(e[1]);
+}
+
+Test(lib_view, an_older_caller_knows_fewer_options)
+{
+	struct got g = {0};
+	conker_exec_opts o = {.argv = ARGV("exit", "0"), .key = (const char *)1};
+	conker_exec_cb cb = {.fn = on_event, .user = &g};
+	conker_exec *e;
+
+	o.size = offsetof(conker_exec_opts, key); /* what follows is not his */
+	cr_assert_eq(conker_exec_start(box, &o, cb, &e), 0);
+	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
+	conker_exec_free(e);
+}

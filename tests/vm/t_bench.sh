@@ -1,0 +1,72 @@
+# t_bench.sh - conker bench: that its figures come, are told the same in every form, and that failures are failures.
+
+test_a_quick_run_fills_every_form() {
+	exits 0 conker bench --quick --time 8 --series cold,memory,exec,setup --output "$TMP/report"
+	for s in exec ping setup setup-steps cold memory memory-own; do
+		printf '%s\n' "$out" | grep -Eq "^$s +[1-9]" || fail "no samples of $s: $out"
+	done
+	has "$out" '^jail +on '
+	has "$(cat "$TMP/report/bench.json")" '"id":"cold","system":"conker"'
+	has "$(cat "$TMP/report/bench.json")" '"name":"jail","samples":\[[1-9]'
+	for what in '^<!doctype html>' '<svg' '</html>$' 'cold boot to first exec result' 'guest boot: first KVM_RUN'; do
+		grep -q "$what" "$TMP/report/bench.html" || fail "the page lacks $what"
+	done
+	! grep -Eq 'https?://|<script|<link|<img' "$TMP/report/bench.html" || fail "the page needs something from outside"
+	! printf '%s\n' "$err" | grep -q . || fail "progress although stderr is no terminal: $err"
+	exits 0 conker bench --compare "$TMP/report/bench.json" "$TMP/report/bench.json"
+	has "$out" '^cold conker .* \+0\.0%'
+	sed 's/"kernel":"/&other-/' "$TMP/report/bench.json" >"$TMP/other.json"
+	exits 125 conker bench --compare "$TMP/report/bench.json" "$TMP/other.json"
+	one_line "$err"
+	has "$err" 'different hosts cannot be compared: kernel: '
+	is "$(ls -d "${TMPDIR:-/tmp}"/conker-bench.* 2>/dev/null | wc -l)" 0 'directories left behind'
+}
+
+# A VMM of another name that is no VMM: what is started by hand fails, what the library starts does not.
+test_failed_runs_are_failures_and_say_why() {
+	mkdir "$TMP/bin"
+	printf '#!/bin/sh\necho no machine today >&2\nexit 1\n' >"$TMP/bin/qemu-system-x86_64"
+	chmod +x "$TMP/bin/qemu-system-x86_64"
+	PATH=$TMP/bin:$PATH
+	exits 1 conker bench --quick --time 5 --series peers --json "$TMP/peers.json"
+	has "$out" '^boot-console, qemu microvm +0 .*FAILED [1-3]: PID 1 was not heard of'
+	has "$out" '^boot-console, conker-vmm +[1-9]'
+	has "$out" '^not measured: firecracker: '
+	has "$err" 'runs FAILED'
+	exits 1 conker bench --compare "$TMP/peers.json" "$TMP/peers.json"
+	has "$out" 'boot-console qemu microvm .*no samples'
+}
+
+test_wrong_use_is_refused() {
+	exits 125 conker bench --series cold,warm
+	has "$err" "no 'warm'; there are cold,"
+	exits 125 conker bench --compare one
+	has "$err" 'needs two files'
+	exits 125 conker bench some.json
+	echo '{"format":"conker bench","version":99}' >"$TMP/new.json"
+	exits 125 conker bench --compare "$TMP/new.json" "$TMP/new.json"
+	has "$err" 'another version'
+	exits 125 conker bench --compare /etc/passwd /etc/passwd
+	has "$err" 'no result of conker bench'
+	for where in '--output /proc/nowhere' '--json /nowhere/x' "--json $TMP" "--output $TMP/new.json"; do
+		exits 125 timeout 20 conker bench $where
+		one_line "$err"
+		has "$err" "^conker: '[^']*${where##* }[^']*': (No such|Is a|Not a)"
+	done
+}
+
+box_is_up() { conker ls | grep -q running; }
+
+test_interrupted_it_tells_what_there_is() {
+	conker bench --series setup,exec --json "$TMP/part.json" >"$TMP/out" 2>"$TMP/err" &
+	pid=$!
+	soon 120 box_is_up
+	sleep 2
+	kill -TERM $pid
+	got=0
+	wait $pid || got=$?
+	is $got 143 status
+	has "$(cat "$TMP/out")" '^exec .*interrupted'
+	! grep -q FAILED "$TMP/out" || fail "an interruption is no failure: $(cat "$TMP/out")"
+	[ -s "$TMP/part.json" ] || fail "no file"
+}
