@@ -204,7 +204,14 @@ void server_graduate(struct server *s)
 		(void)!exec_signal(s, x, SIGKILL, CONKER__SCOPE__ALL);
 }
 
-/* Events of the epoll set into ev, as epoll_wait(); those of the young one are handled here. */
+static int wait_epoll(struct server *s, struct epoll_event *ev, int timeout_ms)
+{
+	int n = epoll_wait(s->ep, ev, BATCH, timeout_ms);
+
+	return n < 0 ? -errno : n;
+}
+
+/* Events of the epoll set into ev, as wait_epoll(); those of the young one are handled here. */
 static int wait_young(struct server *s, struct epoll_event *ev, int timeout_ms)
 {
 	struct exec *x = s->young;
@@ -219,6 +226,7 @@ static int wait_young(struct server *s, struct epoll_event *ev, int timeout_ms)
 	if (timeout_ms < 0 || timeout_ms > most_ms)
 		timeout_ms = most_ms;
 	int n = poll(p, countof(p), timeout_ms);
+	int error = n < 0 ? -errno : 0; /* now: what follows makes calls of its own */
 	s->now_us = now_us();
 	struct client *waiting = n == 0 && s->starting.x ? s->starting.client : NULL;
 	exec_start_finish(s);
@@ -229,23 +237,24 @@ static int wait_young(struct server *s, struct epoll_event *ev, int timeout_ms)
 			output_on_event(s, x, k, (uint32_t)p[k].revents);
 	if (n > 0 && p[2].revents && x->gen == gen)
 		exec_on_exit(s, x);
-	return n > 0 && p[3].revents ? epoll_wait(s->ep, ev, BATCH, 0) : min_(n, 0);
+	return n > 0 && p[3].revents ? wait_epoll(s, ev, 0) : error;
 }
 
+/* How many events are in ev, or -errno. */
 static int wait_events(struct server *s, struct epoll_event *ev)
 {
 	/* First, because it may have something to say, which then is due. */
 	if (s->young && now_us() >= s->young->run_us + ms_to_us(YOUNG_MS))
 		server_graduate(s);
 	int timeout_ms = next_timeout_ms(s);
-	return s->young ? wait_young(s, ev, timeout_ms) : epoll_wait(s->ep, ev, BATCH, timeout_ms);
+	return s->young ? wait_young(s, ev, timeout_ms) : wait_epoll(s, ev, timeout_ms);
 }
 
 static int turn(struct server *s)
 {
 	struct epoll_event ev[BATCH];
 	int n = wait_events(s, ev);
-	int r = n < 0 && errno != EINTR ? -errno : 0;
+	int r = n == -EINTR ? 0 : min_(n, 0);
 
 	s->now_us = now_us();
 	for (int i = 0; i < n && r == 0; i++) {

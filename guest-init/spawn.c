@@ -12,7 +12,8 @@
 #include "guest-init/env.h"
 #include "guest-init/sys.h"
 
-/* ---- in the child: no malloc, no stdio, nothing that another thread would notice ---- */
+/* ---- in the child: no malloc, no stdio, nothing that another thread would notice. errno is what it would: every
+ * call that may fail is sys_raw(), for init goes on meanwhile. ---- */
 
 static int fail(struct spawn_area *a, const char *step, int error)
 {
@@ -25,17 +26,17 @@ static int fail(struct spawn_area *a, const char *step, int error)
 static struct text load(const char *path, char *buf, size_t size_bytes)
 {
 	struct text t = {.p = buf};
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = (int)sys_raw(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 
 	while (fd >= 0 && t.len < size_bytes) {
-		ssize_t n = read(fd, buf + t.len, size_bytes - t.len);
+		ssize_t n = sys_raw(SYS_read, fd, buf + t.len, size_bytes - t.len);
 
 		if (n <= 0)
 			break;
 		t.len += (size_t)n;
 	}
 	if (fd >= 0)
-		close(fd);
+		(void)sys_raw(SYS_close, fd);
 	return t;
 }
 
@@ -44,9 +45,10 @@ static int take_rlimits(const struct spawn_req *q)
 	for (size_t i = 0; i < q->n_rlimits; i++) {
 		const struct rlimit l = {.rlim_cur = q->rlimits[i]->soft,
 					 .rlim_max = q->rlimits[i]->hard};
+		int r = (int)sys_raw(SYS_prlimit64, 0, q->rlimits[i]->resource, &l, NULL);
 
-		if (syscall(SYS_prlimit64, 0, q->rlimits[i]->resource, &l, NULL) < 0)
-			return -errno;
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -61,13 +63,15 @@ static int find_user(struct spawn_area *a)
 
 static int become_user(const struct spawn_req *q, const struct user *u)
 {
-	if (q->tty_fd >= 0 && fchown(0, u->uid, (gid_t)-1) < 0)
-		return -errno;
-	if (syscall(SYS_setgroups, u->n_groups, u->groups) < 0 ||
-	    syscall(SYS_setresgid, u->gid, u->gid, u->gid) < 0 ||
-	    syscall(SYS_setresuid, u->uid, u->uid, u->uid) < 0)
-		return -errno;
-	return 0;
+	long r = q->tty_fd >= 0 ? sys_raw(SYS_fchown, 0, u->uid, (gid_t)-1) : 0;
+
+	if (r == 0)
+		r = sys_raw(SYS_setgroups, u->n_groups, u->groups);
+	if (r == 0)
+		r = sys_raw(SYS_setresgid, u->gid, u->gid, u->gid);
+	if (r == 0)
+		r = sys_raw(SYS_setresuid, u->uid, u->uid, u->uid);
+	return (int)r;
 }
 
 /* The rlimits come while it is still root, who may raise what init itself was given, and after the lookup,
@@ -104,9 +108,15 @@ static int take_streams(const struct spawn_req *q)
 	int out = q->tty_fd >= 0 ? q->tty_fd : q->out_fd;
 	int err = q->tty_fd >= 0 ? q->tty_fd : q->err_fd;
 
-	if ((in >= 0 && dup3(in, 0, 0) < 0) || dup3(out, 1, 0) < 0 || dup3(err, 2, 0) < 0)
-		return -errno;
-	return q->tty_fd >= 0 && ioctl(0, TIOCSCTTY, 0) < 0 ? -errno : 0;
+	long r = in >= 0 ? sys_raw(SYS_dup3, in, 0, 0) : 0;
+
+	if (r >= 0)
+		r = sys_raw(SYS_dup3, out, 1, 0);
+	if (r >= 0)
+		r = sys_raw(SYS_dup3, err, 2, 0);
+	if (r >= 0 && q->tty_fd >= 0)
+		r = sys_raw(SYS_ioctl, 0, TIOCSCTTY, 0);
+	return (int)min_(r, 0L);
 }
 
 /* execvp() but for its fallback to /bin/sh: a file without a known format is the caller's error. A
@@ -119,18 +129,16 @@ static int exec_along_path(struct spawn_area *a)
 
 	if (q->argv[0][0] == 0)
 		return ENOENT;
-	if (strchr(q->argv[0], '/')) {
-		execve(q->argv[0], q->argv, q->env);
-		return errno;
-	}
+	if (strchr(q->argv[0], '/'))
+		return -(int)sys_raw(SYS_execve, q->argv[0], q->argv, q->env);
 	while ((r = env_path_next(&path, q->argv[0], a->path, sizeof(a->path))) != 0) {
 		if (r < 0)
 			continue;
-		execve(a->path, q->argv, q->env);
-		if (errno == EACCES)
+		r = (int)sys_raw(SYS_execve, a->path, q->argv, q->env);
+		if (r == -EACCES)
 			denied = 1;
-		else if (errno != ENOENT && errno != ENOTDIR)
-			return errno;
+		else if (r != -ENOENT && r != -ENOTDIR)
+			return -r;
 	}
 	return denied ? EACCES : ENOENT;
 }
@@ -141,17 +149,19 @@ static int exec_program(struct spawn_area *a)
 
 	if (q->self_fd < 0)
 		return exec_along_path(a);
-	(void)syscall(SYS_execveat, q->self_fd, "", q->argv, q->env, AT_EMPTY_PATH);
-	return errno;
+	return -(int)sys_raw(SYS_execveat, q->self_fd, "", q->argv, q->env, AT_EMPTY_PATH);
 }
 
 /* The box's mounts, and a cgroup namespace that begins at the group it was born into: by one call of our kernel
  * (its patch 0029), by two of others. */
 static int enter_box(int mnt_ns)
 {
-	if (setns(mnt_ns, CLONE_NEWNS | CLONE_NEWCGROUP) == 0)
-		return 0;
-	return errno == EINVAL && setns(mnt_ns, CLONE_NEWNS) == 0 ? unshare(CLONE_NEWCGROUP) : -1;
+	long r = sys_raw(SYS_setns, mnt_ns, CLONE_NEWNS | CLONE_NEWCGROUP);
+
+	if (r != -EINVAL)
+		return (int)r;
+	r = sys_raw(SYS_setns, mnt_ns, CLONE_NEWNS);
+	return (int)(r == 0 ? sys_raw(SYS_unshare, CLONE_NEWCGROUP) : r);
 }
 
 static int child(void *arg)
@@ -162,9 +172,10 @@ static int child(void *arg)
 	int r;
 
 	a->box_pid = a->tid;
-	if (enter_box(q->mnt_ns) < 0)
-		return fail(a, "namespace", errno);
-	(void)setsid(); /* cannot fail: a new process leads no group */
+	r = enter_box(q->mnt_ns);
+	if (r < 0)
+		return fail(a, "namespace", -r);
+	(void)sys_raw(SYS_setsid); /* cannot fail: a new process leads no group */
 	r = take_streams(q);
 	if (r < 0)
 		return fail(a, "tty", -r);
@@ -173,8 +184,9 @@ static int child(void *arg)
 	if (q->user[0])
 		home = a->user.home;
 	add_home(a, home);
-	if (q->cwd[0] && chdir(q->cwd) < 0)
-		return fail(a, "cwd", errno);
+	r = q->cwd[0] ? (int)sys_raw(SYS_chdir, q->cwd) : 0;
+	if (r < 0)
+		return fail(a, "cwd", -r);
 	return fail(a, "exec", exec_program(a));
 }
 

@@ -1,7 +1,10 @@
 /* sys.c - see sys.h. */
 #include "guest-init/sys.h"
 
+#include <stdarg.h>
+
 #include "util/cleanup.h"
+#include "util/util.h"
 
 /* In assembly because the child cannot return: its stack is new and holds no return address. */
 long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg)
@@ -48,6 +51,41 @@ long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg)
 			 : "memory");
 #else
 #error "clone3 for this architecture"
+#endif
+	return ret;
+}
+
+/* musl's and glibc's own syscall() sets errno. */
+long sys_raw(long number, ...)
+{
+	long a[5];
+	va_list ap;
+
+	va_start(ap, number);
+	for (size_t i = 0; i < countof(a); i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+#if defined(__x86_64__)
+	register long ret __asm__("rax") = number;
+	register long a4 __asm__("r10") = a[3];
+	register long a5 __asm__("r8") = a[4];
+
+	__asm__ volatile("syscall"
+			 : "+r"(ret)
+			 : "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(a4), "r"(a5)
+			 : "rcx", "r11", "memory");
+#elif defined(__aarch64__)
+	register long nr __asm__("x8") = number;
+	register long ret __asm__("x0") = a[0];
+	register long a2 __asm__("x1") = a[1];
+	register long a3 __asm__("x2") = a[2];
+	register long a4 __asm__("x3") = a[3];
+	register long a5 __asm__("x4") = a[4];
+
+	__asm__ volatile("svc #0"
+			 : "+r"(ret)
+			 : "r"(nr), "r"(a2), "r"(a3), "r"(a4), "r"(a5)
+			 : "memory");
 #endif
 	return ret;
 }

@@ -54,6 +54,10 @@ int sys_mount_detached(const char *type, const char *flag);
 /* clone3() whose child runs fn(arg) on a stack of its own and exits with what it returns. */
 long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg);
 
+/* A call with up to five arguments that leaves errno alone; -errno. For a child that shares init's memory:
+ * errno is the same for both, and init may be about to read what its own call put there. */
+long sys_raw(long number, ...);
+
 static inline int64_t ms_to_us(int64_t ms)
 {
 	return ms * 1000;

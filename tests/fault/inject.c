@@ -77,7 +77,8 @@ void inject_use(struct fault_page *p)
 	atomic_store(&page->loaded, 1);
 }
 
-static int fails(enum fault_kind kind, int error, const char *call)
+/* Without errno, for who must not touch it. */
+static int falls_on(enum fault_kind kind, int error, const char *call)
 {
 	if (inside)
 		return 0;
@@ -86,7 +87,6 @@ static int fails(enum fault_kind kind, int error, const char *call)
 	if (atomic_load(&page->kind) != (int)kind || n < atomic_load(&page->at) ||
 	    (n > page->at && !page->lasts))
 		return 0;
-	errno = error;
 	if (atomic_load(&page->hit))
 		return 1;
 	(void)strncpy(page->call, call, sizeof(page->call) - 1);
@@ -94,6 +94,15 @@ static int fails(enum fault_kind kind, int error, const char *call)
 	atomic_store(&page->error, error);
 	atomic_store(&page->hit, 1);
 	return 1;
+}
+
+static int fails(enum fault_kind kind, int error, const char *call)
+{
+	int r = falls_on(kind, error, call);
+
+	if (r)
+		errno = error;
+	return r;
 }
 
 __attribute__((constructor(101))) static void find_page(void)
@@ -433,11 +442,17 @@ WRAP(int, sethostname, (const char *name, size_t len), (name, len), FAULT_JAIL, 
 static enum fault_kind kind_of(long number, int *ret_error)
 {
 	switch (number) {
+	case SYS_openat:
 	case SYS_openat2: *ret_error = EMFILE; return FAULT_OPEN;
 	case SYS_pidfd_open: *ret_error = EMFILE; return FAULT_EVENTFD;
 	case SYS_close_range: *ret_error = ENOSYS; return FAULT_PROCESS;
+	case SYS_dup3: *ret_error = EMFILE; return FAULT_PROCESS;
+	case SYS_execve: *ret_error = ENOMEM; return FAULT_PROCESS;
+	case SYS_ioctl: *ret_error = ENOMEM; return FAULT_IOCTL;
+	case SYS_read: *ret_error = EIO; return FAULT_READ;
 	case SYS_clone3: *ret_error = EAGAIN; return FAULT_CLONE;
 	case SYS_pidfd_send_signal: /* to a process of ours */
+	case SYS_close:
 	case SYS_exit:
 	case SYS_exit_group:
 	case SYS_futex: return FAULT_NONE;
@@ -461,6 +476,24 @@ long NAME(syscall)(long number, ...)
 		return -1;
 	long r = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	return kind == FAULT_OPEN || kind == FAULT_EVENTFD ? made((int)r, OPEN) : r;
+}
+
+/* guest-init's own, in a child whose descriptors are none of ours. */
+long sys_raw(long number, ...);
+long NAME(sys_raw)(long number, ...)
+{
+	long a[5];
+	int error = 0;
+	va_list ap;
+
+	va_start(ap, number);
+	for (int i = 0; i < 5; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	enum fault_kind kind = kind_of(number, &error);
+	if (kind != FAULT_NONE && falls_on(kind, error, "sys_raw"))
+		return -error;
+	return REAL(sys_raw)(number, a[0], a[1], a[2], a[3], a[4]);
 }
 
 /* ---- reading and writing -------------------------------------------------------------------------- */

@@ -22,6 +22,16 @@ enum {
 	FDS_PER_GROUP = 4,
 };
 
+static int on_one_cpu;
+
+static void start_on_one_cpu(void)
+{
+	on_one_cpu = 1;
+	start_server();
+}
+
+TestSuite(init_fault_on_one_cpu, .init = start_on_one_cpu, .fini = stop_server, .timeout = 240);
+
 static struct fault_page *page;
 
 __attribute__((constructor)) static void make_page(void)
@@ -33,7 +43,17 @@ __attribute__((constructor)) static void make_page(void)
 
 void server_begins(struct server *s)
 {
+	cpu_set_t ours;
+	size_t cpu = 0;
+
 	(void)s;
+	if (on_one_cpu && sched_getaffinity(0, sizeof(ours), &ours) == 0) {
+		while (!CPU_ISSET(cpu, &ours))
+			cpu++;
+		CPU_ZERO(&ours);
+		CPU_SET(cpu, &ours);
+		(void)sched_setaffinity(0, sizeof(ours), &ours);
+	}
 	inject_use(page);
 }
 
@@ -204,6 +224,12 @@ Test(init_fault, each_call_of_a_freeze_may_fail_once)
 }
 
 Test(init_fault, each_call_may_fail_once)
+{
+	loops(0, 20);
+}
+
+/* A new process then goes on only while init sleeps, always at the same place. */
+Test(init_fault_on_one_cpu, each_call_may_fail_once)
 {
 	loops(0, 20);
 }
