@@ -47,10 +47,11 @@ CFLAGS_musl     := -O2 -Wno-conversion -fstack-protector-strong -fPIE -fno-plt -
                    -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
 LDFLAGS_musl    := -static-pie -nostdlib -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 crt              = $(shell $(CC) -print-file-name=$(1))
-FIRST_musl      := $(MUSL)/rcrt1.o $(MUSL)/crti.o $(call crt,crtbeginS.o)
-LAST_musl       := $(MUSL)/libc.a $(call crt,libgcc.a) $(call crt,crtendS.o) $(MUSL)/crtn.o
-VMM_LIBS_musl   := $(call crt,libfdt.a) $(call crt,libprotobuf-c.a) $(LAST_musl)
-CLI_LIBS_musl   := $(call crt,libprotobuf-c.a) $(LAST_musl)
+# (=: the compiler is asked when they are used, which is when the packages are there.)
+FIRST_musl       = $(MUSL)/rcrt1.o $(MUSL)/crti.o $(call crt,crtbeginS.o)
+LAST_musl        = $(MUSL)/libc.a $(call crt,libgcc.a) $(call crt,crtendS.o) $(MUSL)/crtn.o
+VMM_LIBS_musl    = $(call crt,libfdt.a) $(call crt,libprotobuf-c.a) $(LAST_musl)
+CLI_LIBS_musl    = $(call crt,libprotobuf-c.a) $(LAST_musl)
 CFLAGS_fuzz     := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 LDFLAGS_fuzz    := -fsanitize=fuzzer,address,undefined
 CC_fuzz         := clang
