@@ -27,7 +27,7 @@ enum {
 	MODE_DEFAULT = 0644,
 };
 
-int files_write_all(int fd, const void *buf, size_t len)
+static int write_all(int fd, const void *buf, size_t len)
 {
 	for (const char *p = buf; len > 0;) {
 		ssize_t n = write(fd, p, len);
@@ -44,7 +44,14 @@ int files_write_all(int fd, const void *buf, size_t len)
 
 int files_send(const void *buf, size_t len)
 {
-	return files_write_all(STDOUT_FILENO, buf, len);
+	return write_all(STDOUT_FILENO, buf, len);
+}
+
+int files_write_out(int fd, const char *path, const void *buf, size_t len, struct err *e)
+{
+	int r = write_all(fd, buf, len);
+
+	return r < 0 ? err_set(e, -r, "%s: %s", path, strerror(-r)) : 0;
 }
 
 static int fail(struct err *e, const char *path)
@@ -104,9 +111,9 @@ static int receive(int fd, unsigned long long len, const char *path, struct err 
 			return err_set(e, ECANCELED, "%s: only a part of it arrived", path);
 		if (n < 0)
 			return err_errno(e, "receive");
-		int r = files_write_all(fd, buf, (size_t)n);
+		int r = files_write_out(fd, path, buf, (size_t)n, e);
 		if (r < 0)
-			return err_set(e, -r, "%s: %s", path, strerror(-r));
+			return r;
 		len -= (unsigned long long)n;
 	}
 	return 0;

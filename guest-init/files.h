@@ -27,8 +27,9 @@ must_check int files_watch(int argc, char **argv, struct err *e);
 /* Archive of one file from stdin: its bytes into the device or FIFO at path. TREE_NO_CLOBBER: -EEXIST. */
 must_check int files_tar_into(const char *path, int flags, struct err *e);
 
-/* All of it to fd, or to stdout. 0 or -errno. */
-must_check int files_write_all(int fd, const void *buf, size_t len);
+/* All of it, to stdout or to fd, which path names in e. 0 or -errno. */
 must_check int files_send(const void *buf, size_t len);
+must_check int files_write_out(int fd, const char *path, const void *buf, size_t len,
+			       struct err *e);
 
 #endif

@@ -1,7 +1,6 @@
 /* files_into.c - an archive of one file, whose bytes go into a device or a FIFO that is there. See proto/files.h. */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "guest-init/files.h"
@@ -21,10 +20,8 @@ struct into {
 
 static int put(struct into *w, const void *buf, size_t len, struct err *e)
 {
-	int r = files_write_all(w->fd, buf, len);
-
 	w->end += len;
-	return r < 0 ? err_set(e, -r, "%s: %s", w->path, strerror(-r)) : 0;
+	return files_write_out(w->fd, w->path, buf, len, e);
 }
 
 /* A hole cannot be skipped in what may not be sought in. */

@@ -140,8 +140,10 @@ static int copy_in(conker_box *b, struct copy *c, const char *host_path, const c
 	return r < 0 ? r : left_out(&p.left_out, &c->err);
 }
 
-int conker_copy_in(conker_box *b, const char *host_path, const char *box_path,
-		   const conker_copy_opts *opts)
+typedef int copy_fn(conker_box *b, struct copy *c, const char *host_path, const char *box_path);
+
+static int copy(copy_fn *fn, conker_box *b, const char *host_path, const char *box_path,
+		const conker_copy_opts *opts)
 {
 	struct err *e;
 	int r;
@@ -149,9 +151,15 @@ int conker_copy_in(conker_box *b, const char *host_path, const char *box_path,
 
 	if (!c)
 		return r;
-	r = host_path ? copy_in(b, c, host_path, box_path)
+	r = host_path ? fn(b, c, host_path, box_path)
 		      : err_set(&c->err, EINVAL, "no path of the host given");
 	return copy_end(c, r, e);
+}
+
+int conker_copy_in(conker_box *b, const char *host_path, const char *box_path,
+		   const conker_copy_opts *opts)
+{
+	return copy(copy_in, b, host_path, box_path, opts);
 }
 
 static int pump_in(struct copy *c, int fd, const char *box_dir)
@@ -216,7 +224,7 @@ static int unpack(struct copy *c, struct tree_unpack *u)
 	return finished < 0 ? finished : left_out(tree_unpack_left_out(u), &c->err);
 }
 
-static int copy_tree_out(conker_box *b, struct copy *c, const char *box_path, const char *host_path)
+static int copy_tree_out(conker_box *b, struct copy *c, const char *host_path, const char *box_path)
 {
 	const char *argv[] = {"tar-out", out_flags(&c->o), box_path, ".", NULL};
 	char leaf[256], prefix[256];
@@ -298,7 +306,7 @@ static int pump_out(struct copy *c, int fd, const char *box_path)
 }
 
 /* The bytes of one file, into a device or a FIFO. */
-static int copy_into(conker_box *b, struct copy *c, const char *box_path, const char *host_path)
+static int copy_into(conker_box *b, struct copy *c, const char *host_path, const char *box_path)
 {
 	char max[24];
 	const char *argv[] = {"read", "-", box_path, max, NULL};
@@ -318,27 +326,19 @@ static int copy_into(conker_box *b, struct copy *c, const char *box_path, const 
 	return r;
 }
 
-static int copy_out(conker_box *b, struct copy *c, const char *box_path, const char *host_path)
+static int copy_out(conker_box *b, struct copy *c, const char *host_path, const char *box_path)
 {
 	if ((c->o.flags & CONKER_COPY_OWNERS) && geteuid() != 0)
 		return err_set(&c->err, EPERM, "only root can keep owners of what leaves a box");
 	if (tree_is_special(host_path))
-		return copy_into(b, c, box_path, host_path);
-	return copy_tree_out(b, c, box_path, host_path);
+		return copy_into(b, c, host_path, box_path);
+	return copy_tree_out(b, c, host_path, box_path);
 }
 
 int conker_copy_out(conker_box *b, const char *box_path, const char *host_path,
 		    const conker_copy_opts *opts)
 {
-	struct err *e;
-	int r;
-	struct copy *c = copy_begin(b, box_path, opts, &e, &r);
-
-	if (!c)
-		return r;
-	r = host_path ? copy_out(b, c, box_path, host_path)
-		      : err_set(&c->err, EINVAL, "no path of the host given");
-	return copy_end(c, r, e);
+	return copy(copy_out, b, host_path, box_path, opts);
 }
 
 int conker_tar_out(conker_box *b, const char *box_path, int fd, const conker_copy_opts *opts)
