@@ -25,8 +25,8 @@ static int check_asked(const conker_box_opts *o, const struct manifest *m, struc
 		return err_set(e, EINVAL, "it is of a box with %u MiB of memory; leave that out",
 			       (unsigned)m->memory_mib);
 	if (o->cpus && o->cpus != m->cpus)
-		return err_set(e, EINVAL, "it is of a box with %u CPUs; leave that out",
-			       (unsigned)m->cpus);
+		return err_set(e, EINVAL, "it is of a box with %u CPU%s; leave that out",
+			       (unsigned)m->cpus, m->cpus == 1 ? "" : "s");
 	if (o->image && strcmp(o->image, m->image) != 0)
 		return err_set(e, EINVAL, "it is of a box with image '%s'; leave that out",
 			       m->image);

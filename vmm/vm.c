@@ -100,7 +100,7 @@ static void on_life(struct loop_src *s, uint32_t revents)
 	struct vm *v = container_of(s, struct vm, life);
 
 	(void)revents;
-	vm_stop(v, EXIT_STOPPED, "it reached its maximum life");
+	vm_stop(v, EXIT_STOPPED, "the box reached its maximum life");
 }
 
 void vm_signals(sigset_t *ret)
