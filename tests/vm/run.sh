@@ -83,7 +83,7 @@ verdict() { # NAME STATUS LOG SECONDS [WORD]: of a failure, WORD is what its lin
 indented() { # TITLE COMMAND...
 	echo "    -- $1"
 	shift
-	timeout -k 5 20 "$@" 2>&1 | tail -n 12 | sed 's/^/    /'
+	timeout -k 5 20 "$@" 2>&1 | tail -n 40 | sed 's/^/    /'
 }
 
 # Of each box that there is: what it says of itself, and what its threads are at.
