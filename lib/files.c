@@ -22,10 +22,8 @@ enum {
 
 int files_enter(conker_box *b, const char *path, struct err **ret_e)
 {
-	int r = box_enter(b, ret_e);
+	int r = box_enter_to_wait(b, ret_e);
 
-	if (r == 0)
-		r = api_may_wait(*ret_e);
 	if (r == 0 && (!path || path[0] != '/'))
 		r = err_set(*ret_e, EINVAL, "the path '%.80s' in the box is not absolute",
 			    path ? path : "");

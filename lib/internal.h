@@ -299,6 +299,8 @@ enum src { SRC_WAKE, SRC_CONN, SRC_OWNER, SRC_VMM, SRC_GRACE, SRC_FORWARD };
 /* -ECHILD after fork, -EINVAL for NULL, else 0 with the message cleared. */
 must_check int box_enter(const conker_box *b, struct err **ret_e);
 must_check int exec_enter(const conker_exec *x, struct err **ret_e);
+/* Of a call that waits: -EDEADLK in a callback, too. */
+must_check int box_enter_to_wait(const conker_box *b, struct err **ret_e);
 void box_close_fds(conker_box *b);
 conker_box *box_new(struct err *e); /* NULL: with e set, which is required */
 must_check int box_watch(conker_box *b, int fd, enum src src, uint32_t events);

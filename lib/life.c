@@ -149,10 +149,8 @@ static int is_gone(const void *arg)
 int conker_box_wait(conker_box *b, int timeout_ms)
 {
 	struct err *e;
-	int r = box_enter(b, &e);
+	int r = box_enter_to_wait(b, &e);
 
-	if (r == 0)
-		r = api_may_wait(e);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&b->lock);
@@ -211,10 +209,8 @@ static int force(conker_box *b)
 int conker_box_stop(conker_box *b, uint32_t timeout_ms)
 {
 	struct err *e;
-	int r = box_enter(b, &e);
+	int r = box_enter_to_wait(b, &e);
 
-	if (r == 0)
-		r = api_may_wait(e);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&b->lock);

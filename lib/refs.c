@@ -27,6 +27,13 @@ int box_enter(const conker_box *b, struct err **ret_e)
 	return 0;
 }
 
+int box_enter_to_wait(const conker_box *b, struct err **ret_e)
+{
+	int r = box_enter(b, ret_e);
+
+	return r < 0 ? r : api_may_wait(*ret_e);
+}
+
 int exec_enter(const conker_exec *x, struct err **ret_e)
 {
 	if (x)

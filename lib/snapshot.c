@@ -374,10 +374,8 @@ int conker_box_snapshot(conker_box *b, const char *dir, const conker_snapshot_op
 	struct work w = {-1, -1, .fds = {-1, -1}};
 	conker_snapshot_opts o = {0};
 	struct err *e;
-	int r = box_enter(b, &e);
+	int r = box_enter_to_wait(b, &e);
 
-	if (r == 0)
-		r = api_may_wait(e);
 	if (r == 0)
 		r = opts_in(&o, sizeof(o), opts ? opts : &none, e);
 	if (r < 0)

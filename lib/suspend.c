@@ -208,10 +208,8 @@ int conker_box_suspend(conker_box *b, conker_snapshot_result *ret)
 	auto_free char *text = NULL;
 	int64_t begun_us = clock_us();
 	struct err *e;
-	int r = box_enter(b, &e);
+	int r = box_enter_to_wait(b, &e);
 
-	if (r == 0)
-		r = api_may_wait(e);
 	if (r < 0)
 		return r;
 	if (ret && ret->size < sizeof(size_t))
