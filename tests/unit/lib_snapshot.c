@@ -224,7 +224,7 @@ Test(lib_snapshot, options_that_contradict_it_are_refused)
 		const char *says;
 	} cases[] = {
 		{{.memory_mib = 64}, "128 MiB"},
-		{{.cpus = 2}, "1 CPUs"},
+		{{.cpus = 2}, "1 CPU;"},
 		{{.image = "other"}, "image 'base'"},
 		{{.kernel = kernel}, "another kernel"},
 		{{.disks = disks}, "disks"},
