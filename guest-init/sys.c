@@ -4,7 +4,6 @@
 #include <stdarg.h>
 
 #include "util/cleanup.h"
-#include "util/util.h"
 
 /* In assembly because the child cannot return: its stack is new and holds no return address. */
 long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg)
@@ -58,29 +57,28 @@ long sys_clone3(struct clone_args *args, int (*fn)(void *), void *arg)
 /* musl's and glibc's own syscall() sets errno. */
 long sys_raw(long number, ...)
 {
-	long a[5];
 	va_list ap;
 
 	va_start(ap, number);
-	for (size_t i = 0; i < countof(a); i++)
-		a[i] = va_arg(ap, long);
+	long a = va_arg(ap, long), b = va_arg(ap, long), c = va_arg(ap, long);
+	long d = va_arg(ap, long), e = va_arg(ap, long);
 	va_end(ap);
 #if defined(__x86_64__)
 	register long ret __asm__("rax") = number;
-	register long a4 __asm__("r10") = a[3];
-	register long a5 __asm__("r8") = a[4];
+	register long a4 __asm__("r10") = d;
+	register long a5 __asm__("r8") = e;
 
 	__asm__ volatile("syscall"
 			 : "+r"(ret)
-			 : "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(a4), "r"(a5)
+			 : "D"(a), "S"(b), "d"(c), "r"(a4), "r"(a5)
 			 : "rcx", "r11", "memory");
 #elif defined(__aarch64__)
 	register long nr __asm__("x8") = number;
-	register long ret __asm__("x0") = a[0];
-	register long a2 __asm__("x1") = a[1];
-	register long a3 __asm__("x2") = a[2];
-	register long a4 __asm__("x3") = a[3];
-	register long a5 __asm__("x4") = a[4];
+	register long ret __asm__("x0") = a;
+	register long a2 __asm__("x1") = b;
+	register long a3 __asm__("x2") = c;
+	register long a4 __asm__("x3") = d;
+	register long a5 __asm__("x4") = e;
 
 	__asm__ volatile("svc #0"
 			 : "+r"(ret)
