@@ -3,9 +3,10 @@
  * The child shares init's memory until it execs (no page tables are copied) but runs beside it on a
  * stack of its own, not in place of it as after vfork(): a vforked parent sleeps until its child execs,
  * and root in the box could stop that child and thereby init. So init sleeps on a futex, with a
- * time limit, that the kernel clears when the child leaves the shared memory.
+ * time limit, that the kernel clears when the child leaves the shared memory. Until then it goes on with
+ * other work, and the child must not touch what both have, errno least of all: its calls are sys_raw().
  *
- * Child:  setns (mounts of the box), unshare (cgroup namespace), setsid, one dup3 per stream,
+ * Child:  setns (mounts of the box, a new cgroup namespace), setsid, one dup3 per stream,
  *         one prlimit per rlimit, with a terminal TIOCSCTTY, with a user the lookup and three id calls, with a cwd chdir, execve.
  * What needs no call: descriptors are all CLOEXEC; fd 0 of init is /dev/null; signals are at their
  * defaults and none is blocked, since PID 1 needs no handlers to be safe from them; bounding set and
