@@ -250,6 +250,7 @@ static int create(conker_box_opts *o, struct artefacts *a, conker_box **ret, str
 
 	if (!b)
 		return -e->code;
+	b->template_us = a->template_us;
 	r = start_vmm(b, o, a, e);
 	if (r == 0)
 		r = box_await_ready(b, o, a, e);

@@ -151,6 +151,8 @@ typedef struct conker_box_info {
 	int64_t suspended_s;      /* of a suspended one: since when, Unix time; else 0 */
 	uint64_t suspended_bytes; /* and what it takes on disk */
 	uint32_t max_life_ms, idle_timeout_ms, idle_suspend_ms; /* as it was created; 0: never */
+	/* By the handle that created it, CONKER_BOX_WARM: how long making a template took, or 0. */
+	uint64_t template_us;
 } conker_box_info;
 
 /* Starts a box and waits until commands can be run in it. On failure nothing is left behind.

@@ -216,6 +216,7 @@ struct artefacts {
 	int disk[DISKS_MAX + 1], ro[DISKS_MAX + 1]; /* disk[0] is the image */
 	char vmm[4096], from[256];                  /* from: the snapshot, for people */
 	int snapshot;                               /* its directory, or -1 */
+	uint64_t template_us;                       /* of the template that had to be made, or 0 */
 	struct manifest *m; /* what all this is (snapshot.h); its strings lie in text */
 	char *text, *paths; /* paths: of a clone's own disks */
 };
@@ -268,6 +269,7 @@ struct conker_box {
 	int dir, starter;                      /* the box's directory; the starter's lock */
 	int ep, wake, conn, owner, vmm, grace; /* vmm: pidfd; grace: timer, see box_on_conn_end() */
 	int child, child_stderr;
+	uint64_t template_us; /* see conker_box_info */
 
 	struct out out;
 	int conn_over;    /* no byte more goes either way; the fd stays until the end */

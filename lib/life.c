@@ -247,6 +247,7 @@ int conker_box_info_get(conker_box *b, conker_box_info *ret)
 	if (!v.over)
 		(void)events_load(&v, b->dir); /* of one that was opened we hear only its end */
 	(void)!info_fill(&info, &b->meta, &v, b->dir); /* its end we have not seen, so it lives */
+	info.template_us = b->template_us;
 	opts_out(ret, &info, sizeof(info));
 	return 0;
 }

@@ -154,10 +154,13 @@ int template_open(struct artefacts *a, conker_box_opts *o, struct err *e)
 	from.from = path;
 	int r = restore_open(a, &from, e);
 	if (is_damage(r)) {
+		int64_t begun_us = clock_us();
+
 		artefacts_close(a);
 		r = make_alone(o, dir, key, path, e);
 		if (r == 0)
 			r = artefacts_init(a, e);
+		a->template_us = (uint64_t)(clock_us() - begun_us);
 		if (r == 0)
 			r = restore_open(a, &from, e);
 	}

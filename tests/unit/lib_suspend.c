@@ -391,7 +391,8 @@ static int templates(void)
 	return entries("conker/templates");
 }
 
-static void warm(const conker_box_opts *more)
+/* Whether the template was made for it. */
+static int warm(const conker_box_opts *more)
 {
 	conker_box_opts o = more ? *more : (conker_box_opts){0};
 	conker_box_info i = {.size = sizeof(i)};
@@ -402,25 +403,26 @@ static void warm(const conker_box_opts *more)
 	cr_assert_eq(conker_box_info_get(b, &i), 0);
 	cr_expect(strstr(i.from, "/templates/"), "%s", i.from);
 	conker_box_free(b);
+	return i.template_us != 0;
 }
 
 Test(lib_suspend, a_template_is_made_once_for_each_kind_of_box)
 {
 	char path[256];
 
-	warm(NULL);
+	cr_expect(warm(NULL));
 	cr_expect_eq(templates(), 2, "it and its lock");
-	warm(NULL);
-	warm(&(conker_box_opts){.memory_mib = 128, .max_life_ms = 5000});
+	cr_expect(!warm(NULL));
+	cr_expect(!warm(&(conker_box_opts){.memory_mib = 128, .max_life_ms = 5000}));
 	cr_expect_eq(templates(), 2);
-	warm(&(conker_box_opts){.memory_mib = 64});
+	cr_expect(warm(&(conker_box_opts){.memory_mib = 64}));
 	cr_expect_eq(templates(), 4);
-	warm(&(conker_box_opts){.cmdline_append = "x"});
+	cr_expect(warm(&(conker_box_opts){.cmdline_append = "x"}));
 	cr_expect_eq(templates(), 6);
 	snprintf(path, sizeof(path), "%s/initrd.cpio", dir);
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	cr_assert(fd >= 0 && pwrite(fd, "new", 3, 0) == 3 && close(fd) == 0);
-	warm(NULL);
+	cr_expect(warm(NULL));
 	cr_expect_eq(templates(), 8, "of another init");
 	cr_expect_eq(entries("conker/boxes"), 0);
 }
@@ -429,13 +431,13 @@ Test(lib_suspend, a_damaged_template_is_made_again)
 {
 	char path[400];
 
-	warm(NULL);
+	cr_expect(warm(NULL));
 	cr_assert(find_file("conker/templates", "memory", path, sizeof(path)));
 	cr_assert_eq(truncate(path, 8192), 0);
-	warm(NULL);
+	cr_expect(warm(NULL));
 	cr_assert(find_file("conker/templates", "manifest", path, sizeof(path)));
 	cr_assert_eq(unlink(path), 0);
-	warm(NULL);
+	cr_expect(warm(NULL));
 	cr_expect_eq(templates(), 2);
 }
 

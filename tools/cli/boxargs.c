@@ -64,7 +64,8 @@ static void tell(conker_box *b, const struct box_args *a)
 	if (conker_box_info_get(b, &info) < 0)
 		return;
 	if (a->warm)
-		fprintf(stderr, "conker: not booted, begun with the template %s\n", info.from);
+		fprintf(stderr, "conker: not booted, begun with the template %s%s\n", info.from,
+			info.template_us ? ", made for it and later ones" : "");
 	if (*info.unjailed)
 		fprintf(stderr,
 			"conker: this host lacks layers of the jail: %s; --require-jail refuses "

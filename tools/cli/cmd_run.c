@@ -29,6 +29,7 @@ static void print_timing(const struct cli *c, const conker_box_info *info, const
 {
 	int64_t end_us = now_us(), ready_us = s->started_us - c->start_us;
 	int64_t setup_us = (int64_t)info->setup_us, boot_us = (int64_t)info->boot_us;
+	int64_t template_us = (int64_t)info->template_us;
 	char inside[96];
 
 	(void)snprintf(inside, sizeof(inside),
@@ -36,7 +37,10 @@ static void print_timing(const struct cli *c, const conker_box_info *info, const
 		       (double)s->result.duration_us / 1000, (double)s->result.user_us / 1000,
 		       (double)s->result.sys_us / 1000);
 	fprintf(stderr, "\nwhere the time went:\n");
-	timing_line("start", ready_us - setup_us - boot_us, "conker, and starting its VMM");
+	if (template_us)
+		timing_line("template", template_us, "booting a box to begin with, this once");
+	timing_line("start", ready_us - setup_us - boot_us - template_us,
+		    "conker, and starting its VMM");
 	timing_line("set-up", setup_us, "the VMM, to the first guest instruction");
 	timing_line("boot", boot_us, "the guest, until it takes commands");
 	timing_line("exec", s->ended_us - s->started_us, inside);
