@@ -96,6 +96,21 @@ Test(cli_exec, env_overrides_env_files_and_later_overrides_earlier)
 	cr_assert_null(plan.env_text);
 }
 
+Test(cli_exec, a_mere_name_passes_our_own_variable)
+{
+	const char *env[] = {"CONKER_TEST_A", "CONKER_TEST_EMPTY", NULL};
+	const struct exec_args a = {.env = {env, 2}};
+
+	setenv("CONKER_TEST_AB", "another", 1);
+	setenv("CONKER_TEST_A", "x=y", 1);
+	setenv("CONKER_TEST_EMPTY", "", 1);
+	cr_assert_eq(init(&a), 0);
+	cr_assert_str_eq(plan.opts.env[0], "CONKER_TEST_A=x=y");
+	cr_assert_str_eq(plan.opts.env[1], "CONKER_TEST_EMPTY=");
+	cr_assert_null(plan.opts.env[2]);
+	exec_plan_fini(&plan);
+}
+
 Test(cli_exec, several_env_files_live_as_long_as_the_plan)
 {
 	char *one = strdup(file("A=1", 3)), *two = strdup(file("B=2\n", 4));

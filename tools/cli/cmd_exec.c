@@ -82,7 +82,8 @@ int cmd_exec(struct cli *c, int argc, char **argv)
 
 static const struct opt shell_opts[] = {
 	{"shell", 0, OPT_STRING, EXEC(shell), "PATH", "which shell (/bin/sh)"},
-	{"env", 'e', OPT_LIST, EXEC(env), "NAME=VALUE", "set a variable of its environment"},
+	{"env", 'e', OPT_LIST, EXEC(env), "NAME[=VALUE]",
+	 "set a variable of its environment, or pass ours"},
 	{"workdir", 'w', OPT_STRING, EXEC(workdir), "DIR", "where it starts (/)"},
 	{"user", 'u', OPT_STRING, EXEC(user), "USER[:GROUP]",
 	 "who it is, by name or number (root)"},

@@ -13,7 +13,8 @@
 const struct opt exec_opt_table[] = {
 	{"interactive", 'i', OPT_FLAG, EXEC(interactive), NULL, "pass our standard input to it"},
 	{"tty", 't', OPT_FLAG, EXEC(tty), NULL, "give it a terminal"},
-	{"env", 'e', OPT_LIST, EXEC(env), "NAME=VALUE", "set a variable of its environment"},
+	{"env", 'e', OPT_LIST, EXEC(env), "NAME[=VALUE]",
+	 "set a variable of its environment, or pass ours"},
 	{"env-file", 0, OPT_LIST, EXEC(env_files), "FILE", "likewise, from lines of a file"},
 	{"workdir", 'w', OPT_STRING, EXEC(workdir), "DIR", "where it starts (/)"},
 	{"user", 'u', OPT_STRING, EXEC(user), "USER[:GROUP]",
@@ -123,16 +124,32 @@ static int env_from_file(struct exec_plan *p, const char *path)
 	return env_from_text(&p->env, path, text + sizeof(text));
 }
 
+/* What --env says: itself, or of a mere name the variable of ours; NULL: neither. */
+static const char *env_item(const char *s)
+{
+	size_t len = strlen(s);
+
+	if (is_setting(s))
+		return s;
+	for (char **v = environ; len > 0 && *v; v++)
+		if (strncmp(*v, s, len) == 0 && (*v)[len] == '=')
+			return *v;
+	return NULL;
+}
+
 static int plan_env(struct exec_plan *p, const struct cli *c, const struct exec_args *a)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < a->env_files.n && r == 0; i++)
 		r = env_from_file(p, a->env_files.v[i]);
-	for (size_t i = 0; i < a->env.n && r == 0; i++)
-		r = is_setting(a->env.v[i])
-			    ? env_set(&p->env, a->env.v[i])
-			    : fail_usage(c, "--env: '%s' is not NAME=VALUE", a->env.v[i]);
+	for (size_t i = 0; i < a->env.n && r == 0; i++) {
+		const char *item = env_item(a->env.v[i]);
+
+		r = item ? env_set(&p->env, item)
+			 : fail_usage(c, "--env: '%s' is neither NAME=VALUE nor a variable of ours",
+				      a->env.v[i]);
+	}
 	p->opts.env = p->env.v;
 	return r;
 }
