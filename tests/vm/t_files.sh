@@ -86,6 +86,31 @@ one"
 	one_line "$err"
 }
 
+test_several_go_into_a_directory_and_nothing_else() {
+	box
+	mkdir "$TMP/in" "$TMP/back"
+	echo one >"$TMP/f"
+	echo two >"$TMP/in/g"
+	x sh -c 'echo file >/tmp/t/file; ln -s . /tmp/t/link'
+	exits 0 conker cp "$TMP/f" "$TMP/in" shared:/tmp/t/link
+	exits 0 conker cp shared:/tmp/t/f shared:/tmp/t/in "$TMP/back"
+	cmp "$TMP/f" "$TMP/back/f"
+	cmp "$TMP/in/g" "$TMP/back/in/g"
+	for to in file gone; do
+		exits 125 conker cp "$TMP/f" "$TMP/in" "shared:/tmp/t/$to"
+		one_line "$err"
+	done
+	exits 0 x sh -c 'cat /tmp/t/file; ls /tmp/t'
+	is "$out" "file
+f
+file
+in
+link"
+	exits 125 conker cp shared:/tmp/t/f shared:/tmp/t/in "$TMP/f"
+	exits 125 conker cp shared:/tmp/t/f other:/tmp/t/in "$TMP/back"
+	has "$err" "one box, not from 'shared' and 'other'"
+}
+
 test_a_destination_that_is_a_link_is_followed() {
 	box
 	echo new >"$TMP/f"

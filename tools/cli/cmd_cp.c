@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -91,7 +93,35 @@ static int copy(conker_box *b, const char *src, const char *dst, int in, const c
 	return r < 0 ? fail_lib() : 0;
 }
 
-static int in_box(struct cp *p, const char *box, const char *src, const char *dst, int in)
+/* What is asked for: n paths of one side into dst, of the other. */
+struct request {
+	const char *box, *dst;
+	char **src;
+	int n, in;
+};
+
+static int on_stat(const conker_file_info *f, void *data)
+{
+	(void)f;
+	(void)data;
+	return 0;
+}
+
+/* Several have no place in anything else. */
+static int check_is_directory(conker_box *b, const struct request *q, const char *user)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(path, sizeof(path), "%s/.", q->dst) >= (int)sizeof(path))
+		return fail("%s: %s", q->dst, strerror(ENAMETOOLONG));
+	if (q->in)
+		return over_again(conker_file_stat(b, path, user, on_stat, NULL)) < 0 ? fail_lib()
+										      : 0;
+	return stat(path, &st) < 0 ? fail("%s: %s", q->dst, strerror(errno)) : 0;
+}
+
+static int copy_all(struct cp *p, const struct request *q)
 {
 	conker_copy_opts o = {
 		.size = sizeof(o),
@@ -106,50 +136,69 @@ static int in_box(struct cp *p, const char *box, const char *src, const char *ds
 	conker_box *b = NULL;
 
 	signals_init();
-	if (over_again(conker_box_open(box, &b)) < 0)
+	if (over_again(conker_box_open(q->box, &b)) < 0)
 		return fail_lib();
 	p->begun_us = now_us();
-	int status = copy(b, src, dst, in, &o);
+	int status = q->n > 1 ? check_is_directory(b, q, p->user) : 0;
+	for (int i = 0; i < q->n && status == 0; i++)
+		status = copy(b, q->src[i], q->dst, q->in, &o);
 	conker_box_free(b);
+	end_progress(p);
 	return status;
 }
 
-static int cp(struct cp *p, const struct cli *c, char *src, char *dst)
+/* BOX:PATH as two texts, *box and *s; another BOX than that of the one before is an error. */
+static int split(const struct cli *c, char **s, const char **box)
 {
-	char *from = colon_of(src), *to = colon_of(dst), *colon = from ? from : to;
+	char *colon = colon_of(*s);
 
-	if (!from == !to)
-		return fail_usage(c, from ? "boxes do not copy to each other; go through the host"
-					  : "one of SRC and DST is BOX:PATH");
-	if (!colon[1])
-		return fail_usage(c, "no path behind '%s'", from ? src : dst);
 	*colon = 0;
-	const char *path = colon + 1;
-	if (check_box_path(path))
-		return EXIT_CONKER;
-	int status = in_box(p, from ? src : dst, from ? path : src, from ? dst : path, !from);
-	end_progress(p);
-	return status;
+	if (*box && strcmp(*box, *s) != 0)
+		return fail_usage(c, "all of them come from one box, not from '%s' and '%s'", *box,
+				  *s);
+	*box = *s;
+	*s = colon + 1;
+	return **s ? check_box_path(*s) : fail_usage(c, "no path behind '%s:'", *box);
+}
+
+static int cp(struct cp *p, const struct cli *c, int n, char **v)
+{
+	struct request q = {.src = v, .n = n - 1, .in = colon_of(v[n - 1]) != NULL};
+	int r = 0;
+
+	for (int i = 0; i < q.n; i++) {
+		if (!colon_of(v[i]) == !q.in)
+			return fail_usage(
+				c, q.in ? "boxes do not copy to each other; go through the host"
+					: "one of SRC and DST is BOX:PATH");
+		if (q.n > 1 && strcmp(v[i], "-") == 0)
+			return fail_usage(c, "an archive is copied alone");
+	}
+	for (int i = q.in ? q.n : 0; i < (q.in ? n : q.n) && r == 0; i++)
+		r = split(c, &v[i], &q.box);
+	q.dst = v[n - 1];
+	return r ? r : copy_all(p, &q);
 }
 
 int cmd_cp(struct cli *c, int argc, char **argv)
 {
 	struct cp p = {0};
 	struct usage u = {
-		.operands = "[OPTIONS] BOX:SRC DST  |  [OPTIONS] SRC BOX:DST",
-		.text = "Copies a file or a directory with all in it, with modes, times, links and "
+		.operands = "[OPTIONS] BOX:SRC... DST  |  [OPTIONS] SRC... BOX:DST",
+		.text = "Copies files or directories with all in them, with modes, times, links "
+			"and "
 			"holes. An existing\n"
-			"directory as DST takes SRC in under its own name. `-` instead of a path "
-			"of the host is a tar\n"
-			"archive on standard input, unpacked into DST, or on standard output.",
+			"directory as DST takes them in under their own names, as several must be. "
+			"`-` instead of a path of the\n"
+			"host is a tar archive on standard input, unpacked into DST, or on "
+			"standard "
+			"output.",
 		.group = {{cp_opts, countof(cp_opts), &p}},
 		.operands_min = 2,
-		.operands_max = 2,
+		.operands_max = -1,
 		.command_after = -1,
 	};
-	int status;
+	int status, n = opts_parse(c, &u, argc, argv, &status);
 
-	if (opts_parse(c, &u, argc, argv, &status) < 0)
-		return status;
-	return cp(&p, c, argv[0], argv[1]);
+	return n < 0 ? status : cp(&p, c, n, argv);
 }
