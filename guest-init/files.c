@@ -334,7 +334,8 @@ static int unpack_stdin(struct tree_unpack *u, struct err *e)
 }
 
 /* The directory to unpack into, and the one name below it that all is to be put under, or "". */
-static int destination(const char *flags, const char *dest, const char *leaf, char ret_prefix[256])
+static int destination(const char *flags, const char *dest, const char *leaf, char ret_prefix[256],
+		       int *tree_flags)
 {
 	int r = 0;
 
@@ -346,7 +347,7 @@ static int destination(const char *flags, const char *dest, const char *leaf, ch
 	if (r < 0)
 		return r;
 	if (strchr(flags, 'c'))
-		return tree_destination(dest, leaf, ret_prefix);
+		return tree_destination(dest, leaf, ret_prefix, tree_flags);
 	if (strchr(flags, 'p') && mkdir(dest, 0755) < 0 && errno != EEXIST && errno != EISDIR)
 		return -errno;
 	r = open(dest, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -357,18 +358,20 @@ int files_tar_in(int argc, char **argv, struct err *e)
 {
 	char prefix[256];
 	const char *flags = argv[0];
-	int no_clobber = strchr(flags, 'n') ? TREE_NO_CLOBBER : 0;
+	int tree_flags = TREE_DEVICES | (strchr(flags, 'o') ? TREE_OWNERS : 0) |
+			 (strchr(flags, 'n') ? TREE_NO_CLOBBER : 0);
 
 	if (strchr(flags, 'c') && tree_is_special(argv[1]))
-		return files_tar_into(argv[1], no_clobber, e);
-	auto_close int dir = destination(flags, argv[1], argc > 2 ? argv[2] : "", prefix);
+		return files_tar_into(argv[1], tree_flags, e);
+	auto_close int dir =
+		destination(flags, argv[1], argc > 2 ? argv[2] : "", prefix, &tree_flags);
 	if (dir < 0)
 		return err_set(e, -dir, "%s: %s", argv[1], strerror(-dir));
 
 	struct tree_unpack_opts o = {
 		.dir = dir,
 		.prefix = prefix,
-		.flags = TREE_DEVICES | (strchr(flags, 'o') ? TREE_OWNERS : 0) | no_clobber,
+		.flags = tree_flags,
 	};
 	struct tree_unpack *u = tree_unpack_new(&o);
 	if (!u)

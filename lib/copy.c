@@ -228,20 +228,20 @@ static int copy_tree_out(conker_box *b, struct copy *c, const char *host_path, c
 {
 	const char *argv[] = {"tar-out", out_flags(&c->o), box_path, ".", NULL};
 	char leaf[256], prefix[256];
-	int owners = (c->o.flags & CONKER_COPY_OWNERS) != 0;
+	int flags = (c->o.flags & CONKER_COPY_OWNERS ? TREE_OWNERS : TREE_NO_SETID) |
+		    (c->o.flags & CONKER_COPY_NO_CLOBBER ? TREE_NO_CLOBBER : 0);
 	int r = tree_leaf(box_path, leaf);
 
 	if (r == 0 && (c->o.flags & CONKER_COPY_PARENTS))
 		r = tree_make_parents(host_path);
-	auto_close int dir = r < 0 ? r : tree_destination(host_path, leaf, prefix);
+	auto_close int dir = r < 0 ? r : tree_destination(host_path, leaf, prefix, &flags);
 	if (dir < 0)
 		return err_set(&c->err, -dir, "%s: %s", host_path, strerror(-dir));
 
 	struct tree_unpack_opts o = {
 		.dir = dir,
 		.prefix = prefix,
-		.flags = (owners ? TREE_OWNERS : TREE_NO_SETID) |
-			 (c->o.flags & CONKER_COPY_NO_CLOBBER ? TREE_NO_CLOBBER : 0),
+		.flags = flags,
 		.progress = progress,
 		.arg = c,
 	};

@@ -109,7 +109,7 @@ int tree_open_special(const char *path, int flags, struct err *e)
 	return fd < 0 ? err_set(e, why, "%s: %s", path, strerror(why)) : fd;
 }
 
-int tree_destination(const char *dest, const char *leaf, char ret_name[256])
+int tree_destination(const char *dest, const char *leaf, char ret_name[256], int *flags)
 {
 	char real[PATH_MAX];
 	int fd = open(dest, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -126,6 +126,7 @@ int tree_destination(const char *dest, const char *leaf, char ret_name[256])
 		r = tree_leaf(real, ret_name);
 	if (r == 0 && !ret_name[0])
 		r = -ENOENT;
+	*flags |= slash ? TREE_ROOT_IS_DIR : 0;
 	return r < 0 ? r : tree_open_parent(real);
 }
 

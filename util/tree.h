@@ -64,6 +64,8 @@ enum {
 	TREE_DEVICES = 1 << 2,    /* make device nodes; else they are left out */
 	TREE_NO_SETID = 1 << 3,   /* drop set-user-ID and set-group-ID bits */
 	TREE_NO_OPENAT2 = 1 << 4, /* for tests: as on a kernel without it */
+	TREE_ROOT_IS_DIR =
+		1 << 5 /* -ENOTDIR if what the archive holds is not a directory with all in it */
 };
 
 struct tree_unpack;
@@ -102,9 +104,9 @@ must_check int tree_is_special(const char *path);
 /* Opens it for writing, which for a FIFO waits until somebody reads. TREE_NO_CLOBBER: -EEXIST instead. */
 must_check int tree_open_special(const char *path, int flags, struct err *e);
 /* Where a copy goes, as cp decides it: dest is a directory: into it, called leaf; else it is called dest itself, or as
- * what dest leads to (tree_follow()). Returns the directory's descriptor, and the name below it. Not for what
- * tree_is_special(). */
-must_check int tree_destination(const char *dest, const char *leaf, char ret_name[256]);
+ * what dest leads to (tree_follow()). Returns the directory's descriptor, and the name below it; to *flags it adds what
+ * a '/' at the end asks for. Not for what tree_is_special(). */
+must_check int tree_destination(const char *dest, const char *leaf, char ret_name[256], int *flags);
 /* As mkdir -p of everything above the last name of path. 0 or -errno. */
 must_check int tree_make_parents(const char *path);
 void tree_leave_out(struct tree_left_out *l, const char *path);

@@ -418,6 +418,8 @@ static int on_entry(struct tree_unpack *u, struct err *e)
 	int r = leave_dirs(u, u->path);
 	if (r == 0 && !u->path[0]) /* the target itself, which is there and stays as it is */
 		return t->type == TAR_DIR ? 0 : fail(u, e, EISDIR);
+	if (!*t->path && t->type != TAR_DIR && (u->o.flags & TREE_ROOT_IS_DIR))
+		return fail(u, e, ENOTDIR);
 	if (r == 0)
 		r = locate(u, u->path, u->leaf);
 	if (r == 0)

@@ -267,6 +267,19 @@ Test(tree, with_a_prefix_all_is_below_it)
 	cr_expect_eq(sh("test \"$(cat target/name)\" = all", ""), 0, "the top itself");
 }
 
+Test(tree, where_a_directory_is_meant_no_file_is_made)
+{
+	add(TAR_FILE, ".", "", "all");
+	cr_expect_eq(unpack_as("name", TREE_ROOT_IS_DIR, NULL), -ENOTDIR);
+	cr_expect_eq(sh("test -z \"$(ls -A target)\"", ""), 0);
+
+	begin_again();
+	add(TAR_DIR, ".", "", "");
+	add(TAR_FILE, "f", "", "x");
+	cr_expect_eq(unpack_as("name", TREE_ROOT_IS_DIR, NULL), 0);
+	cr_expect_eq(sh("test -f target/name/f", ""), 0);
+}
+
 Test(tree, devices_are_left_out_and_told)
 {
 	struct tree_left_out l;
@@ -527,29 +540,36 @@ Test(tree, what_is_not_there_is_an_error)
 Test(tree, destinations_are_those_of_cp)
 {
 	char path[128], name[256];
-	int fd;
+	int fd, flags = 0;
 
 	(void)snprintf(path, sizeof(path), "%s/target", top);
-	fd = tree_destination(path, "leaf", name);
+	fd = tree_destination(path, "leaf", name, &flags);
 	cr_expect_geq(fd, 0);
 	cr_expect_str_eq(name, "leaf");
 	close(fd);
 	(void)snprintf(path, sizeof(path), "%s/target/new", top);
-	fd = tree_destination(path, "leaf", name);
+	fd = tree_destination(path, "leaf", name, &flags);
 	cr_expect_geq(fd, 0);
 	cr_expect_str_eq(name, "new");
+	cr_expect_eq(flags, 0);
+	close(fd);
+	(void)snprintf(path, sizeof(path), "%s/target/new/", top);
+	fd = tree_destination(path, "leaf", name, &flags);
+	cr_expect_geq(fd, 0);
+	cr_expect_str_eq(name, "new");
+	cr_expect_eq(flags, TREE_ROOT_IS_DIR);
 	close(fd);
 	(void)snprintf(path, sizeof(path), "%s/target/no/such", top);
-	cr_expect_eq(tree_destination(path, "leaf", name), -ENOENT);
+	cr_expect_eq(tree_destination(path, "leaf", name, &flags), -ENOENT);
 	(void)snprintf(path, sizeof(path), "%s/outside/secret/", top);
-	cr_expect_eq(tree_destination(path, "leaf", name), -ENOTDIR);
+	cr_expect_eq(tree_destination(path, "leaf", name, &flags), -ENOTDIR);
 }
 
 Test(tree, a_destination_that_is_a_link_is_what_it_leads_to)
 {
 	char path[128], name[256], real[PATH_MAX];
 	struct stat st, there;
-	int fd;
+	int fd, flags = 0;
 
 	cr_assert_eq(sh("ln -s ../outside/secret target/file && ln -s file target/again &&"
 			"ln -s ../outside target/dir && ln -s gone target/dangling && "
@@ -559,25 +579,25 @@ Test(tree, a_destination_that_is_a_link_is_what_it_leads_to)
 	(void)snprintf(path, sizeof(path), "%s/outside", top);
 	cr_assert_eq(stat(path, &there), 0);
 	(void)snprintf(path, sizeof(path), "%s/target/again", top);
-	fd = tree_destination(path, "leaf", name);
+	fd = tree_destination(path, "leaf", name, &flags);
 	cr_assert_geq(fd, 0);
 	cr_expect_str_eq(name, "secret");
 	cr_expect(fstat(fd, &st) == 0 && st.st_ino == there.st_ino, "the file's own directory");
 	close(fd);
 	(void)snprintf(path, sizeof(path), "%s/target/dir", top);
-	fd = tree_destination(path, "leaf", name);
+	fd = tree_destination(path, "leaf", name, &flags);
 	cr_expect_geq(fd, 0);
 	cr_expect_str_eq(name, "leaf");
 	close(fd);
 	(void)snprintf(path, sizeof(path), "%s/target/file/", top);
-	cr_expect_eq(tree_destination(path, "leaf", name), -ENOTDIR);
+	cr_expect_eq(tree_destination(path, "leaf", name, &flags), -ENOTDIR);
 	(void)snprintf(path, sizeof(path), "%s/target/dangling", top);
-	cr_expect_eq(tree_destination(path, "leaf", name), -ENOENT);
+	cr_expect_eq(tree_destination(path, "leaf", name, &flags), -ENOENT);
 	cr_expect_eq(tree_follow(path, real), -ENOENT);
 	(void)snprintf(path, sizeof(path), "%s/target/dangling/", top);
-	cr_expect_eq(tree_destination(path, "leaf", name), -ENOENT);
+	cr_expect_eq(tree_destination(path, "leaf", name, &flags), -ENOENT);
 	(void)snprintf(path, sizeof(path), "%s/target/loop", top);
-	cr_expect_eq(tree_destination(path, "leaf", name), -ELOOP);
+	cr_expect_eq(tree_destination(path, "leaf", name, &flags), -ELOOP);
 	cr_expect_eq(tree_follow(path, real), -ELOOP);
 }
 

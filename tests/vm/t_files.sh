@@ -77,6 +77,13 @@ one"
 	cmp "$TMP/dir/f" "$TMP/f"
 	exits 125 conker cp "$TMP/f" shared:/tmp/no/such/dir
 	one_line "$err"
+	exits 125 conker cp "$TMP/f" shared:/tmp/t/gone/
+	has "$err" 'gone.*: Not a directory'
+	exits 125 conker cp shared:/tmp/t/g "$TMP/gone/"
+	has "$err" 'gone.*: Not a directory'
+	exits 0 conker cp shared:/tmp/t "$TMP/gone/"
+	cmp "$TMP/gone/f" "$TMP/f"
+	rm -r "$TMP/gone"
 	exits 0 conker cp -p "$TMP/f" shared:/tmp/t/no/such/dir
 	exits 125 conker cp -n "$TMP/f" shared:/tmp/t/g
 	has "$err" 'File exists'
