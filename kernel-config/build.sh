@@ -1,17 +1,19 @@
 #!/bin/bash
 # build.sh OUTDIR FLAVOUR - build the guest kernel: OUTDIR/vmlinux (up) or OUTDIR/vmlinux-smp (smp).
+# build.sh --key FLAVOUR - print the hash of all that goes into it.
 #
 # Unpacks Debian's source package once, applies patches/, makes a configuration from the fragments
 # over allnoconfig, checks that every line of every fragment came true, builds and strips.
-# Everything in between lies in OUTDIR/../kernel. A second call with the same inputs does nothing.
+# Everything in between lies in OUTDIR/../kernel. A second call with the same inputs does nothing; a first one
+# takes what an earlier build of the same inputs has left in the cache (tools/cache.sh).
 set -euo pipefail
 
 die() { printf 'kernel-config/build.sh: %s\n' "$*" >&2; exit 1; }
-usage="usage: kernel-config/build.sh OUTDIR up|smp"
+usage="usage: kernel-config/build.sh OUTDIR|--key up|smp"
 
 [ $# -eq 2 ] || die "$usage"
 here=$(cd "$(dirname "$0")" && pwd)
-mkdir -p "$1" && out=$(cd "$1" && pwd)
+cache=$here/../tools/cache.sh
 flavour=$2
 fragments=("$here/core.config" "$here/userspace.config" "$here/devices.config")
 case $flavour in
@@ -25,20 +27,26 @@ tarball=/usr/src/$package.tar.xz
 [ -r "$tarball" ] || die "$tarball is missing: apt-get install $package"
 version=$(dpkg-query -W -f '${Version}' "$package" 2>/dev/null || stat -c '%s-%Y' "$tarball")
 patches=("$here"/patches/*.patch)
+# What would change the build from outside.
+unset MAKEFLAGS MFLAGS MAKELEVEL GNUMAKEFLAGS CROSS_COMPILE ARCH LLVM KCFLAGS KCPPFLAGS KAFLAGS
+# The same inputs give the same file: no date, user or host in it.
+export KBUILD_BUILD_TIMESTAMP='2025-01-01' KBUILD_BUILD_USER=conker KBUILD_BUILD_HOST=conker
+export LC_ALL=C KCONFIG_NOTIMESTAMP=1
 
+source_hash() { { echo "$version"; cat "${patches[@]}"; } | sha256sum | cut -d' ' -f1; }
+input_hash() { { source_hash; gcc --version; ld --version; cat "${fragments[@]}" "$here/build.sh"; } | sha256sum | cut -d' ' -f1; }
+
+want=$(input_hash)
+if [ "$1" = --key ]; then
+	echo "$want"
+	exit
+fi
+mkdir -p "$1" && out=$(cd "$1" && pwd)
 work=$(dirname "$out")/kernel
 src=$work/$package
 obj=$work/obj-$flavour
 log=$work/build-$flavour.log
 mkdir -p "$obj"
-
-# The same inputs give the same file: no date, user or host in it.
-export KBUILD_BUILD_TIMESTAMP='2025-01-01' KBUILD_BUILD_USER=conker KBUILD_BUILD_HOST=conker
-export LC_ALL=C KCONFIG_NOTIMESTAMP=1
-unset MAKEFLAGS MFLAGS MAKELEVEL GNUMAKEFLAGS
-
-source_hash() { { echo "$version"; cat "${patches[@]}"; } | sha256sum | cut -d' ' -f1; }
-input_hash() { { source_hash; gcc --version; cat "${fragments[@]}" "$0"; } | sha256sum | cut -d' ' -f1; }
 
 fail() {
 	tail -n 20 "$log" >&2
@@ -83,7 +91,9 @@ unpack() {
 	flock -s 9
 }
 
-run_make() { make -C "$src" O="$obj" "$@"; }
+compiler=gcc
+! command -v ccache >/dev/null || compiler="ccache gcc"
+run_make() { make -C "$src" O="$obj" CC="$compiler" "$@"; }
 
 configure() {
 	cat "${fragments[@]}" >"$obj/conker.config"
@@ -143,16 +153,21 @@ install_image() {
 exec 8>"$obj/.lock"
 flock -n 8 || { say "waiting for another build" && flock 8; }
 stamp=$obj/.conker-stamp
-want=$(input_hash)
 if [ -e "$out/$image" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
 	exit 0
 fi
 : >"$log"
 started=$SECONDS
+if "$cache" take "kernel-$flavour" "$want" "$out"; then
+	echo "$want" >"$stamp"
+	say "$out/$image, from the cache"
+	exit 0
+fi
 unpack
 configure
 say "building (log: $log)"
 build
 install_image
 echo "$want" >"$stamp"
+"$cache" keep "kernel-$flavour" "$want" "$out/$image" "$out/System.map-$flavour"
 say "$out/$image, $(stat -c %s "$out/$image") bytes, $((SECONDS - started)) s"

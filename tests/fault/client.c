@@ -1,6 +1,6 @@
 /* client.c - the conker command against the fake VMM, with each call failing once.
  *
- *	client -l | [-v] [-e EVERY] [-k KIND] BUILD [OPERATION]...
+ *	client -l | [-v] [-e EVERY [-f FIRST]] [-k KIND] BUILD [OPERATION]...
  *
  * This program is the VMM too (tests/lib/fakevmm.c), so that a round costs milliseconds and no guest. What
  * must hold: the command does all it should, with status 0, or says on one line of stderr why not, with
@@ -390,7 +390,7 @@ int main(int argc, char **argv)
 	}
 	int at = drive_init(&d, argc, argv);
 	if (at < 0 || at >= argc) {
-		(void)fprintf(stderr, "usage: client -l | [-v] [-e EVERY] [-k KIND] INJECT.SO "
+		(void)fprintf(stderr, "usage: client -l | [-v] [-e EVERY [-f FIRST]] [-k KIND] "
 				      "BUILD [OPERATION]...\n");
 		return 2;
 	}

@@ -97,17 +97,20 @@ int drive_init(struct drive *d, int argc, char **argv)
 
 	memset(d, 0, sizeof(*d));
 	d->every = 1;
-	while ((c = getopt(argc, argv, "ve:k:")) != -1) {
+	d->first = 1;
+	while ((c = getopt(argc, argv, "ve:f:k:")) != -1) {
 		if (c == 'v')
 			d->verbose = 1;
 		else if (c == 'e')
 			d->every = (int)strtoll(optarg, NULL, 10);
+		else if (c == 'f')
+			d->first = (int)strtoll(optarg, NULL, 10);
 		else if (c == 'k')
 			d->only = kind_named(optarg);
 		else
 			return -1;
 	}
-	if (optind >= argc || d->every < 1)
+	if (optind >= argc || d->every < 1 || d->first < 1)
 		return -1;
 	(void)snprintf(d->dir, sizeof(d->dir), "/tmp/conker-fault-XXXXXX");
 	if (!mkdtemp(d->dir))
@@ -317,7 +320,7 @@ static void one_kind(struct drive *d, const char *name, drive_round *round, void
 	long at, hits = 0;
 	int bad = 0;
 
-	for (at = 1; at < ROUNDS_MAX && bad < WRONG_MAX; at += d->every) {
+	for (at = d->first; at < ROUNDS_MAX && bad < WRONG_MAX; at += d->every) {
 		why[0] = 0;
 		round(d, user, kind, at, why);
 		int hit = d->page->hit;

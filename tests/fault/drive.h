@@ -17,6 +17,7 @@ struct drive {
 	char dir[64]; /* of its own, with page and everything else in it */
 	int verbose, failed;
 	int every; /* 1: each call fails; n: every nth, for a short look */
+	int first; /* 1, or the first that fails: short looks that differ see all together */
 	int lasts; /* in this round the later ones fail too */
 	enum fault_kind only;
 };

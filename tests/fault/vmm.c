@@ -1,6 +1,6 @@
 /* vmm.c - conker-vmm's set-up and life, with each call failing once.
  *
- *	vmm [-v] [-e EVERY] [-k KIND] BUILD
+ *	vmm [-v] [-e EVERY [-f FIRST]] [-k KIND] BUILD
  *
  * The guest is a kernel of two instructions that ends with a triple fault, so that each round comes to
  * the end of a machine's life. What must hold: the last event line is `failed ERRNO MESSAGE` with the errno
@@ -249,7 +249,7 @@ int main(int argc, char **argv)
 	int at = drive_init(&d, argc, argv);
 
 	if (at < 0 || at >= argc) {
-		(void)fprintf(stderr, "usage: vmm [-v] [-e EVERY] [-k KIND] BUILD\n");
+		(void)fprintf(stderr, "usage: vmm [-v] [-e EVERY [-f FIRST]] [-k KIND] BUILD\n");
 		return 2;
 	}
 	if (access("/dev/kvm", W_OK) < 0) {

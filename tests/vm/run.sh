@@ -3,11 +3,9 @@
 #
 # Plain POSIX sh, because the same files run on the host (dash) and in the lab (busybox ash).
 #   run.sh [FILE[:TEST,TEST...]]...     prints "ok NAME (N s)", "not ok NAME ..." with its output, or "skip NAME: REASON"
-# A test that fails is tried once more, for the host may have been busy with something else: the first failure is
-# printed as "again NAME ..." with its output. TRIES such tests are allowed in one run, the next fails at once.
+#   run.sh -                            the same for what standard input names, a line each; "done LINE" when through
 # What a test that passed said in lines "figure: ..." is printed, too.
-# Environment: BUILD (the build directory), HOST (pvm, hw or lab), TEST_TIMEOUT_S; each has a default. A test whose line
-# says "# slow" has SLOW_TIMES that time.
+# Environment: BUILD (the build directory), HOST (pvm, hw or lab), TEST_TIMEOUT_S; each has a default.
 # Alone it needs `make all test-guests examples` before.
 #
 # A test runs in a process and a runtime directory of its own, with set -e: any command that fails
@@ -15,6 +13,10 @@
 # no box directory, no conker process. A file may define setup_file() to make a box that its tests
 # share (named shared, shared2; one for the whole file) and teardown_file(). Of a test that fails the state of the
 # boxes is printed, too; what it left is thrown away then, and the shared boxes are made anew.
+# Words after a function's "{ #" are tags, those in a line "# tags: ..." of a file's head are of all its functions:
+#   slow      has SLOW_TIMES the time
+#   clones    makes boxes from snapshots: see emulator_failed()
+#   kvm, all, two-cpus, alone    where tests/run has it run
 # A process namespace of its own, where that can be had: what is left behind is then ours beyond doubt.
 if [ -z "${CONKER_TEST_NS:-}" ]; then
 	CONKER_TEST_NS=no
@@ -31,7 +33,6 @@ CMDLINE=$(cat "$BUILD/tests/guest/cmdline")
 export BUILD PATH HOST CMDLINE
 TEST_TIMEOUT_S=${TEST_TIMEOUT_S:-300}
 SLOW_TIMES=3
-tries_left=${TRIES:-6}
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/conker-test.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM HUP
@@ -66,7 +67,17 @@ look() {
 	pgrep -l -x conker
 }
 
-verdict() { # NAME STATUS LOG SECONDS [WORD]: of a failure, WORD is what its line begins with
+hundredths() {
+	read -r up _ </proc/uptime
+	echo "${up%.*}${up#*.}"
+}
+
+since() { # HUNDREDTHS: the time since then, in seconds
+	took=$(($(hundredths) - $1))
+	printf '%d.%02d' $((took / 100)) $((took % 100))
+}
+
+verdict() { # NAME STATUS LOG SECONDS
 	case $2 in
 	0)
 		echo "ok $1 ($4 s)"
@@ -74,7 +85,7 @@ verdict() { # NAME STATUS LOG SECONDS [WORD]: of a failure, WORD is what its lin
 		;;
 	77) echo "skip $1: $(tail -n 1 "$3")" ;;
 	*)
-		echo "${5:-not ok} $1 (status $2, $4 s)"
+		echo "not ok $1 (status $2, $4 s)"
 		tail -n 40 "$3" | sed 's/^/    /'
 		;;
 	esac
@@ -111,12 +122,10 @@ wipe() {
 }
 
 set_up() { # FILE
-	for word in again "not ok"; do
-		started_s=$(date +%s)
-		timeout -k 5 "$TEST_TIMEOUT_S" sh "$here/run.sh" --one "$1" setup_file >"$scratch/log" 2>&1 && return
-		verdict "$(basename "$1" .sh).setup_file" 1 "$scratch/log" "$(($(date +%s) - started_s))" "$word"
-		wipe
-	done
+	started=$(hundredths)
+	timeout -k 5 "$TEST_TIMEOUT_S" sh "$here/run.sh" --one "$1" setup_file >"$scratch/log" 2>&1 && return
+	verdict "$(basename "$1" .sh).setup_file" 1 "$scratch/log" "$(since "$started")"
+	wipe
 	return 1
 }
 
@@ -127,26 +136,38 @@ afresh() { # FILE
 	[ -z "$shared" ] || set_up "$1"
 }
 
+tagged() { # FILE FUNCTION TAG
+	sed -n "s/;[^}]*\$//; s/^# tags:/ /p; s/^$2() .*#/ /p" "$1" | tr ',' ' ' | grep -qw -e "$3"
+}
+
 limit_s() { # FILE FUNCTION
-	grep -q "^$2() .*# slow" "$1" && echo $((TEST_TIMEOUT_S * SLOW_TIMES)) || echo "$TEST_TIMEOUT_S"
+	tagged "$1" "$2" slow && echo $((TEST_TIMEOUT_S * SLOW_TIMES)) || echo "$TEST_TIMEOUT_S"
+}
+
+# About one clone in some hundreds, while the machine is loaded, dies in the lab of a page fault at the XSAVE of a signal
+# frame that the guest's kernel is prepared for (its exception table has the place). It is believed to be QEMU's:
+# it was never seen on real KVM. tests/run allows one such end in a run.
+EMULATOR='the emulator failed a clone: page fault at the XSAVE of a signal frame'
+
+emulator_failed() {
+	[ "$HOST" = lab ] || return 1
+	from=$(sed -n 's/ [tT] copy_fpstate_to_sigframe$//p' "$BUILD/guest/System.map-up")
+	to=$(sort "$BUILD/guest/System.map-up" | sed '1,/ copy_fpstate_to_sigframe$/d; /^'"$from"'/d' | sed -n '1s/ .*//p')
+	for console in "$XDG_RUNTIME_DIR"/conker/boxes/*/console; do
+		[ -f "$console" ] && grep -q 'error_code(0x0003)' "$console" || continue
+		rip=$(sed -n 's/.*RIP: 0010:\(0x\)*\([0-9a-f]\{16\}\).*/\2/p' "$console" | head -n 1)
+		[ "$(printf '%s\n' "$from" "$rip" "$to" | sort -c 2>&1)" = '' ] && return
+	done
+	return 1
 }
 
 run_function() { # FILE FUNCTION
-	if [ "$tries_left" -gt 0 ]; then
-		try "$1" "$2" again && return
-		tries_left=$((tries_left - 1))
-	fi
-	try "$1" "$2" "not ok"
-}
-
-# Whether it passed or was skipped.
-try() { # FILE FUNCTION WORD
 	log=$scratch/log
 	TMP=$scratch/tmp
 	export TMP
 	rm -rf "$TMP"
 	mkdir -p "$TMP"
-	started_s=$(date +%s)
+	started=$(hundredths)
 	timeout -k 5 "$(limit_s "$1" "$2")" sh "$here/run.sh" --one "$1" "$2" >"$log" 2>&1 </dev/null
 	status=$?
 	left=$(leftovers)
@@ -154,13 +175,18 @@ try() { # FILE FUNCTION WORD
 		echo "left behind: $left" >>"$log"
 		status=1
 	fi
-	verdict "$(basename "$1" .sh).${2#test_}" "$status" "$log" "$(($(date +%s) - started_s))" "$3"
-	if [ "$status" = 0 ] || [ "$status" = 77 ]; then
-		return 0
+	took=$(since "$started")
+	left=
+	if [ "$status" != 0 ] && [ "$status" != 77 ]; then
+		left=$(state)
+		if tagged "$1" "$2" clones && emulator_failed; then
+			echo "$EMULATOR" >>"$log"
+			status=77
+		fi
 	fi
-	state
-	afresh "$1"
-	return 1
+	verdict "$(basename "$1" .sh).${2#test_}" "$status" "$log" "$took"
+	[ -z "$left" ] || printf '%s\n' "$left"
+	[ -z "$left" ] || afresh "$1"
 }
 
 run_file() { # FILE [FUNCTION]
@@ -169,6 +195,9 @@ run_file() { # FILE [FUNCTION]
 	XDG_CACHE_HOME=$scratch/cache
 	export XDG_RUNTIME_DIR XDG_STATE_HOME XDG_CACHE_HOME
 	wipe
+	# So that nothing is said of its making where a test looks at what was said.
+	[ "$HOST" != pvm ] || [ -d "$XDG_CACHE_HOME/conker/templates" ] || ! grep -q WARM "$1" ||
+		conker run --warm -- true >/dev/null 2>&1 </dev/null
 	shared=
 	if grep -q '^setup_file()' "$1"; then
 		set_up "$1" || return
@@ -183,11 +212,23 @@ run_file() { # FILE [FUNCTION]
 	fi
 }
 
+run_named() { # FILE[:TEST,TEST...]
+	case $1 in
+	*:*) run_file "${1%%:*}" "test_$(echo "${1#*:}" | sed "s|,| test_|g")" ;;
+	*) run_file "$1" ;;
+	esac
+}
+
+if [ "${1:-}" = - ]; then
+	exec 3<&0 </dev/null
+	while read -r name <&3; do
+		run_named "$here/$name"
+		echo "done $name"
+	done
+	exit 0
+fi
 [ $# -gt 0 ] || set -- "$here"/t_*.sh
 for arg; do
-	case $arg in
-	*:*) run_file "${arg%%:*}" "test_$(echo "${arg#*:}" | sed "s|,| test_|g")" ;;
-	*) run_file "$arg" ;;
-	esac
+	run_named "$arg"
 done
 exit 0 # the verdicts are in the output

@@ -1,8 +1,8 @@
 # t_api.sh - the rows of the exec table that are library calls: each a function of host/api.c.
 
 setup_file() {
-	conker create --name shared
-	conker create --name shared2
+	new_box shared
+	new_box shared2
 }
 
 teardown_file() {

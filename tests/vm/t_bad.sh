@@ -107,7 +107,7 @@ test_bad_names() {
 }
 
 test_vmm_killed_in_mid_exec() {
-	conker run --name doomed -- sleep 1000 2>"$TMP/err" &
+	conker run $WARM --name doomed -- sleep 1000 2>"$TMP/err" &
 	pid=$!
 	soon 60 sh -c 'conker ps doomed 2>/dev/null | grep -q sleep'
 	kill -9 "$(conker info --json doomed | sed -n 's/.*"vmm_pid": *\([0-9]*\).*/\1/p')"
@@ -119,7 +119,7 @@ test_vmm_killed_in_mid_exec() {
 }
 
 test_vmm_of_a_created_box_killed() {
-	conker create --name doomed
+	new_box doomed
 	kill -9 "$(conker info --json doomed | sed -n 's/.*"vmm_pid": *\([0-9]*\).*/\1/p')"
 	sleep 1
 	bad 125 'doomed' conker exec doomed -- true
@@ -128,7 +128,7 @@ test_vmm_of_a_created_box_killed() {
 }
 
 test_starter_killed_takes_its_box_along() {
-	conker run --name orphan -- sleep 1000 &
+	conker run $WARM --name orphan -- sleep 1000 &
 	pid=$!
 	soon 60 sh -c 'conker ps orphan 2>/dev/null | grep -q sleep'
 	kill -9 $pid
@@ -157,7 +157,7 @@ test_interrupt_at_any_moment_leaves_nothing() {
 }
 
 test_interrupt_status_is_130() {
-	conker run --name intr -- sleep 1000 2>"$TMP/err" &
+	conker run $WARM --name intr -- sleep 1000 2>"$TMP/err" &
 	pid=$!
 	soon 60 sh -c 'conker ps intr 2>/dev/null | grep -q sleep'
 	kill -INT $pid
@@ -199,6 +199,6 @@ test_import_of_nonsense() {
 }
 
 test_closed_stdout_does_not_hang() {
-	conker run -- sh -c 'while :; do echo y; done' | head -n 1 >"$TMP/o"
+	conker run $WARM -- sh -c 'while :; do echo y; done' | head -n 1 >"$TMP/o"
 	is "$(cat "$TMP/o")" y
 }

@@ -24,7 +24,7 @@ test_create_exec_stop_rm() {
 }
 
 test_boxes_found_by_id_too_and_what_is_known_of_them() {
-	conker create --name byid --max-life 5000 --idle-timeout 400
+	new_box byid --max-life 5000 --idle-timeout 400
 	has "$(conker info byid)" '^life +ends after 5000.0 s'
 	has "$(conker info byid)" '^idle +ends after 400.0 s'
 	has "$(conker info --json byid)" '"max_life_ms":5000000,"idle_timeout_ms":400000,"idle_suspend_ms":0'
@@ -35,7 +35,7 @@ test_boxes_found_by_id_too_and_what_is_known_of_them() {
 }
 
 test_name_taken_is_an_error() {
-	conker create --name twin
+	new_box twin
 	exits 125 conker create --name twin
 	one_line "$err"
 	has "$err" twin
@@ -43,20 +43,20 @@ test_name_taken_is_an_error() {
 }
 
 test_rm_of_a_running_box_wants_force() {
-	conker create --name busy
+	new_box busy
 	exits 125 conker rm busy
 	one_line "$err"
 	conker rm -f busy
 }
 
 test_changes_are_thrown_away_with_the_box() {
-	conker run -- sh -c 'echo changed >/etc/hostname.test; rm /etc/passwd'
-	exits 0 conker run -- sh -c 'test ! -e /etc/hostname.test && test -e /etc/passwd'
+	conker run $WARM -- sh -c 'echo changed >/etc/hostname.test; rm /etc/passwd'
+	exits 0 conker run $WARM -- sh -c 'test ! -e /etc/hostname.test && test -e /etc/passwd'
 }
 
 test_two_boxes_do_not_see_each_other() {
-	conker create --name one
-	conker create --name two
+	new_box one
+	new_box two
 	conker exec one -- sh -c 'echo secret >/tmp/f'
 	exits 1 conker exec two -- cat /tmp/f
 	conker rm -f one
@@ -64,7 +64,7 @@ test_two_boxes_do_not_see_each_other() {
 }
 
 test_keep_leaves_the_box() {
-	exits 0 conker run --keep --name kept -- true
+	exits 0 conker run $WARM --keep --name kept -- true
 	exits 0 conker exec kept -- true
 	conker rm -f kept
 }
@@ -75,13 +75,13 @@ test_memory_is_what_was_asked() {
 }
 
 test_logs_show_the_console() {
-	conker create --name talk
+	new_box talk
 	exits 0 conker exec talk -- sh -c 'echo hello from the box >/dev/console'
 	soon 10 sh -c 'conker logs talk | grep -q "hello from the box"'
 	conker rm -f talk
 }
 
-test_two_vcpus_run_in_parallel() {
+test_two_vcpus_run_in_parallel() { # two-cpus
 	exits 0 conker run --cpus 2 -i -- sh -c 'cat >/tmp/p; chmod +x /tmp/p; grep -c ^processor /proc/cpuinfo; /tmp/p' <"$BUILD/tests/guest/parallel"
 	is "$(printf '%s\n' "$out" | head -n 1)" 2
 	has "$out" 'parallel'

@@ -1,7 +1,7 @@
 # t_errors.sh - three kinds of errors, kept apart: the command failed, it could not be started, the box broke.
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {
@@ -26,7 +26,7 @@ test_command_that_could_not_start_names_step_and_reason() {
 }
 
 test_box_that_broke_is_named_with_its_reason() {
-	conker create --name fragile
+	new_box fragile
 	conker exec fragile -- sleep 1000 2>"$TMP/e" &
 	pid=$!
 	soon 60 sh -c 'conker ps fragile | grep -q sleep'
@@ -73,7 +73,7 @@ test_a_value_that_is_refused_is_told_why() {
 }
 
 test_memory_may_have_a_letter() {
-	conker create --name lettered --memory 0.125G
+	new_box lettered --memory 0.125G
 	has "$(conker info lettered)" '^memory +128 MiB'
 	conker rm -f lettered
 }

@@ -1,7 +1,7 @@
 # t_examples.sh - the programs of libconker(3), run as the page says.
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {

@@ -1,7 +1,7 @@
 # t_exec.sh - one box, many commands: what an execution is promised.
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {

@@ -1,7 +1,7 @@
 # t_files.sh - files in and out of a box, and about the files in it.
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {

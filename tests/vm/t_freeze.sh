@@ -1,5 +1,6 @@
 # t_freeze.sh - init's side of a snapshot, without one: Freeze, Thaw and Resume in a real box, by
 # tests/vm/host/freeze.c; and the page by which the guest's kernel learns that it was copied.
+# tags: clones
 
 freeze() { timeout 120 "$BUILD/tests/host/freeze" "$@"; }
 in_box() { timeout 120 conker exec "$@"; }
@@ -43,7 +44,7 @@ test_nothing_runs_while_frozen_and_resume_makes_a_new_world() {
 	timeout 120 conker rm -f fz
 }
 
-test_resume_with_several_cpus() {
+test_resume_with_several_cpus() { # two-cpus
 	make_box fz 2
 	resume fz
 	timeout 120 conker rm -f fz

@@ -10,7 +10,7 @@ DISK_BYTES=4194304
 IDLE_TICKS_MAX=5        # in a second, of all threads
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {
@@ -114,7 +114,7 @@ test_vsock_streams() { # slow
 	hostile stream
 }
 test_ports_and_addresses_of_nothing() { hostile machine; }
-test_races_of_two_cpus() { hostile race 64 2; } # slow
+test_races_of_two_cpus() { hostile race 64 2; } # slow, two-cpus
 
 # The guest halts with something pending in every device: that costs the host nothing.
 test_idle_whatever_is_pending() {
@@ -143,7 +143,7 @@ test_a_jump_into_a_device_ends_the_machine_or_spins() {
 
 # All of it once more, in a VMM that aborts at the first wrong step. Its jail is left out: a sanitizer
 # needs system calls that no VMM may have.
-test_all_under_sanitizers() { # slow
+test_all_under_sanitizers() { # slow, all
 	VMM="$BUILD/obj/asan/conker-vmm --jail off"
 	[ -x "${VMM% --jail*}" ] || skip 'no sanitizer build of conker-vmm here'
 	export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1

@@ -1,5 +1,6 @@
 # t_jail.sh - what conker-vmm can still do once its guest runs: seen from outside, and tried from inside
 # by one that is taken over (tests/inject).
+# tags: kvm
 
 setup_file() {
 	conker create --name shared

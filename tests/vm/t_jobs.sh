@@ -1,7 +1,7 @@
 # t_jobs.sh - executions that outlive their starter: detach, list, wait, kill, attach, logs, keys.
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {

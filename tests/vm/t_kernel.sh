@@ -1,4 +1,5 @@
 # t_kernel.sh - what our kernel's configuration and patches promise (kernel-config/README.md).
+# tags: kvm
 
 setup_file() {
 	conker create --name shared

@@ -3,9 +3,10 @@
 # The moments are made from a seed, which is printed; KILL_SEED=N repeats a run, KILL_TIMES=N does all N times as
 # often. Most of them lie between the start of a box and its boot, where a round costs no boot: the kernel there is
 # one that spins (build/tests/guest/raw_spin).
+# tags: all
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {
@@ -127,7 +128,7 @@ test_vmm_in_exec() { # slow
 	rest=$(often 1 2)
 	while [ "$rest" -gt 0 ]; do
 		random 500000
-		conker run --name victim -- sleep 1000 2>"$TMP/err" &
+		conker run $WARM --name victim -- sleep 1000 2>"$TMP/err" &
 		pid=$!
 		soon 60 sh -c 'conker ps victim 2>/dev/null | grep -q sleep'
 		usleep "$random" 2>/dev/null || sleep "0.$(printf %06d "$random")"
@@ -146,7 +147,7 @@ test_client_in_stop_and_rm() { # slow
 	begin
 	rest=$(often 1 2)
 	while [ "$rest" -gt 0 ]; do
-		conker create --name victim >/dev/null
+		new_box victim >/dev/null
 		for command in stop "rm -f"; do
 			random "$(by_host 200000 100000)"
 			killer client "$random" conker $command victim

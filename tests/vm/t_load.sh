@@ -1,10 +1,11 @@
 # t_load.sh - many executions: all output complete, nothing left behind in the box or on the host.
 # Driven by tests/vm/host/load.c, which checks every byte.
+# tags: all
 
 FDS_PER_GROUP=8
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {

@@ -1,4 +1,5 @@
 # t_moments.sh - snapshots at random moments of a guest in which everything is busy at once; what they hold goes on.
+# tags: all, clones
 
 setup_file() { :; }
 
@@ -102,7 +103,7 @@ test_one_vcpu() {
 	moments 1 "${SNAP_TIMES:-$(by_host 3 5)}"
 }
 
-test_two_vcpus() {
+test_two_vcpus() { # alone
 	moments 2 "${SNAP_TIMES:-$(by_host 2 3)}"
 }
 

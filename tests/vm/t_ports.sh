@@ -1,7 +1,7 @@
 # t_ports.sh - ports of a box: awaited and forwarded; boxes that end by themselves.
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 	conker cp "$BUILD/tests/guest/echo" shared:/tmp/echo
 }
 
@@ -103,7 +103,7 @@ test_an_address_in_use_is_refused() {
 }
 
 test_a_forward_ends_with_its_box() {
-	conker create --name brief
+	new_box brief
 	conker forward brief "$TMP/sock:80" >"$TMP/out" 2>"$TMP/err" &
 	soon 30 grep -q -e '->' "$TMP/out"
 	conker rm -f brief
@@ -118,7 +118,7 @@ gone() { # BOX: it has ended by itself, or the VMM has ended it because it was s
 }
 
 test_an_idle_box_ends_by_itself() {
-	conker create --name lazy --idle-timeout 6
+	new_box lazy --idle-timeout 6
 	exits 0 conker exec lazy -- true
 	soon 60 gone lazy
 	has "$(conker info lazy)" 'was idle for 6.0 s'
@@ -126,7 +126,7 @@ test_an_idle_box_ends_by_itself() {
 }
 
 test_a_keep_alive_execution_keeps_the_box() {
-	conker create --name kept --idle-timeout 6
+	new_box kept --idle-timeout 6
 	conker exec -d --keep-alive --name server kept -- sleep 1000 >/dev/null
 	sleep 9
 	exits 0 conker exec kept -- true
@@ -136,7 +136,7 @@ test_a_keep_alive_execution_keeps_the_box() {
 }
 
 test_a_box_has_a_maximum_life() {
-	conker create --name mayfly --max-life "$(by_host 20 6)"
+	new_box mayfly --max-life "$(by_host 20 6)"
 	conker exec mayfly -- sleep 1000 >/dev/null 2>&1 &
 	soon 60 gone mayfly
 	wait $! || true

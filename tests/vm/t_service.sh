@@ -1,7 +1,7 @@
 # t_service.sh - what keeps running in a box: restarts, children left behind, ports.
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {

@@ -1,4 +1,5 @@
 # t_suspend.sh - boxes that are put aside, by request and by themselves.
+# tags: kvm, clones
 
 # shared2 suspends itself while the other one boots.
 setup_file() {

@@ -2,7 +2,7 @@
 # is gone after their end. The attackers are tests/vm/guest/trouble.c.
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 	conker exec -i shared -- sh -c 'cat >/bin/trouble; chmod 755 /bin/trouble' <"$BUILD/tests/guest/trouble"
 }
 

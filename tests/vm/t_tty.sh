@@ -1,7 +1,7 @@
 # t_tty.sh - commands on a terminal: conker shell, exec -t and attach -i, on a real one that script(1) makes.
 
 setup_file() {
-	conker create --name shared
+	new_box shared
 }
 
 teardown_file() {
@@ -170,7 +170,7 @@ test_terminal_is_restored_after_hangup() { restored_after by_hangup conker shell
 test_terminal_is_restored_after_a_crash() { restored_after by_crash conker shell shared; }
 
 test_terminal_is_restored_after_the_death_of_the_box() {
-	conker create --name mortal
+	new_box mortal
 	restored_after by_death_of_the_box conker shell mortal
 	has "$(tr -d '\r' <"$TMP/screen")" "^conker: box 'mortal': "
 	conker rm -f mortal

@@ -3,6 +3,7 @@
 #
 # That the vector programs can fail was seen on pvm with a guest kernel told `clearcpuid=avx512f`, which
 # then saves less than programs use: each of the four reported foreign or lost ZMM halves.
+# tags: kvm
 
 setup_file() {
 	conker create --name shared
