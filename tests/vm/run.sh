@@ -221,9 +221,9 @@ run_named() { # FILE[:TEST,TEST...]
 
 if [ "${1:-}" = - ]; then
 	exec 3<&0 </dev/null
-	while read -r name <&3; do
-		run_named "$here/$name"
-		echo "done $name"
+	while read -r listed <&3; do
+		run_named "$here/$listed"
+		echo "done $listed"
 	done
 	exit 0
 fi

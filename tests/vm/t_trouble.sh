@@ -89,7 +89,8 @@ test_memory_hogs() {
 	end_attack
 }
 
-test_disk_filler() { # the throw-away layer is memory
+# The throw-away layer is memory.
+test_disk_filler() {
 	conker exec --name filler shared -- trouble disk-filler >"$TMP/attack" 2>&1 &
 	pid=$!
 	soon 60 grep -q ready "$TMP/attack"
