@@ -134,7 +134,7 @@ test_command_that_ignores_stdin_does_not_hang() {
 }
 
 test_bytes_arrive_unchanged_through_cat() { # slow
-	mib=$(by_host 8 64 1024)
+	mib=$(by_host 8 16 1024)
 	dd if=/dev/urandom of="$TMP/chunk" bs=1048576 count=8 2>/dev/null
 	n=$((mib / 8))
 	feed() { i=0; while [ $i -lt $n ]; do cat "$TMP/chunk"; i=$((i + 1)); done; }

@@ -44,7 +44,7 @@ test_nothing_runs_while_frozen_and_resume_makes_a_new_world() {
 	timeout 120 conker rm -f fz
 }
 
-test_resume_with_several_cpus() { # two-cpus
+test_resume_with_several_cpus() { # alone, all
 	make_box fz 2
 	resume fz
 	timeout 120 conker rm -f fz

@@ -4,6 +4,8 @@
 # log; after the last one the guest halts, and then, from outside: the VMM lives, is idle, holds the
 # descriptors and the memory that it held before, ends when it is told to, and another box serves.
 # HOSTILE_PERCENT scales the volumes; the lab's exits are dear.
+# tags: two-cpus
+# (In a lab of one CPU a guest that spins in user mode, waiting for its device, is not interrupted any more.)
 
 OWN_MEMORY_MAX_KIB=2048 # of the VMM, without the guest's: what conker promises to add for a box
 DISK_BYTES=4194304
@@ -114,7 +116,7 @@ test_vsock_streams() { # slow
 	hostile stream
 }
 test_ports_and_addresses_of_nothing() { hostile machine; }
-test_races_of_two_cpus() { hostile race 64 2; } # slow, two-cpus
+test_races_of_two_cpus() { hostile race 64 2; } # slow
 
 # The guest halts with something pending in every device: that costs the host nothing.
 test_idle_whatever_is_pending() {

@@ -103,7 +103,7 @@ test_one_vcpu() {
 	moments 1 "${SNAP_TIMES:-$(by_host 3 5)}"
 }
 
-test_two_vcpus() { # alone
+test_two_vcpus() { # alone, all
 	moments 2 "${SNAP_TIMES:-$(by_host 2 3)}"
 }
 

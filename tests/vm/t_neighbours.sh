@@ -4,7 +4,7 @@
 # end. Five are boxes that spin in user space, or flood: two their disk, one its console, one a stream in both
 # directions, one the host with calls of its ports. Clients of floods have sessions of their own, as other users'.
 # Both phases take turns, because hosts have moods: a first verdict that is bad is given again with more rounds.
-# tags: alone
+# tags: alone, all
 
 DISK_MIB=16
 EXECS=$(by_host 10 12) # in each phase of a round

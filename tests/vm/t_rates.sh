@@ -41,7 +41,7 @@ test_output_beyond_the_rate_is_late_and_complete_and_others_get_through() {
 	is "$(seq 1 80000 | cmp - "$TMP/seq" && echo same)" same
 }
 
-test_the_console_too() {
+test_the_console_too() { # all; the VMM and its vCPU take turns on one CPU for each line
 	[ "$HOST" != pvm ] || skip 'a console is slower than any rate here: 300 bytes a second'
 	takes 1 exits 0 conker exec shared -- sh -c 'seq 10001 20000 >/dev/console' # 60 KB
 	soon 20 sh -c 'conker logs shared | grep -q 20000'

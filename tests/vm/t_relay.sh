@@ -25,7 +25,7 @@ test_disk_and_console_go_on_where_they_were() {
 	intact
 }
 
-test_so_they_do_with_two_cpus() { # two-cpus
+test_so_they_do_with_two_cpus() { # alone, all
 	[ "$HOST" != lab ] || skip 'two emulated vCPUs on one emulated CPU take minutes'
 	relay 2 vmlinux-smp 3
 	intact

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""runner.py - what tests/run promises: nothing that went wrong is counted as passed, and nothing is forgotten."""
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import queue
+import sys
+import tempfile
+import types
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def load() -> types.ModuleType:
+    loader = importlib.machinery.SourceFileLoader("runner", os.path.join(os.path.dirname(HERE), "run"))
+    spec = importlib.util.spec_from_loader("runner", loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["runner"] = module
+    loader.exec_module(module)
+    return module
+
+
+sys.dont_write_bytecode = True
+run = load()
+
+
+def said_by(job: object) -> list[tuple[str, str]]:
+    of = run.Run([])
+    of.show = of.progress = lambda *_: None
+    of.guarded(job)
+    return [(c.verdict, c.name) for c in of.cases]
+
+
+def shell(script: str, parse: object = run.verdicts, timeout_s: float = 20) -> list[tuple[str, str]]:
+    return said_by(run.Job("s", "j", ["sh", "-c", script], parse, timeout_s))
+
+
+def test_verdicts_are_read_with_what_belongs_to_them() -> None:
+    cases = list(run.verdicts("s", ["noise", "ok a.b (1.5 s)", "    ok not at its beginning", "not ok c (status 1, 2 s)", "    why",
+                                    "skip d: no such thing", "ok s::t"]))
+    assert [(c.verdict, c.name, c.rest) for c in cases] == [
+        ("ok", "a.b", "(1.5 s)"), ("not ok", "c", "(status 1, 2 s)"), ("skip", "d", "no such thing"), ("ok", "s.t", "")], cases
+    assert cases[0].seconds == 1.5 and cases[1].text == ["    why"]
+
+
+def test_criterions_lines_are_verdicts() -> None:
+    lines = ["# Running", "ok - m::a  (0.12s)", "not ok - m::b  (0.01s)", "  x.c:3: wrong", "ok - m::c # SKIP no root", "not ok - m::d crashed"]
+    assert [(c.verdict, c.name, c.rest) for c in run.tap("s", lines)] == [
+        ("ok", "m.a", "(0.12 s)"), ("not ok", "m.b", "(0.01 s)"), ("skip", "m.c", "no root"), ("not ok", "m.d", "(crashed)")]
+
+
+def test_a_job_that_breaks_is_a_failure_whatever_it_said() -> None:
+    assert shell("true") == [("not ok", "s.j")], "said nothing"
+    assert shell("echo ok a; exit 3") == [("ok", "a"), ("not ok", "s.j")]
+    assert shell("echo not ok a; exit 3") == [("not ok", "a")]
+    assert shell("echo ok a; kill -9 $$") == [("ok", "a"), ("not ok", "s.j")]
+    assert shell("echo ok a; sleep 60", timeout_s=1) == [("ok", "a"), ("not ok", "s.j")]
+    assert said_by(run.Job("s", "j", ["/no/such/program"])) == [("not ok", "s.j")]
+
+
+def test_a_plain_program_is_judged_by_its_status() -> None:
+    assert shell("exit 0", None) == [("ok", "j")]
+    assert shell("echo why; exit 77", None) == [("skip", "j")]
+    assert shell("exit 1", None) == [("not ok", "j")]
+    assert shell("echo ok x; sleep 60", None, 1) == [("not ok", "j")]
+
+
+def guests(script: str, files: list[str], timeout_s: float = 20) -> list[tuple[str, str]]:
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for f in files:
+        todo.put(f)
+    return said_by(run.Guests("vm", "g", ["sh", "-c", script], todo, timeout_s))
+
+
+def test_files_are_taken_one_after_another() -> None:
+    script = 'while read -r f; do echo "ok ${f%.sh}.x (1 s)"; echo "done $f"; done'
+    assert guests(script, ["a.sh", "b.sh"]) == [("ok", "a.x"), ("ok", "b.x")]
+
+
+def test_a_machine_that_dies_fails_its_file_and_another_one_goes_on() -> None:
+    script = 'while read -r f; do echo "ok ${f%.sh}.x"; [ $f != b.sh ] || exit 1; echo "done $f"; done'
+    assert guests(script, ["a.sh", "b.sh", "c.sh"]) == [("ok", "a.x"), ("ok", "b.x"), ("not ok", "vm.b.sh"), ("ok", "c.x")]
+
+
+def test_a_machine_that_hangs_fails_its_file_and_those_left() -> None:
+    script = 'while read -r f; do [ $f != a.sh ] || sleep 60; echo "ok ${f%.sh}.x"; echo "done $f"; done'
+    said = guests(script, ["a.sh", "b.sh"], 1)
+    assert ("not ok", "vm.a.sh") in said and ("ok", "b.x") not in said, said
+    assert ("not ok", "vm.b.sh") in said, said
+
+
+def test_one_clone_that_the_emulator_failed_is_a_skip_and_a_second_is_not() -> None:
+    line = f"echo 'skip t.a: {run.EMULATOR}: trace'"
+    assert shell(line) == [("skip", "t.a")]
+    assert shell(f"{line}; {line}") == [("skip", "t.a"), ("not ok", "t.a")]
+
+
+def test_every_test_of_a_real_guest_is_in_each_ring_or_has_a_tag_that_says_why_not() -> None:
+    tests = run.vm_tests()
+    assert len(tests) > 300
+    for t in tests:
+        assert not t.tags - {"slow", "clones", "kvm", "all", "two-cpus", "alone"}, (t.name, t.tags)
+        here = [stage for stage in ("vm", "lab", "alone") if run.in_ring(t, "test", stage)]
+        assert len(here) == (0 if "all" in t.tags else 1), t
+        assert run.in_ring(t, "all", "vm") != run.in_ring(t, "all", "alone"), t
+        assert run.in_ring(t, "all", "lab") or t.tags & {"alone", "two-cpus"}, t
+
+
+def main() -> int:
+    failed = 0
+    for name, test in list(globals().items()):
+        if not name.startswith("test_"):
+            continue
+        with tempfile.TemporaryDirectory() as run.LOGS:
+            try:
+                test()
+                print(f"ok runner.{name[5:]}")
+            except Exception as e:  # pylint: disable=broad-except
+                failed += 1
+                print(f"not ok runner.{name[5:]} ({type(e).__name__})\n    {e}")
+    return 1 if failed else 0
+
+
+sys.exit(main())
