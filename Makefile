@@ -379,6 +379,8 @@ bench-setup: all ## VMM set-up: process start to the first KVM_RUN, step by step
 	@$(B)/conker bench --series setup
 bench-setup-lab: all lab-ready ## the same in the lab
 	@$(BENCH_LAB) --series setup
+sizes: all ## bytes of what a box is made of
+	@cd $(B) && stat -c '%10s %n' conker conker-vmm libconker.so guest/init guest/vmlinux guest/vmlinux-smp guest/base.erofs
 bench-memory: all ## host memory of a box
 	@$(B)/conker bench --series memory
 bench-memory-lab: all lab-ready ## the same in the lab
@@ -468,7 +470,7 @@ help: ## this list
 
 .PHONY: all examples guest run image-python units units-plain units-asan test-guests test-programs test test-all test-long test-deps test-deps-all fuzz lab lab-run lab-ready \
 	fmt lint install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
-	bench-forks bench-memory bench-memory-lab bench-instructions
+	bench-forks bench-memory bench-memory-lab bench-instructions sizes
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -6,8 +6,12 @@ import importlib.machinery
 import importlib.util
 import os
 import queue
+import signal
+import subprocess
 import sys
 import tempfile
+import threading
+import time
 import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -90,6 +94,22 @@ def test_a_machine_that_hangs_fails_its_file_and_those_left() -> None:
     said = guests(script, ["a.sh", "b.sh"], 1)
     assert ("not ok", "vm.a.sh") in said and ("ok", "b.x") not in said, said
     assert ("not ok", "vm.b.sh") in said, said
+
+
+def test_an_interrupted_run_leaves_nothing_behind() -> None:
+    sleep = "sleep 31415.92"
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGTERM, run.interrupted)
+        threading.Thread(target=shell, args=(f"setsid true; {sleep} & {sleep}", None, 100)).start()
+        signal.pause()
+    for _ in range(100):
+        time.sleep(0.1)
+        if subprocess.run(["pgrep", "-fc", f"^{sleep}"], capture_output=True, check=False).stdout == b"2\n":
+            break
+    os.kill(pid, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGTERM
+    assert subprocess.run(["pgrep", "-f", f"^{sleep}"], capture_output=True, check=False).stdout == b""
 
 
 def test_one_clone_that_the_emulator_failed_is_a_skip_and_a_second_is_not() -> None:
