@@ -7,7 +7,7 @@
 # every report goes to a file while it is made. Without the jail, where the sanitizer could not look up names.
 set -eu
 cd "$(dirname "$0")/../.."
-real=$PWD/${BUILD:-build}
+real=$(cd "${BUILD:-build}" && pwd)
 farm=$real/tsan-vm
 rm -rf "$farm"
 mkdir -p "$farm/tests" "$farm/log"

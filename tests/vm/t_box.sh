@@ -82,7 +82,7 @@ test_logs_show_the_console() {
 }
 
 test_two_vcpus_run_in_parallel() { # alone
-	exits 0 conker run --cpus 2 -i -- sh -c 'cat >/tmp/p; chmod +x /tmp/p; grep -c ^processor /proc/cpuinfo; /tmp/p' <"$BUILD/tests/guest/parallel"
+	exits 0 conker run --cpus 2 --ready-timeout 200 -i -- sh -c 'cat >/tmp/p; chmod +x /tmp/p; grep -c ^processor /proc/cpuinfo; /tmp/p' <"$BUILD/tests/guest/parallel"
 	is "$(printf '%s\n' "$out" | head -n 1)" 2
 	has "$out" 'parallel'
 }

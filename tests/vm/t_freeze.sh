@@ -11,7 +11,7 @@ gap() { in_box "$1" -- awk '{t = $1 * 100; if (NR > 1 && t - last > most) most =
 lines() { in_box "$1" -- sh -c 'wc -l </ticks'; }
 
 make_box() { # NAME CPUS: with something that always runs
-	timeout 120 conker create --name "$1" --memory 96 --cpus "$2" >/dev/null
+	timeout 120 conker create --name "$1" --memory 96 --cpus "$2" --ready-timeout 110 >/dev/null
 	in_box --detach "$1" -- sh -c 'while :; do read -r t rest </proc/uptime; echo $t >>/ticks; usleep '"$(by_host 200000 20000)"'; done' >/dev/null
 	soon 30 in_box "$1" -- test -s /ticks
 }

@@ -16,7 +16,7 @@ in_box() { timeout 120 conker exec "$@"; }
 # whether memory keeps its promises; and, where system calls are cheap, a reader of the disk past the cache, and a
 # terminal.
 make_busy() { # NAME CPUS
-	timeout 120 conker create --name "$1" --memory 128 --cpus "$2" >/dev/null
+	timeout 120 conker create --name "$1" --memory 128 --cpus "$2" --ready-timeout 110 >/dev/null
 	in_box --detach --name timer "$1" -- sh -c 'i=0; while :; do usleep 20000; i=$((i + 1)); echo $i >/timer; done' >/dev/null
 	in_box --detach --name count "$1" -- sh -c '
 		i=0

@@ -279,6 +279,8 @@ def main():
     old = Result(parse(args.against)) if args.against else None
     results = [Result(run(f"{BUILD}/bench/instructions-{i + 1}.txt")) for i in range(args.runs)]
     figures = [r.figures() for r in results]
+    if args.check and check(figures, inputs) == 0:
+        return
     results[0].print()
     if args.runs > 1:
         print(f"  {args.runs} runs; the largest difference of a figure is {largest_difference(figures):.3%}")
@@ -286,7 +288,7 @@ def main():
     if old:
         compare(old, results[0])
     if args.check:
-        sys.exit(check(figures, inputs))
+        sys.exit(1)
 
 
 if __name__ == "__main__":
