@@ -134,7 +134,8 @@ def main() -> int:
     for name, test in list(globals().items()):
         if not name.startswith("test_"):
             continue
-        with tempfile.TemporaryDirectory() as run.LOGS:
+        with tempfile.TemporaryDirectory() as logs:
+            setattr(run, "LOGS", logs)
             try:
                 test()
                 print(f"ok runner.{name[5:]}")
