@@ -155,7 +155,7 @@ void freeze_thaw(struct server *s, struct client *c, uint32_t channel)
 /* Their hosts' ends are gone, or belong to another box. */
 static void drop_old_clients(struct server *s, const struct client *except)
 {
-	for (struct client *c = s->client; c < s->client + CLIENTS_MAX; c++)
+	for (struct client *c = s->client; c < clients_end(s); c++)
 		if (c->fd >= 0 && c != except && c->n_freezes != s->freeze.n)
 			client_close(s, c);
 }
