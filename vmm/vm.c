@@ -315,8 +315,8 @@ static void on_suspend(void *user)
 {
 	struct vm *v = user;
 
-	v->suspend_asked = v->config->suspend.state_fd >= 0 &&
-			   trace_now_us() >= v->suspend_again_us;
+	v->suspend_asked =
+		v->config->suspend.state_fd >= 0 && trace_now_us() >= v->suspend_again_us;
 }
 
 static int add_vsock(struct vm *v, struct err *e)

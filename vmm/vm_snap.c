@@ -12,7 +12,7 @@
  * it gives their space back at once. A machine does not end before it has seen that what it goes on with is whole, and can
  * be found: whoever takes the files away meanwhile keeps it running.
  *
- * #syscalls loop: getrandom? ftruncate? fstat? newfstatat? fcntl:F_SETLK?
+ * #syscalls loop: getrandom? ftruncate? fstat? fcntl:F_SETLK?
  */
 #include "vmm/vm_parts.h"
 
@@ -37,8 +37,8 @@
 enum {
 	STILL_US = 5000000, /* longest wait for vCPUs and disks */
 	LOOK_MS = 100,
-	AGAIN_US = 20000000,  /* from a suspend of the guest's that failed to the next */
-	FAILURES_TOLD = 100,  /* at most: the guest can have them repeated */
+	AGAIN_US = 20000000, /* from a suspend of the guest's that failed to the next */
+	FAILURES_TOLD = 100, /* at most: the guest can have them repeated */
 };
 
 DEFINE_AUTO(struct machine_state, machine_free);
