@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/vm_sockets.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -166,6 +167,31 @@ static int on_start_frozen(struct server *s, struct client *c, uint32_t channel)
 	return 0;
 }
 
+static int uses(Conker__ClientMsg__MsgCase kind)
+{
+	return kind == CONKER__CLIENT_MSG__MSG_START || kind == CONKER__CLIENT_MSG__MSG_ATTACH ||
+	       kind == CONKER__CLIENT_MSG__MSG_AWAIT_PORTS;
+}
+
+/* Those that start and watch leave room for those that look and end. */
+static int admit(struct server *s, struct client *c, uint32_t channel)
+{
+	char text[80];
+
+	if (c->is_using)
+		return 1;
+	if (s->n_using < CLIENTS_USING_MAX) {
+		s->n_using++;
+		c->is_using = 1;
+		return 1;
+	}
+	(void)snprintf(text, sizeof(text),
+		       "%d clients run or watch commands, which is all it takes",
+		       CLIENTS_USING_MAX);
+	client_error(c, channel, EAGAIN, "limit", text);
+	return 0;
+}
+
 /* -EAGAIN: later, with all that follows it. */
 static int dispatch(struct server *s, struct client *c, const Conker__ClientMsg *m,
 		    const char **ret_why)
@@ -186,6 +212,8 @@ static int dispatch(struct server *s, struct client *c, const Conker__ClientMsg 
 		*ret_why = "channel is in use";
 		return -EPROTO;
 	}
+	if (uses(m->msg_case) && !admit(s, c, m->channel))
+		return 0;
 	if (m->msg_case == CONKER__CLIENT_MSG__MSG_START && freeze_is_on(s))
 		return on_start_frozen(s, c, m->channel);
 	switch (m->msg_case) {
@@ -218,6 +246,7 @@ static int handle_frame(struct server *s, struct client *c, const uint8_t *msg, 
 	exec_start_finish(s);
 	s->arena.used_bytes = 0;
 	idle_touch(s);
+	c->heard_us = s->now_us;
 	s->msg = msg;
 	s->msg_len = len;
 	int r = codec_decode_client(msg, len, &s->arena, &m, &channel, &why);
@@ -266,29 +295,6 @@ static void rearm(struct server *s, struct client *c)
 	(void)!server_watch(s, EPOLL_CTL_MOD, c->fd, events, name_of(s, c));
 }
 
-void client_open(struct server *s, int fd)
-{
-	struct client *c = s->client;
-
-	while (c < s->client + CLIENTS_MAX && c->fd >= 0)
-		c++;
-	if (c == s->client + CLIENTS_MAX) {
-		close(fd);
-		return;
-	}
-	c->fd = fd;
-	c->greeted = c->wants_write = c->urgent = c->big = c->stalled = c->backlog = 0;
-	c->waits = 0;
-	c->n_freezes = s->freeze.n;
-	c->list.active = 0;
-	c->in_len = 0;
-	c->in = s->inbox_mem[index_of(s, c)];
-	c->out = (struct outbox){.buf = s->out_mem[index_of(s, c)], .size_bytes = OUTBOX_BYTES};
-	c->events = EPOLLIN;
-	if (server_watch(s, EPOLL_CTL_ADD, fd, EPOLLIN, name_of(s, c)) < 0)
-		client_close(s, c);
-}
-
 static void set_waits(struct server *s, struct client *c, int waits)
 {
 	s->freeze.n_waiting += waits - c->waits;
@@ -304,8 +310,12 @@ void client_close(struct server *s, struct client *c)
 	close(c->fd);
 	c->fd = -1;
 	c->gen++;
+	s->n_using -= (unsigned)c->is_using;
+	c->is_using = 0;
 	if (c->big)
 		(void)madvise(c->in, INBOX_BYTES, MADV_DONTNEED);
+	if (c->out.high > KEEP_BYTES)
+		(void)madvise(c->out.buf, OUTBOX_BYTES, MADV_DONTNEED);
 	if (s->power_off_us)
 		s->power_off_us = s->now_us; /* Done has arrived */
 }
@@ -398,14 +408,14 @@ void client_flush(struct server *s, struct client *c)
 
 void client_push_all(struct server *s)
 {
-	for (struct client *c = s->client; c < s->client + CLIENTS_MAX; c++)
+	for (struct client *c = s->client; c < clients_end(s); c++)
 		if (c->fd >= 0 && outbox_pending(&c->out) > 0)
 			(void)!push(c);
 }
 
 void client_go_on_all(struct server *s)
 {
-	for (struct client *c = s->client; c < s->client + CLIENTS_MAX; c++) {
+	for (struct client *c = s->client; c < clients_end(s); c++) {
 		if (c->fd < 0 || !c->waits)
 			continue;
 		set_waits(s, c, 0);
@@ -414,6 +424,86 @@ void client_go_on_all(struct server *s)
 		else
 			rearm(s, c);
 	}
+}
+
+/* ---- coming and going ---- */
+
+static struct client *find_slot(struct server *s)
+{
+	struct client *c = s->client;
+
+	while (c < clients_end(s) && c->fd >= 0)
+		c++;
+	if (c < clients_end(s))
+		return c;
+	return s->n_client_slots < CLIENTS_MAX ? &s->client[s->n_client_slots++] : NULL;
+}
+
+/* Has no conversation, and has not had one for a while: it can be told to come again. */
+static int is_resting(const struct server *s, const struct client *c)
+{
+	return !c->is_using && !c->waits && !c->list.active && c->in_len == 0 &&
+	       outbox_pending(&c->out) == 0 && !freeze_is_holder(s, c) &&
+	       c->heard_us + ms_to_us(RESTING_MS) <= s->now_us;
+}
+
+/* Who comes to look, or to end something, must find room, however many only sit there. NULL: all have business. */
+static struct client *make_room(struct server *s)
+{
+	struct client *best = NULL;
+
+	for (struct client *c = s->client; c < clients_end(s); c++)
+		if (is_resting(s, c) && (!best || c->heard_us < best->heard_us))
+			best = c;
+	if (best) {
+		client_error(best, 0, EAGAIN, "limit",
+			     "the box has too many clients, and this one rested");
+		break_off(s, best);
+	}
+	return best;
+}
+
+/* It gets a word, as far as it leaves at once. */
+static void turn_away(int fd)
+{
+	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
+	Conker__Error e = CONKER__ERROR__INIT;
+	uint8_t buf[256];
+	char step[] = "limit", text[80];
+
+	(void)snprintf(text, sizeof(text), "the box has %d clients, which is all it takes",
+		       CLIENTS_MAX);
+	e.code = EAGAIN;
+	e.step = step;
+	e.text = text;
+	m.msg_case = CONKER__SERVER_MSG__MSG_ERROR;
+	m.error = &e;
+	if (codec_server_size(&m) <= sizeof(buf))
+		(void)!send(fd, buf, codec_server_put(&m, buf), MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
+void client_open(struct server *s, int fd)
+{
+	struct client *c = find_slot(s);
+
+	if (!c)
+		c = make_room(s);
+	if (!c) {
+		turn_away(fd);
+		return;
+	}
+	const uint32_t gen = c->gen;
+	*c = (struct client){.fd = fd,
+			     .gen = gen,
+			     .n_freezes = s->freeze.n,
+			     .heard_us = s->now_us,
+			     .events = EPOLLIN,
+			     .in = s->inbox_mem[index_of(s, c)],
+			     .out.buf = s->out_mem[index_of(s, c)],
+			     .out.size_bytes = OUTBOX_BYTES};
+	if (server_watch(s, EPOLL_CTL_ADD, fd, EPOLLIN, name_of(s, c)) < 0)
+		client_close(s, c);
 }
 
 static void on_readable(struct server *s, struct client *c)
@@ -428,7 +518,7 @@ static void on_readable(struct server *s, struct client *c)
 		return;
 	}
 	c->in_len += (size_t)n;
-	c->big |= c->in_len > READ_BYTES;
+	c->big |= c->in_len > KEEP_BYTES;
 	if (handle_inbox(s, c) < 0)
 		break_off(s, c);
 	else

@@ -20,8 +20,10 @@ enum {
 	 * answer (at most 4 KiB), and for the Exit and the dropped Credit that each view may have to say
 	 * without being asked (less than 350 bytes). */
 	OUTBOX_REPLY_BYTES = VIEWS_MAX * 512,
-	LAZY_MS = 50,       /* how long a frame that nobody waits for may wait for company */
-	POWER_OFF_MS = 100, /* for Done to arrive before the lights go */
+	KEEP_BYTES = 32 << 10, /* of each buffer, for the next client; more is given back */
+	RESTING_MS = 1000,     /* a client without a conversation may then give way to another */
+	LAZY_MS = 50,          /* how long a frame that nobody waits for may wait for company */
+	POWER_OFF_MS = 100,    /* for Done to arrive before the lights go */
 };
 
 /* A List that is being answered. */
@@ -41,8 +43,10 @@ struct client {
 	int waits;          /* a Start, and what follows it, waits for the thaw */
 	int stalled;        /* output of a view, or credit, does */
 	int big;            /* the inbox had a large message in it: give the pages back */
+	int is_using;       /* has started, attached or waited for something */
 	int urgent;         /* what is pending should go out in this turn */
 	int64_t lazy_us;    /* when it goes out otherwise */
+	int64_t heard_us;   /* when it last said something */
 	uint32_t n_freezes; /* when it came */
 	uint32_t turn;      /* which view goes on first when there is room */
 	struct client_list list;
@@ -63,7 +67,7 @@ void client_done_frozen(struct client *c, uint32_t channel);
 void client_done_lazy(struct server *s, struct client *c, uint32_t channel);
 void client_error(struct client *c, uint32_t channel, int code, const char *step, const char *text);
 
-/* A new connection; takes fd over (non-blocking). Too many: closed at once. */
+/* A new connection; takes fd over (non-blocking). Too many: one that rests gives way; else this one is told, and closed. */
 void client_open(struct server *s, int fd);
 
 /* Ends it, its views, and what it started and did not detach. */

@@ -49,6 +49,8 @@ static void remove_live(struct server *s, struct exec *x)
 {
 	uint16_t last = s->live[--s->n_live];
 
+	if (x->keep_alive)
+		idle_leave(s);
 	s->live[x->pos] = last;
 	s->exec[last].pos = x->pos;
 }

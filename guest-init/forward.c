@@ -27,6 +27,7 @@ static void end(struct server *s, struct forward *f)
 	f->gen++;
 	f->state = FORWARD_FREE;
 	s->n_forwards--;
+	idle_leave(s);
 }
 
 /* What each side is to be watched for in this state. */
@@ -152,5 +153,6 @@ void forward_open(struct server *s, int fd)
 			.size_bytes = FORWARD_BUF_BYTES,
 		};
 	s->n_forwards++;
+	idle_enter(s);
 	rearm(s, f);
 }

@@ -46,6 +46,13 @@ static int open_files(struct server *s)
 
 static void leave(struct server *s, int forgive);
 
+/* Nothing came of what init asked for. */
+static void refuse(struct server *s)
+{
+	idle_refused(s);
+	leave(s, 0);
+}
+
 /* All stand still, or have had their time. Who was not told of his start before anybody else knows of the freeze
  * may take it that nothing of it ran: it never will in a copy. */
 static void on_frozen(struct server *s)
@@ -62,7 +69,7 @@ static void on_frozen(struct server *s)
 		close(f->ring_fd);
 	f->ring_fd = f->ring();
 	if (f->ring_fd < 0)
-		leave(s, 0);
+		refuse(s);
 	else
 		enter(s, FREEZE_RUNG, FREEZE_RING_MS);
 }
@@ -82,6 +89,7 @@ static int begin(struct server *s, struct client *holder, uint32_t channel)
 	f->channel = channel;
 	f->since_us = s->now_us;
 	f->n++;
+	idle_enter(s);
 	enter(s, FREEZE_BEGUN, FREEZE_WAIT_MS);
 	freeze_on_event(s);
 	/* If it cannot be watched, what it would tell comes a second late. */
@@ -127,7 +135,7 @@ static void leave(struct server *s, int forgive)
 	enter(s, FREEZE_NONE, 0);
 	f->holder = NULL;
 	exec_thawed(s, s->now_us - f->since_us, forgive);
-	idle_touch(s);
+	idle_leave(s);
 }
 
 void freeze_thaw(struct server *s, struct client *c, uint32_t channel)
@@ -147,7 +155,7 @@ void freeze_thaw(struct server *s, struct client *c, uint32_t channel)
 /* Their hosts' ends are gone, or belong to another box. */
 static void drop_old_clients(struct server *s, const struct client *except)
 {
-	for (struct client *c = s->client; c < s->client + CLIENTS_MAX; c++)
+	for (struct client *c = s->client; c < clients_end(s); c++)
 		if (c->fd >= 0 && c != except && c->n_freezes != s->freeze.n)
 			client_close(s, c);
 }
@@ -182,6 +190,7 @@ void freeze_resume(struct server *s, struct client *c, uint32_t channel, const C
 		idle_begin(s, m->lifetime->life_ms, m->lifetime->idle_ms,
 			   m->lifetime->idle_suspend);
 	drop_old_clients(s, c);
+	idle_kept(s);
 	leave(s, 1);
 	client_done_lazy(s, c, channel);
 }
@@ -214,6 +223,8 @@ void freeze_run(struct server *s)
 	if (freeze_due_us(s) <= s->now_us) {
 		if (s->freeze.state == FREEZE_BEGUN)
 			on_frozen(s);
+		else if (s->freeze.state == FREEZE_RUNG)
+			refuse(s);
 		else
 			leave(s, 0);
 	}

@@ -36,7 +36,7 @@ enum {
 	READY_FROM_PORT = 1023, /* privileged: proof that it is init who rings */
 	SUSPEND_FROM_PORT = 1022,
 	FILES_MAX = 65536, /* 4 descriptors an execution, and what users' programs are used to */
-	BACKLOG = 16,
+	BACKLOG = 128,
 };
 
 /* fd 0 becomes /dev/null, not CLOEXEC: it is the stdin of every process that was given none. fds 1

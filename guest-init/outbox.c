@@ -19,6 +19,7 @@ void outbox_commit(struct outbox *o, size_t n)
 {
 	assert(n <= o->size_bytes - o->tail);
 	o->tail += n;
+	o->high = max_(o->high, o->tail);
 }
 
 void outbox_sent(struct outbox *o, size_t n)

@@ -12,6 +12,7 @@
 struct outbox {
 	uint8_t *buf;
 	size_t size_bytes, head, tail;
+	size_t high; /* the furthest tail there was */
 };
 
 static inline size_t outbox_pending(const struct outbox *o)

@@ -69,9 +69,12 @@ static int open_tcp(void)
 
 /* ---- those who wait -------------------------------------------------------------------------------------- */
 
-static void drop(struct awaits *a, int i)
+static void drop(struct server *s, int i)
 {
+	struct awaits *a = &s->awaits;
+
 	a->v[i] = a->v[--a->n];
+	idle_leave(s);
 }
 
 static int is_gone(const struct await *w)
@@ -129,7 +132,7 @@ static void look(struct server *s)
 		if (found[i] != all_of(&a->v[i]))
 			continue;
 		client_done(a->v[i].client, a->v[i].channel);
-		drop(a, i);
+		drop(s, i);
 	}
 }
 
@@ -139,7 +142,7 @@ void ports_run(struct server *s)
 
 	for (int i = a->n - 1; i >= 0; i--)
 		if (settle(s, &a->v[i]))
-			drop(a, i);
+			drop(s, i);
 	if (a->n == 0 || a->look_us > s->now_us)
 		return;
 	look(s);
@@ -189,6 +192,7 @@ void ports_await(struct server *s, struct client *c, uint32_t channel, const Con
 		return;
 	}
 	struct await *w = &a->v[a->n++];
+	idle_enter(s);
 	*w = (struct await){.client = c,
 			    .client_gen = c->gen,
 			    .channel = channel,

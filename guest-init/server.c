@@ -49,8 +49,6 @@ struct server *server_new(void)
 		return NULL;
 	init_log(s);
 	view_table_init(&s->views);
-	for (unsigned i = 0; i < CLIENTS_MAX; i++)
-		s->client[i].fd = -1;
 	s->arena = (struct arena){.base = s->arena_mem, .size_bytes = sizeof(s->arena_mem)};
 	return s;
 }
@@ -150,7 +148,7 @@ static void run_timers(struct server *s)
 
 static void flush_clients(struct server *s)
 {
-	for (struct client *c = s->client; c < s->client + CLIENTS_MAX; c++)
+	for (struct client *c = s->client; c < clients_end(s); c++)
 		if (c->fd >= 0 && outbox_pending(&c->out) > 0 && !c->wants_write &&
 		    (c->urgent || c->lazy_us <= s->now_us))
 			client_flush(s, c);
@@ -170,7 +168,7 @@ static int next_timeout_ms(const struct server *s)
 		if (d && d < due)
 			due = d;
 	}
-	for (const struct client *c = s->client; c < s->client + CLIENTS_MAX; c++)
+	for (const struct client *c = s->client; c < clients_end(s); c++)
 		if (c->fd >= 0 && outbox_pending(&c->out) > 0 && !c->wants_write)
 			due = c->urgent ? s->now_us : min_(due, c->lazy_us);
 	if (due == INT64_MAX)

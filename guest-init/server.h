@@ -28,8 +28,11 @@
 #include "guest-init/spawn.h"
 #include "guest-init/view.h"
 
+/* A quiet client costs a descriptor and three pages; one that does not read what it asked for up to OUTBOX_DATA_BYTES of
+ * output and the answers, one that sends a large request up to INBOX_BYTES, until it is gone. */
 enum {
-	CLIENTS_MAX = 16,
+	CLIENTS_USING_MAX = 64, /* that have started, attached or waited for something */
+	CLIENTS_MAX = CLIENTS_USING_MAX + 8, /* and room for those that look and end */
 };
 
 enum ev_kind {
@@ -98,6 +101,8 @@ struct server {
 	char *vec[ARGS_MAX + 8]; /* argv and env of the process being started */
 	char term[TERM_MAX_BYTES + 8];
 	struct arena arena;
+	/* client[0 .. n_client_slots) were used at least once. */
+	unsigned n_client_slots, n_using;
 	struct client client[CLIENTS_MAX];
 
 	/* Each on pages of its own, so that using one touches no other. */
@@ -110,6 +115,9 @@ struct server {
 	uint8_t stage[4096 + FRAME_DATA_BYTES]; /* output on its way: OUTPUT_HEAD_BYTES, data */
 };
 _Static_assert(LOGS_MAX == 2 * SLOTS_MAX, "two logs a slot");
+
+/* Behind the last client there was. */
+#define clients_end(s) ((s)->client + (s)->n_client_slots)
 
 /* Maps a server, with a log store in proportion to the machine's memory. NULL: no memory. */
 struct server *server_new(void);

@@ -208,6 +208,8 @@ static struct exec *take_slot(struct server *s, const Conker__Start *m)
 	x->detached = m->detached || m->key.len > 0;
 	x->leave = m->leave_children;
 	x->keep_alive = m->keep_alive;
+	if (x->keep_alive)
+		idle_enter(s);
 	x->builtin = m->builtin;
 	x->in_open = m->stdin_open || m->tty;
 	for (int k = 0; k < 2; k++)

@@ -81,7 +81,7 @@ static void fill_counts(struct server *s, Conker__BoxStats *b)
 	b->dropped_bytes = s->log.dropped_bytes;
 	b->forwards = (uint32_t)s->n_forwards;
 	b->idle_us = idle_for_us(s);
-	for (const struct client *c = s->client; c < s->client + CLIENTS_MAX; c++)
+	for (const struct client *c = s->client; c < clients_end(s); c++)
 		b->clients += c->fd >= 0;
 }
 

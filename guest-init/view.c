@@ -33,6 +33,7 @@ struct view *view_open(struct server *s, struct client *c, uint32_t channel, str
 	for (int k = 0; k < 2; k++)
 		v->stream[k] = (struct view_stream){.until = UINT64_MAX, .hint = LOG_NO_CHUNK};
 	x->views = v;
+	idle_enter(s);
 	return v;
 }
 
@@ -50,6 +51,7 @@ void view_close(struct server *s, struct view *v)
 	t->view[last].pos = v->pos;
 	t->slot[t->n] = mine;
 	v->client = NULL;
+	idle_leave(s);
 }
 
 struct view *view_by_channel(struct server *s, const struct client *c, uint32_t channel)

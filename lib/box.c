@@ -376,16 +376,37 @@ static int lost_awake(conker_box *b, struct err *e)
 	return b->gone || b->events.over ? -ERESTART : box_lost_error(b, e);
 }
 
+/* As box_is_awake(), but a VMM that writes the machine is waited for, as long as that may take. */
+static int look_awake(conker_box *b, int64_t until_ms, struct err *e)
+{
+	enum { ANSWER_MS = 8000 };
+	int writes = registry_is_writing(b->dir);
+	int awake = box_is_awake(b, ANSWER_MS, e);
+
+	if (awake != -ETIMEDOUT)
+		return awake;
+	writes |= registry_is_writing(b->dir); /* or it has only just ended */
+	return writes && now_ms() < until_ms
+		       ? 0
+		       : err_set(e, ETIMEDOUT,
+				 "box '%s': its guest does not answer; `conker stop %s` ends it",
+				 b->meta.name, b->meta.name);
+}
+
 /* A box that suspends itself may be about to, or be at it. Whoever has no business with its freezer is told by a Thaw
  * whether it is frozen, and if not its idle time begins anew. Waits as long as that takes, as a command would; if
  * nothing comes of it, it thaws by itself. -ERESTART: as lost_awake(). */
 static int keep_awake(conker_box *b, struct err *e)
 {
-	enum { STEP_MS = 250 };
+	enum { STEP_MS = 250, FROZEN_MAX_MS = 300000 };
+	int64_t until_ms = now_ms() + FROZEN_MAX_MS;
 	int awake = !b->meta.idle_suspend_ms;
 
 	while (awake == 0) {
-		awake = box_is_awake(b, e);
+		awake = look_awake(b, until_ms, e);
+		if (awake == 0 && now_ms() > until_ms)
+			awake = err_set(e, ETIMEDOUT, "box '%s': somebody keeps it frozen",
+					b->meta.name);
 		pthread_mutex_lock(&b->lock);
 		if (awake == 0 && wait_for(b, is_lost, b, STEP_MS) == -EINTR)
 			awake = err_set(e, EINTR, "box '%s': interrupted", b->meta.name);
@@ -396,14 +417,14 @@ static int keep_awake(conker_box *b, struct err *e)
 	return min_(awake, 0);
 }
 
-static int open_once(const char *name, conker_box **ret, struct err *e)
+static int open_once(const char *name, int awake, conker_box **ret, struct err *e)
 {
 	conker_box *b = box_new(e);
 
 	if (!b)
 		return -e->code;
 	int r = attach(b, name, e);
-	if (r == 0)
+	if (r == 0 && awake)
 		r = keep_awake(b, e);
 	if (r < 0)
 		box_teardown(b);
@@ -412,7 +433,7 @@ static int open_once(const char *name, conker_box **ret, struct err *e)
 	return r;
 }
 
-int conker_box_open(const char *name, conker_box **ret)
+static int open_box(const char *name, int awake, conker_box **ret)
 {
 	enum { TRIES = 4 };
 	struct err *e = api_enter();
@@ -421,10 +442,20 @@ int conker_box_open(const char *name, conker_box **ret)
 	if (!name || !ret)
 		return err_set(e, EINVAL, "no name, or nowhere to put the box's handle");
 	for (int i = 0; i < TRIES && r == -ERESTART; i++)
-		r = open_once(name, ret, e);
+		r = open_once(name, awake, ret, e);
 	return r == -ERESTART
 		       ? err_set(e, EAGAIN, "box '%s' is suspended and resumed all the time", name)
 		       : r;
+}
+
+int conker_box_open(const char *name, conker_box **ret)
+{
+	return open_box(name, 1, ret);
+}
+
+int conker_box_open_now(const char *name, conker_box **ret)
+{
+	return open_box(name, 0, ret);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------- */

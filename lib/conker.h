@@ -116,9 +116,9 @@ typedef struct conker_box_opts {
 	const char *cmdline_append; /* NULL, or more words for the guest kernel's command line */
 	void (*log)(const char *line, void *user); /* NULL, or told what happens, step by step */
 	void *log_user;
-	/* Stops itself after this long without a view on a running execution, a running keep-alive
-	 * execution, a forwarded connection, or any request; and after this long whatever happens.
-	 * 0: never. */
+	/* Stops itself after this long without a view on an execution, a running keep-alive execution, a
+	 * forwarded connection, a wait for ports, or any request: counted from the end of the last of these;
+	 * and after this long whatever happens. 0: never. */
 	uint32_t idle_timeout_ms, max_life_ms;
 	/* Of each disk: bytes and requests (2 GiB/s, 100,000). Of what passes between host and box, in each
 	 * direction: bytes and packets below 1 KiB (the same). Of the console: bytes and writes (8 MiB/s, 20,000). */
@@ -128,13 +128,15 @@ typedef struct conker_box_opts {
 	 * its own, from its start: zero is none, whatever the other one had. */
 	const char *from;
 	/* As idle_timeout_ms, but it suspends itself, as conker_box_suspend() would; not both. With
-	 * CONKER_BOX_DETACHED only. */
+	 * CONKER_BOX_DETACHED only. If that fails it runs on, says so (conker_box_info.reason), and tries again when it has
+	 * been idle for 30 seconds at least, then for twice as long each time, up to ten minutes. */
 	uint32_t idle_suspend_ms;
 } conker_box_opts;
 
 typedef struct conker_box_info {
 	size_t size;
-	char name[64], id[16], image[64], reason[256]; /* reason: detail of the state, or "" */
+	char name[64], id[16], image[64], reason[256]; /* reason: detail of the state, or ""; of one
+							* that runs: why it could not suspend itself */
 	enum conker_box_state state;
 	uint32_t memory_mib, cpus;
 	uint32_t flags;
@@ -164,16 +166,21 @@ typedef struct conker_box_info {
 CONKER_PUBLIC int conker_box_create(const conker_box_opts *opts, conker_box **ret);
 
 /* A handle on an existing box, found by name or id. Freeing it leaves the box alone. A suspended one is resumed
- * first, which waits.
- * -ENOENT: no such box; -ESHUTDOWN: it is there but no longer runs. */
+ * first, which waits. One that may suspend itself is asked first whether it is about to, and if so waited for.
+ * -ENOENT: no such box; -ESHUTDOWN: it is there but no longer runs; -ETIMEDOUT: its guest does not answer. */
 CONKER_PUBLIC int conker_box_open(const char *name, conker_box **ret);
+
+/* The same without asking the guest anything: for conker_box_stop(), which ends also a box that does not answer. A box
+ * that suspends itself may be doing so. */
+CONKER_PUBLIC int conker_box_open_now(const char *name, conker_box **ret);
 
 /* Ends the handle; and the box too if this handle created it without CONKER_BOX_DETACHED: at once,
  * waited for, leaving nothing. Executions of the handle end with CONKER_LOST. NULL is fine; returns NULL. */
 CONKER_PUBLIC conker_box *conker_box_free(conker_box *b);
 
 /* Asks the guest to end everything and power off; after timeout_ms (0: 5,000) it is ended the hard
- * way. Waits until the VMM is gone. The box stays listed with its console until removed. */
+ * way, which takes two seconds more. Waits until the VMM is gone. The box stays listed with its console until removed.
+ * -ERESTART: it has been suspended meanwhile: open it again, which resumes it. */
 CONKER_PUBLIC int conker_box_stop(conker_box *b, uint32_t timeout_ms);
 
 CONKER_PUBLIC int conker_box_info_get(conker_box *b, conker_box_info *ret);
@@ -183,6 +190,10 @@ CONKER_PUBLIC int conker_box_wait(conker_box *b, int timeout_ms);
 
 /* A round trip to guest-init. 0, -ETIMEDOUT, or what became of the box. */
 CONKER_PUBLIC int conker_box_ping(conker_box *b, int timeout_ms);
+
+/* A box takes 64 handles that have started, attached or waited for ports, and 72 in all. The 65th is refused these calls:
+ * -EAGAIN, step "limit". When there are 72, one more takes the place of one that has only asked questions and has asked
+ * none for a second: that handle has then lost the box, with -EAGAIN. */
 
 /* One descriptor for life; POLLIN means: call dispatch. dispatch never blocks and returns the number
  * of callbacks it ran, or -errno once the box is lost (all executions have had their CONKER_LOST). */
@@ -232,6 +243,23 @@ typedef struct conker_snapshot_result {
 	uint64_t memory_bytes; /* in the memory file, holes not counted */
 } conker_snapshot_result;
 
+/* A template, which CONKER_BOX_WARM makes and keeps. Of those that no longer fit, because kernel, init, image or release
+ * are others by now, the two that were used last are kept, and sixteen in all: whoever makes one removes the others. */
+typedef struct conker_template_info {
+	size_t size;
+	char name[40], image[64]; /* name: 32 hex digits */
+	uint32_t memory_mib, cpus;
+	int fits; /* a box can still begin with it */
+	int64_t created_s, used_s;
+	uint64_t bytes; /* on disk */
+} conker_template_info;
+
+/* The one that was used last comes first; fn returns non-zero to stop (and the call returns that). */
+CONKER_PUBLIC int conker_template_list(int (*fn)(const conker_template_info *info, void *user),
+				       void *user);
+/* Boxes that began with it go on. -ENOENT; -EBUSY: it is being made. */
+CONKER_PUBLIC int conker_template_remove(const char *name);
+
 /* Takes a snapshot of a running box. dir must not exist, and does only when it is complete. Executions go on
  * afterwards. opts and ret may be NULL. Waits; -EEXIST, -EBUSY another one is being taken, -ENOTSUP what it has
  * on writable disks would change meanwhile: use STOP, which copies them, -ESTALE its image was replaced since. */
@@ -240,8 +268,9 @@ CONKER_PUBLIC int conker_box_snapshot(conker_box *b, const char *dir,
 				      conker_snapshot_result *ret);
 
 /* Puts the box aside: its memory goes to disk ($XDG_STATE_HOME/conker, for root /var/lib/conker), its process
- * ends, it stays listed. conker_box_open() by anyone of this user resumes it. Of a box that was created with
- * CONKER_BOX_DETACHED only. The handle has lost it: -ESHUTDOWN from all calls but _free. ret may be NULL. */
+ * ends, it stays listed. conker_box_open() by anyone of this user resumes it; what was left of its max_life_ms is left
+ * then. Of a box that was created with CONKER_BOX_DETACHED only. The handle has lost it: -ESHUTDOWN from all calls but
+ * _free. If it fails, for want of space or whatever, the box runs on and the disk is as it was. ret may be NULL. */
 CONKER_PUBLIC int conker_box_suspend(conker_box *b, conker_snapshot_result *ret);
 
 /* ---- Executions ------------------------------------------------------------------------------- */

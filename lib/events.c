@@ -87,6 +87,12 @@ void events_line(struct vm_events *v, char *line)
 		v->boot_us = strtoull(line, NULL, 10);
 	} else if (strcmp(what, "stopping") == 0) {
 		v->stopping = 1;
+	} else if (strcmp(what, "life") == 0) {
+		v->life_ms = strtoull(line, NULL, 10);
+	} else if (strcmp(what, "unsuspended") == 0) {
+		(void)word(&line); /* its number */
+		(void)snprintf(v->unsuspended, sizeof(v->unsuspended), "%.*s", REASON_BYTES - 1,
+			       line);
 	} else if (strcmp(what, "unjailed") == 0) {
 		on_unjailed(v, line);
 	} else if (strcmp(what, "exited") == 0) {
@@ -152,8 +158,14 @@ void events_reason(const struct vm_events *v, int dirfd, char *ret, size_t size)
 	case CONKER_BOX_ERROR: (void)snprintf(ret, size, "%s", v->detail); return;
 	case CONKER_BOX_SUSPENDED: (void)snprintf(ret, size, "suspended"); return;
 	case CONKER_BOX_KILLED: (void)snprintf(ret, size, "its conker-vmm was killed"); return;
-	case CONKER_BOX_STARTING:
-	case CONKER_BOX_RUNNING: break;
+	case CONKER_BOX_RUNNING:
+		if (*v->unsuspended)
+			(void)snprintf(ret, size, "could not suspend itself: %.*s",
+				       REASON_BYTES - 32, v->unsuspended);
+		else
+			*ret = 0;
+		return;
+	case CONKER_BOX_STARTING: break;
 	}
 	*ret = 0;
 }

@@ -53,9 +53,9 @@ int box_thaw(conker_box *b, struct err *e)
 	return thaw(b, FREEZE_TIMEOUT_MS, e);
 }
 
-int box_is_awake(conker_box *b, struct err *e)
+int box_is_awake(conker_box *b, int timeout_ms, struct err *e)
 {
-	int r = thaw(b, -1, e);
+	int r = thaw(b, timeout_ms, e);
 
 	return r == -EINVAL ? 1 : r == -EPERM ? 0 : r;
 }

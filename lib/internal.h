@@ -103,11 +103,13 @@ int pidfd_kill(int pidfd, int signo);
 
 struct vm_events {
 	uint64_t setup_us, boot_us;
+	uint64_t life_ms; /* 0, or what was left of its life when it was suspended */
 	int started, ready, over, stopping;
 	enum conker_box_state end; /* when over */
 	int error;                 /* positive errno of `failed`, else 0 */
 	char detail[REASON_BYTES];
-	char unjailed[REASON_BYTES]; /* what the jail lacks: "LAYER (REASON), LAYER (REASON)" */
+	char unsuspended[REASON_BYTES]; /* why it could not suspend itself the last time; "" */
+	char unjailed[REASON_BYTES];    /* what the jail lacks: "LAYER (REASON), LAYER (REASON)" */
 };
 
 struct line_buf {
@@ -166,6 +168,8 @@ void registry_release(const int *held);
 #define auto_hold cleanup_(registry_release)
 /* Opens a box's directory by name or id; -ENOENT. */
 must_check int registry_open(const char *name, struct meta *ret, struct err *e);
+/* Whether its VMM is writing the machine to disk, and therefore answers nobody. */
+must_check int registry_is_writing(int dir);
 /* Waits until nobody is just starting or resuming it. -EINTR */
 must_check int registry_await_starter(int dir);
 /* A pidfd of the process that holds the VMM's lock; -ESRCH: there is none. */
@@ -544,9 +548,9 @@ void request_fini(struct request *q);
 must_check int box_freeze(conker_box *b, uint32_t *ret_port, struct err *e);
 /* -EINVAL: not frozen (any more); -EPERM: by another connection. */
 must_check int box_thaw(conker_box *b, struct err *e);
-/* 1: it is not frozen, and has just been used; 0: it is, by somebody else. Waits for its VMM however long that writes
- * its memory. -errno. */
-must_check int box_is_awake(conker_box *b, struct err *e);
+/* 1: it is not frozen, and has just been used; 0: it is, by somebody else. -ETIMEDOUT: its guest does not answer, or its
+ * VMM is writing its memory; -errno. */
+must_check int box_is_awake(conker_box *b, int timeout_ms, struct err *e);
 /* To be called once, first, on a box restored from a snapshot: gives it the time of day, the handle's box name as
  * hostname and a new generation, and lets its processes run. The executions that had clients are detached. A new box
  * gets the life and idle times in o; NULL: it is the one it was, and keeps its own. -EINVAL: it is not frozen. */

@@ -206,6 +206,20 @@ static int force(conker_box *b)
 	return r;
 }
 
+/* Asks, and waits; a VMM that is writing the machine has not heard it yet. [locked] */
+static int ask_to_end(conker_box *b, int timeout_ms)
+{
+	enum { STEP_MS = 250, WRITING_MAX_MS = 300000 };
+	int64_t until_ms = now_ms() + WRITING_MAX_MS;
+
+	if (b->lost || ask_shutdown(b) < 0)
+		return -ETIMEDOUT;
+	int r = wait_for(b, is_gone, b, timeout_ms);
+	while (r == -ETIMEDOUT && now_ms() < until_ms && registry_is_writing(b->dir))
+		r = wait_for(b, is_gone, b, STEP_MS);
+	return r;
+}
+
 int conker_box_stop(conker_box *b, uint32_t timeout_ms)
 {
 	struct err *e;
@@ -218,12 +232,14 @@ int conker_box_stop(conker_box *b, uint32_t timeout_ms)
 		timeout_ms = timeout_ms ? min_(timeout_ms, (uint32_t)INT32_MAX) : STOP_DEFAULT_MS;
 		note(b, "stopping\n");
 		b->events.stopping = 1;
-		r = b->lost || ask_shutdown(b) < 0 ? -ETIMEDOUT
-						   : wait_for(b, is_gone, b, (int)timeout_ms);
+		r = ask_to_end(b, (int)timeout_ms);
 		if (r == -ETIMEDOUT)
 			r = force(b);
+		if (r == 0 && b->events.end == CONKER_BOX_SUSPENDED)
+			r = err_set(e, ERESTART, "box '%s' has been suspended instead",
+				    b->meta.name);
 	}
-	if (r < 0)
+	if (r < 0 && r != -ERESTART)
 		r = err_set(e, -r, "box '%s': stopping it: %s", b->meta.name,
 			    r == -ETIMEDOUT ? "its VMM does not end" : strerror(-r));
 	box_unlock(b);

@@ -332,6 +332,22 @@ ssize_t manifest_print(const struct manifest *m, char *buf, size_t size)
 
 /* ---- files --------------------------------------------------------------------------------------------- */
 
+static int save_as(int dir, const char *beside, const char *name, const char *buf, size_t n,
+		   int synced)
+{
+	auto_close int fd =
+		openat(dir, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return -errno;
+	ssize_t w = write(fd, buf, n);
+	if (w != (ssize_t)n)
+		return w < 0 ? -errno : -ENOSPC;
+	if (synced && fsync(fd) < 0)
+		return -errno;
+	return renameat(dir, beside, dir, name) < 0 ? -errno : 0;
+}
+
 int manifest_save(int dir, const char *name, const struct manifest *m, struct err *e)
 {
 	char beside[NAME_BYTES];
@@ -341,17 +357,11 @@ int manifest_save(int dir, const char *name, const struct manifest *m, struct er
 	if (n < 0)
 		return err_set(e, (int)-n, "manifest: %s", strerror((int)-n));
 	(void)snprintf(beside, sizeof(beside), "%s.part", name);
-	auto_close int fd =
-		openat(dir, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_errno(e, "write '%s'", beside);
-	ssize_t w = write(fd, buf, (size_t)n);
-	if (w != n)
-		return err_set(e, w < 0 ? errno : ENOSPC, "write '%s': %s", beside,
-			       strerror(w < 0 ? errno : ENOSPC));
-	if (m->synced && fsync(fd) < 0)
-		return err_errno(e, "write '%s'", beside);
-	return renameat(dir, beside, dir, name) < 0 ? err_errno(e, "write '%s'", name) : 0;
+	int r = save_as(dir, beside, name, buf, (size_t)n, m->synced != 0);
+	if (r == 0)
+		return 0;
+	(void)unlinkat(dir, beside, 0);
+	return err_set(e, -r, "write '%s': %s", name, strerror(-r));
 }
 
 int manifest_load(int dir, const char *name, struct manifest *ret, char **ret_text, struct err *e)

@@ -1,7 +1,8 @@
 /* registry.c - boxes as directories, and who is alive.
  *
  * A box is a directory boxes/NAME with
- *	lock	the VMM holds a POSIX lock on it for life: F_GETLK names it, even across pid namespaces;
+ *	lock	the VMM holds a POSIX lock on it for life: F_GETLK names it, even across pid namespaces
+ *		(proto/box.h: and whether it is writing the machine to disk);
  *		the starter, while it has its handle, holds a flock. The two kinds ignore each other
  *	box	what was asked for, key=value; complete or absent
  *	state	the VMM's event lines
@@ -31,6 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/box.h"
 #include "util/cleanup.h"
 
 static void closedirp(DIR **d)
@@ -100,6 +102,16 @@ int registry_hold(int dir, pid_t *ret_vmm, int *ret_held)
 		return BOX_STARTING;
 	*ret_held = take_fd(lock);
 	return BOX_OVER;
+}
+
+int registry_is_writing(int dir)
+{
+	struct flock fl = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_IDLE_BYTE, .l_len = 1};
+	auto_close int lock = openat(dir, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	return lock >= 0 && lock_holder(lock) > 0 && fcntl(lock, F_GETLK, &fl) == 0 &&
+	       fl.l_type == F_UNLCK;
 }
 
 /* Not by closing it alone: a child that another thread has just forked may have it too. */

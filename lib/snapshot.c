@@ -14,12 +14,14 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,7 +87,8 @@ int snapshot_answer(char *text, conker_snapshot_result *ret, struct err *e)
 	return err_set(e, EPROTO, "its VMM answered '%.80s'", text);
 }
 
-static int await_answer(int ctl, conker_snapshot_result *ret, struct err *e)
+/* *ret_asked: 0, if it says that it failed. */
+static int await_answer(int ctl, conker_snapshot_result *ret, int *ret_asked, struct err *e)
 {
 	struct pollfd p = {.fd = ctl, .events = POLLIN};
 	char text[ANSWER_BYTES + 1];
@@ -104,12 +107,15 @@ static int await_answer(int ctl, conker_snapshot_result *ret, struct err *e)
 	if (len == 0)
 		return err_set(e, ECONNABORTED, "its VMM ended without an answer");
 	text[len] = 0;
-	return snapshot_answer(text, ret, e);
+	int r = snapshot_answer(text, ret, e);
+	*ret_asked = r == 0;
+	return r;
 }
 
-/* port: of our connection to init, which is to go on in copies of the box: that saves them making one. */
+/* port: of our connection to init, which is to go on in copies of the box: that saves them making one. *ret_asked: it may
+ * be writing, or have written all. */
 static int ask_vmm(conker_box *c, const int fds[2], uint32_t flags, uint32_t port,
-		   conker_snapshot_result *ret, struct err *e)
+		   conker_snapshot_result *ret, int *ret_asked, struct err *e)
 {
 	int stop = (flags & CONKER_SNAPSHOT_STOP) != 0;
 	char text[ANSWER_BYTES];
@@ -122,7 +128,8 @@ static int ask_vmm(conker_box *c, const int fds[2], uint32_t flags, uint32_t por
 	int r = send_request(ctl, text, fds);
 	if (r < 0)
 		return err_set(e, -r, "ask its VMM: %s", strerror(-r));
-	r = await_answer(ctl, ret, e);
+	*ret_asked = 1;
+	r = await_answer(ctl, ret, ret_asked, e);
 	if (r < 0 || !stop)
 		return r;
 	do
@@ -144,9 +151,12 @@ int snapshot_take(const conker_box *b, const struct snapshot_files *to, uint32_t
 	uint32_t port;
 	int r = box_freeze(c, &port, e);
 	if (r == 0) {
+		int asked = 0;
 		r = to->open(to->user, fds, e);
 		if (r == 0)
-			r = ask_vmm(c, fds, flags, port, ret, e);
+			r = ask_vmm(c, fds, flags, port, ret, &asked, e);
+		if (r < 0 && to->failed && (!asked || pidfd_wait(c->vmm, 0) == 0))
+			to->failed(to->user);
 		/* One that the VMM has ended cannot, and one that was too long has thawed by itself. */
 		while ((r < 0 || !(flags & CONKER_SNAPSHOT_STOP)) && box_thaw(c, &later) == -EINTR)
 			;
@@ -308,6 +318,18 @@ static int copy_disks(struct work *w, struct err *e)
 	return 0;
 }
 
+/* Never replaces what has got that name meanwhile: a plain rename would take an empty directory's. There are file systems
+ * that cannot tell. */
+static int take_name(const struct work *w)
+{
+	int r = (int)syscall(SYS_renameat2, w->parent, w->beside, w->parent, w->name,
+			     RENAME_NOREPLACE);
+
+	if (r == 0 || (errno != EINVAL && errno != ENOSYS))
+		return r;
+	return renameat(w->parent, w->beside, w->parent, w->name);
+}
+
 static int finish(struct work *w, struct err *e)
 {
 	struct layer *own[] = {&w->m.state, &w->m.memory};
@@ -327,8 +349,7 @@ static int finish(struct work *w, struct err *e)
 	r = manifest_save(w->dir, "manifest", &w->m, e);
 	if (r < 0)
 		return r;
-	if (fsync(w->dir) < 0 ||
-	    renameat(w->parent, w->beside, w->parent, w->name) < 0) /* never replaces one */
+	if (fsync(w->dir) < 0 || take_name(w) < 0)
 		return err_errno(e, "give the snapshot its name '%s'", w->name);
 	w->made = 0;
 	(void)fsync(w->parent); /* what is lost in a crash now is all of it */
@@ -357,7 +378,7 @@ static int snapshot(const conker_box *b, const char *dir, uint32_t flags, struct
 			       "its writable disks would change meanwhile; let it stop (--stop)");
 	r = begin(w, dir, e);
 	if (r == 0)
-		r = snapshot_take(b, &(struct snapshot_files){files_of, w}, flags, ret, e);
+		r = snapshot_take(b, &(struct snapshot_files){files_of, NULL, w}, flags, ret, e);
 	if (r == 0)
 		r = copy_disks(w, e);
 	if (r == 0)

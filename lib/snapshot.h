@@ -7,6 +7,7 @@
  *	snapshot.c  taking one
  *	suspend.c   a box that is its own snapshot
  *	template.c  snapshots that the library makes for itself
+ *	template_list.c  which of them there are, and which go
  *
  * A manifest is written when a box is born, into its directory: what it is made of can be told exactly then only,
  * when the files are open. A snapshot's is that one, completed.
@@ -105,8 +106,11 @@ must_check int storage_open(int dir);
 must_check int storage_path(int dir, char *ret, size_t size);
 /* Removes it and all in it. */
 void storage_remove(int dir);
-/* Opens the two empty files that a VMM suspends the box into, with the manifest that will be theirs. */
+/* Opens the two files that a VMM suspends the box into, with the manifest that will be theirs; what is in them is the
+ * VMM's business. */
 must_check int storage_begin(int dir, const struct manifest *m, int ret[2], struct err *e);
+/* Takes them away again, and the directory if nothing else is in it: only when no VMM has them, or will. */
+void storage_abandon(int dir);
 /* Makes what a VMM has written what the box goes on with. 1: it can go on, the box is suspended; 0; -errno: that
  * cannot be told, or done. For boxes that are over, between registry_hold() and registry_release(). */
 must_check int storage_settle(int dir, const struct vm_events *v);
@@ -135,8 +139,11 @@ must_check int restore_disks(struct artefacts *a, int dir, const char *id, struc
 /* Where a VMM is to write its state and memory. The files are asked for when the box is frozen: one that suspends itself
  * does not write its own any more then. */
 struct snapshot_files {
-	int (*open)(void *user, int ret_fds[2],
-		    struct err *e); /* they stay the caller's; 0 or -errno */
+	/* They stay the caller's; 0 or -errno. */
+	int (*open)(void *user, int ret_fds[2], struct err *e);
+	/* NULL, or called when nothing came of it, and only if the VMM does not write any more. Still frozen: nobody else
+	 * begins another. */
+	void (*failed)(void *user);
 	void *user;
 };
 
@@ -159,7 +166,19 @@ must_check int suspend_await(conker_box *b, struct err *e);
 
 /* ---- template.c -------------------------------------------------------------------------------------- */
 
+enum { TEMPLATE_KEY_BYTES = 33 }; /* 32 hex digits */
+
 /* As restore_open(), from a template that fits o, which is made when there is none. */
 must_check int template_open(struct artefacts *a, conker_box_opts *o, struct err *e);
+/* Whether a box can begin with what lies there. */
+must_check int template_is_usable(const char *path);
+
+/* ---- template_list.c --------------------------------------------------------------------------------- */
+
+/* The lock of a template in the directory of all, made if there is none, and held; how: as flock(). -EWOULDBLOCK, ... */
+must_check int template_lock(int dir, const char *key, int how);
+/* Removes those that no longer fit, but the newest few, and of the others those that are too many and were not used for
+ * longest; never the one with that key. */
+void template_prune(int dir, const char *key);
 
 #endif

@@ -2,12 +2,18 @@
  * directory leads to:
  *
  *	manifest, state, memory		a suspended box: what it goes on with
- *	the same with .new		what its VMM will write, or has written, when it suspends itself
+ *	the same with .new		what its VMM will write, or has written, when it is suspended
+ *	spare				room for the manifest, for the end
  *	disk-N				a clone's own copy of a writable disk
  *
  * A box is suspended when nobody holds it and there is a manifest. A VMM that has suspended its box says so in its
  * last event line, which makes the .new ones complete; whoever looks first gives them their names, the manifest
  * last. The files are never written a second time: clones may have mapped them.
+ *
+ * The .new files are made here, once, and live until they get their names, or until the box has been told that it is not
+ * suspended. Whoever wants the box written, it itself or somebody by hand, has it written into the same ones: a VMM
+ * may have them open, and what it writes into a file without a name is lost. What is in them is the VMM's: it empties them
+ * before it writes, and when it fails.
  */
 #include "lib/snapshot.h"
 
@@ -22,9 +28,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/box.h"
 #include "util/cleanup.h"
 
-#define LINK "storage"
+#define LINK  "storage"
+#define SPARE "spare"
+
+enum { SPARE_BYTES = 8192 };
 
 int storage_path(int dir, char *ret, size_t size)
 {
@@ -71,18 +81,35 @@ void storage_remove(int dir)
 
 /* ---- suspended boxes ----------------------------------------------------------------------------------- */
 
+/* It may be being written, or hold what an attempt that failed has left. */
 static int open_new(int storage, const char *name)
 {
-	struct stat st;
 	int fd = openat(storage, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size == 0)
-		return fd < 0 ? -errno : fd;
-	/* Left by an attempt that failed: another file, in case that one is still being written. */
-	close(fd);
-	(void)unlinkat(storage, name, 0);
-	fd = openat(storage, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	return fd < 0 ? -errno : fd;
+}
+
+/* The memory may take the last of the disk, and the manifest comes after it. Without it that is a little less sure. */
+static void keep_room(int storage)
+{
+	static const char zeros[SPARE_BYTES];
+	auto_close int fd =
+		openat(storage, SPARE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd >= 0)
+		(void)!write(fd, zeros, sizeof(zeros));
+}
+
+/* On a full disk that of a suspended box, which is resumed to make room, does as well: what is not known yet is not looked
+ * at. */
+static int note_new(int storage, const struct manifest *m, struct err *e)
+{
+	int r = manifest_save(storage, "manifest.new", m, e);
+
+	if (r != -ENOSPC && r != -EDQUOT)
+		return r;
+	return linkat(storage, "manifest", storage, "manifest.new", 0) == 0 || errno == EEXIST ? 0
+											       : r;
 }
 
 /* Not complete yet, so that nothing is known of the files but their names. */
@@ -105,9 +132,10 @@ int storage_begin(int dir, const struct manifest *m, int ret[2], struct err *e)
 	if (storage < 0)
 		return storage;
 	make_incomplete(&mine);
-	int r = manifest_save(storage, "manifest.new", &mine, e);
+	int r = note_new(storage, &mine, e);
 	if (r < 0)
 		return r;
+	keep_room(storage);
 	auto_close int state = open_new(storage, "state.new");
 	auto_close int memory = open_new(storage, "memory.new");
 	if (state < 0 || memory < 0)
@@ -117,6 +145,19 @@ int storage_begin(int dir, const struct manifest *m, int ret[2], struct err *e)
 	ret[0] = take_fd(state);
 	ret[1] = take_fd(memory);
 	return 0;
+}
+
+void storage_abandon(int dir)
+{
+	static const char *const files[] = {"state.new", "memory.new", "manifest.new", SPARE};
+	char path[PATH_MAX];
+	auto_close int storage = storage_open(dir);
+
+	for (size_t i = 0; storage >= 0 && i < countof(files); i++)
+		(void)unlinkat(storage, files[i], 0);
+	/* It goes if nothing else is in it. */
+	if (storage_path(dir, path, sizeof(path)) == 0 && rmdir(path) == 0)
+		(void)unlinkat(dir, LINK, 0);
 }
 
 /* 1: there is one, not empty; 0; -errno. */
@@ -136,15 +177,21 @@ static int learn(int storage, const char *name, struct layer *l)
 	return fd < 0 ? -errno : layer_of(fd, l->path, l->ro, l);
 }
 
-/* The manifest of what has been written, now that it is known. */
-static int complete(int storage)
+/* How it goes on after this. */
+static void make_complete(struct manifest *m, const struct vm_events *v)
 {
-	auto_free char *text = NULL;
-	auto_free struct manifest *m = malloc(sizeof(*m));
-	int r = m ? manifest_load(storage, "manifest.new", m, &text, NULL) : -ENOMEM;
+	m->taken_s = m->memory.is.mtime_ns / 1000000000;
+	m->synced = 0;
+	host_boot(m->boot);
+	if (m->life_ms && v->life_ms)
+		m->life_ms = min_(m->life_ms, v->life_ms);
+}
 
-	if (r == 0)
-		r = learn(storage, "state", &m->state);
+/* The manifest of what has been written, now that it is known. */
+static int complete(int storage, struct manifest *m, const struct vm_events *v)
+{
+	int r = learn(storage, "state", &m->state);
+
 	if (r == 0)
 		r = learn(storage, "memory", &m->memory);
 	for (uint64_t i = 0; r == 0 && i < m->ndisks; i++)
@@ -152,11 +199,25 @@ static int complete(int storage)
 			r = learn(storage, m->disk[i].path, &m->disk[i]);
 	if (r < 0)
 		return r;
-	m->taken_s = m->memory.is.mtime_ns / 1000000000;
+	make_complete(m, v);
 	r = manifest_save(storage, "manifest", m, NULL);
+	if (r == -ENOSPC || r == -EDQUOT) {
+		(void)unlinkat(storage, SPARE, 0);
+		r = manifest_save(storage, "manifest", m, NULL);
+	}
 	if (r == 0)
 		(void)unlinkat(storage, "manifest.new", 0);
+	(void)unlinkat(storage, SPARE, 0);
 	return r;
+}
+
+/* Whether what lies there under the name is a memory of that box. */
+static int is_memory(int storage, const char *name, const struct manifest *m)
+{
+	struct stat st;
+
+	return fstatat(storage, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	       (uint64_t)st.st_size == (m->memory_mib << 20) + MEMORY_TAIL_BYTES;
 }
 
 int storage_is_suspended(int dir)
@@ -166,22 +227,35 @@ int storage_is_suspended(int dir)
 	return storage < 0 ? storage != -ENOENT : has(storage, "manifest") != 0;
 }
 
-/* The VMM's files get their names; may be done by several at a time, and again. A state of no bytes: it wrote them
- * elsewhere. */
-static int adopt(int storage)
+/* The VMM's files get their names; may be done by several at a time, and again, and by one that was killed half-way. A
+ * state of no bytes: it wrote them elsewhere. What does not belong together is left alone. */
+static int take_names(int storage, const struct manifest *m)
 {
-	int r = has(storage, "manifest.new");
+	int r = has(storage, "state.new");
 
 	if (r <= 0)
 		return r;
-	r = has(storage, "state.new");
-	if (r < 0)
-		return r;
-	if (r > 0 && ((renameat(storage, "memory.new", storage, "memory") < 0 && errno != ENOENT) ||
-		      (renameat(storage, "state.new", storage, "state") < 0 && errno != ENOENT)))
+	if (!is_memory(storage, "memory.new", m) && !is_memory(storage, "memory", m))
+		return 0;
+	if ((renameat(storage, "memory.new", storage, "memory") < 0 && errno != ENOENT) ||
+	    (renameat(storage, "state.new", storage, "state") < 0 && errno != ENOENT))
 		return -errno;
-	r = has(storage, "state");
-	return r > 0 ? complete(storage) : r;
+	return 0;
+}
+
+static int adopt(int storage, const struct vm_events *v)
+{
+	auto_free char *text = NULL;
+	auto_free struct manifest *m = malloc(sizeof(*m));
+	int r = m ? manifest_load(storage, "manifest.new", m, &text, NULL) : -ENOMEM;
+
+	if (r == 0)
+		r = take_names(storage, m);
+	if (r == 0)
+		r = has(storage, "state");
+	if (r > 0)
+		r = is_memory(storage, "memory", m) ? complete(storage, m, v) : 0;
+	return r; /* auto_free is unknown to it. NOLINT(clang-analyzer-unix.Malloc) */
 }
 
 int storage_settle(int dir, const struct vm_events *v)
@@ -192,7 +266,7 @@ int storage_settle(int dir, const struct vm_events *v)
 	if (storage < 0)
 		return storage == -ENOENT ? 0 : storage;
 	if (v->over && v->end == CONKER_BOX_SUSPENDED)
-		r = adopt(storage);
+		r = adopt(storage, v);
 	/* Somebody else may have been faster. */
 	return r < 0 && r != -ENOENT ? r : has(storage, "manifest");
 }

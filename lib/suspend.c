@@ -180,17 +180,24 @@ static int begin(void *user, int ret_fds[2], struct err *e)
 	return r;
 }
 
+/* Nothing is left, on a disk that may be full. A VMM that may suspend itself keeps the files, which are empty again. */
+static void failed(void *user)
+{
+	const struct files *f = user;
+
+	if (!f->box->meta.idle_suspend_ms)
+		storage_abandon(f->box->dir);
+}
+
 static int suspend(conker_box *b, const struct manifest *m, conker_snapshot_result *ret,
 		   struct err *e)
 {
 	struct files f = {.box = b, .m = m, .fds = {-1, -1}};
-	int r = snapshot_take(b, &(struct snapshot_files){begin, &f}, CONKER_SNAPSHOT_STOP, ret, e);
+	int r = snapshot_take(b, &(struct snapshot_files){begin, failed, &f}, CONKER_SNAPSHOT_STOP,
+			      ret, e);
 
-	for (int i = 0; i < 2 && f.fds[i] >= 0; i++) {
-		if (r < 0) /* a VMM may be going to use it when the box is idle */
-			(void)!ftruncate(f.fds[i], 0);
+	for (int i = 0; i < 2 && f.fds[i] >= 0; i++)
 		close(f.fds[i]);
-	}
 	if (r < 0)
 		return r;
 	r = settle(b->dir);

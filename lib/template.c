@@ -5,7 +5,7 @@
  *
  * The key is a checksum of all that went into the boot: kernel, init and image by identity, the shape of the machine,
  * the words for the kernel, this host's CPU and KVM, our version. So one that no longer fits is not found, and another
- * is made. One that is damaged is made again.
+ * is made. One that is damaged is made again. Whoever makes one removes those that are too many (template_list.c).
  */
 #include "lib/snapshot.h"
 
@@ -16,11 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
-
-enum { KEY_BYTES = 33 };
 
 /* A template has what the caller's box has, but what is not the guest's business. */
 static conker_box_opts box_of(const conker_box_opts *o)
@@ -39,7 +38,7 @@ static conker_box_opts box_of(const conker_box_opts *o)
 	};
 }
 
-static void key_of(const struct manifest *m, char ret[KEY_BYTES])
+static void key_of(const struct manifest *m, char ret[TEMPLATE_KEY_BYTES])
 {
 	const struct layer *layers[] = {&m->kernel, &m->initrd, &m->disk[0]};
 	char sum[SHA256_TEXT_BYTES];
@@ -54,10 +53,10 @@ static void key_of(const struct manifest *m, char ret[KEY_BYTES])
 		sha256_add(&s, texts[i], strlen(texts[i]) + 1);
 	sha256_add(&s, numbers, sizeof(numbers));
 	sha256_end(&s, sum);
-	(void)snprintf(ret, KEY_BYTES, "%.32s", sum);
+	(void)snprintf(ret, TEMPLATE_KEY_BYTES, "%.32s", sum);
 }
 
-static int find_key(const conker_box_opts *o, char ret[KEY_BYTES], struct err *e)
+static int find_key(const conker_box_opts *o, char ret[TEMPLATE_KEY_BYTES], struct err *e)
 {
 	conker_box_opts mine = box_of(o);
 	struct artefacts a;
@@ -71,7 +70,7 @@ static int find_key(const conker_box_opts *o, char ret[KEY_BYTES], struct err *e
 	return r;
 }
 
-static int is_usable(const char *path)
+int template_is_usable(const char *path)
 {
 	conker_box_opts o = {.size = sizeof(o), .from = path};
 	struct artefacts a;
@@ -110,16 +109,17 @@ static int make(const conker_box_opts *o, const char *path, struct err *e)
 static int make_alone(const conker_box_opts *o, int dir, const char *key, const char *path,
 		      struct err *e)
 {
-	char name[KEY_BYTES + 8];
+	auto_close int lock = template_lock(dir, key, LOCK_EX);
 
-	(void)snprintf(name, sizeof(name), "%s.lock", key);
-	auto_close int lock = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (lock < 0 || flock(lock, LOCK_EX) < 0)
-		return err_errno(e, "lock a template");
-	if (is_usable(path))
+	if (lock < 0)
+		return err_set(e, -lock, "lock a template: %s", strerror(-lock));
+	if (template_is_usable(path))
 		return 0;
 	(void)tree_remove(dir, key);
-	return make(o, path, e);
+	int r = make(o, path, e);
+	if (r == 0)
+		template_prune(dir, key);
+	return r;
 }
 
 static int is_damage(int r)
@@ -128,20 +128,22 @@ static int is_damage(int r)
 }
 
 /* The directory of all, and the path of the one that fits. */
-static int find(const conker_box_opts *o, char path[PATH_MAX], char key[KEY_BYTES], struct err *e)
+static int find(const conker_box_opts *o, char path[PATH_MAX], char key[TEMPLATE_KEY_BYTES],
+		struct err *e)
 {
-	auto_close int dir = place_cache_path("templates", path, PATH_MAX - KEY_BYTES - 1, e);
+	auto_close int dir =
+		place_cache_path("templates", path, PATH_MAX - TEMPLATE_KEY_BYTES - 1, e);
 	int r = dir < 0 ? dir : find_key(o, key, e);
 
 	if (r < 0)
 		return r;
-	(void)snprintf(path + strlen(path), KEY_BYTES + 1, "/%s", key);
+	(void)snprintf(path + strlen(path), TEMPLATE_KEY_BYTES + 1, "/%s", key);
 	return take_fd(dir);
 }
 
 int template_open(struct artefacts *a, conker_box_opts *o, struct err *e)
 {
-	char path[PATH_MAX], key[KEY_BYTES];
+	char path[PATH_MAX], key[TEMPLATE_KEY_BYTES];
 	conker_box_opts from = *o;
 
 	if (o->disks && o->disks[0])
@@ -165,6 +167,7 @@ int template_open(struct artefacts *a, conker_box_opts *o, struct err *e)
 			r = restore_open(a, &from, e);
 	}
 	if (r == 0) {
+		(void)futimens(a->snapshot, NULL); /* it is wanted: template_prune() */
 		o->memory_mib = from.memory_mib;
 		o->cpus = from.cpus;
 	}

@@ -253,11 +253,29 @@ static void broken(conker_box *b, const char *why)
 	box_unlock(b);
 }
 
+/* It has too many connections, or is short of something else. */
+static void turned_away(conker_box *b, const Conker__Error *e)
+{
+	char text[TEXT_BYTES];
+
+	(void)snprintf(text, sizeof(text), "guest-init closed the connection: %.200s", e->text);
+	text_clean(text);
+	pthread_mutex_lock(&b->lock);
+	wire_stop(b);
+	box_lose(b, EAGAIN, text);
+	box_unlock(b);
+}
+
 /* What precedes and surrounds all conversations. 1: m was one of these. */
 static int on_connection_msg(conker_box *b, const Conker__ServerMsg *m)
 {
 	char text[128];
 
+	if (m->msg_case == CONKER__SERVER_MSG__MSG_ERROR && m->channel == 0 &&
+	    m->error->code == EAGAIN) {
+		turned_away(b, m->error);
+		return 1;
+	}
 	if (m->msg_case == CONKER__SERVER_MSG__MSG_ERROR && m->channel == 0) {
 		(void)snprintf(text, sizeof(text), "it refused the connection: %.80s",
 			       m->error->text);

@@ -3,11 +3,11 @@
  * A Unix SOCK_SEQPACKET socket; one client at a time, the others wait in the backlog; one message a request, one an
  * answer.
  *
- *	snapshot [stop] [keep PORT]	with two descriptors, SCM_RIGHTS: empty regular files, open for reading and writing, for the state and
+ *	snapshot [stop] [keep PORT]	with two descriptors, SCM_RIGHTS: regular files (what they hold is lost), open for reading and writing, for the state and
  *				the memory. stop: the machine ends afterwards, and does not go on in between. keep: the host port of a
  *				vsock connection that goes on in the copy, with the first new client at its end (vsock_keep())
  *	-> done PAUSE_US MEMORY_BYTES	how long the guest stood still; bytes of data in the sparse memory file
- *	-> failed ERRNO TEXT		the machine goes on as if nothing had been asked
+ *	-> failed ERRNO TEXT		the machine goes on as if nothing had been asked; the files are empty again
  *
  * Who may connect has the box in his hands anyway: the socket lies in its directory. What he sends is checked all the
  * same.

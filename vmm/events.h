@@ -1,5 +1,5 @@
 /* events.h - what a box reports: how it ended, and the event lines of vmm/README.md. A life has a handful of
- * them, none of which a guest can repeat. */
+ * them, and those that a guest can repeat are counted (vm_snap.c). */
 #ifndef VMM_EVENTS_H
 #define VMM_EVENTS_H
 

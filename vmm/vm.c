@@ -146,6 +146,7 @@ static int add_life(struct vm *v, struct err *e)
 
 	if (v->config->life_ms == 0)
 		return 0;
+	v->life_end_us = trace_now_us() + (uint64_t)v->config->life_ms * 1000;
 	auto_close int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (fd < 0 || timerfd_settime(fd, 0, &t, NULL) < 0)
 		return err_errno(e, "timer of the machine's life");
@@ -314,7 +315,8 @@ static void on_suspend(void *user)
 {
 	struct vm *v = user;
 
-	v->suspend_asked = v->config->suspend.state_fd >= 0;
+	v->suspend_asked =
+		v->config->suspend.state_fd >= 0 && trace_now_us() >= v->suspend_again_us;
 }
 
 static int add_vsock(struct vm *v, struct err *e)

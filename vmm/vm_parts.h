@@ -55,6 +55,9 @@ struct vm {
 	bool ready;         /* guest-init has said so */
 	bool suspend_asked; /* by the guest */
 	bool suspended;     /* it is on disk: what it still has to say, it will say there */
+	unsigned suspends_failed;
+	uint64_t suspend_again_us; /* the guest's wish counts from then on */
+	uint64_t life_end_us;      /* 0: it has none */
 	uint64_t started_us;
 	struct exit_report report; /* reason EXIT_NONE: not ending yet */
 };

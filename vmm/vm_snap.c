@@ -8,12 +8,17 @@
  * Restoring is the machine's set-up with the memory mapped from the snapshot instead of a kernel loaded into it, and the
  * state put in as its last step. Nothing of that grows with the memory.
  *
- * #syscalls loop: getrandom?
+ * The files are written by one process at a time, and by nobody but it: it empties them when it begins, and when it fails
+ * it gives their space back at once. A machine does not end before it has seen that what it goes on with is whole, and can
+ * be found: whoever takes the files away meanwhile keeps it running.
+ *
+ * #syscalls loop: getrandom? ftruncate? fstat? fcntl:F_SETLK?
  */
 #include "vmm/vm_parts.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/box.h"
 #include "util/cleanup.h"
 #include "vmm/arch/x86/boot.h"
 #include "vmm/arch/x86/layout.h"
@@ -31,6 +37,8 @@
 enum {
 	STILL_US = 5000000, /* longest wait for vCPUs and disks */
 	LOOK_MS = 100,
+	AGAIN_US = 20000000, /* from a suspend of the guest's that failed to the next */
+	FAILURES_TOLD = 100, /* at most: the guest can have them repeated */
 };
 
 DEFINE_AUTO(struct machine_state, machine_free);
@@ -98,13 +106,16 @@ static int read_machine(struct vm *v, struct machine_state *m, struct err *e)
 
 static int write_file(int fd, const uint8_t *p, size_t len, struct err *e)
 {
+	if (ftruncate(fd, 0) < 0)
+		return err_errno(e, "make the state file");
 	for (size_t at = 0; at < len;) {
 		ssize_t n = pwrite(fd, p + at, len - at, (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return err_errno(e, "write the state file");
+			return n < 0 ? err_errno(e, "write the state file")
+				     : err_set(e, EIO, "write the state file: nothing written");
 		at += (size_t)n;
 	}
 	return 0;
@@ -135,9 +146,73 @@ static int write_machine(struct vm *v, const struct config_snapshot *to, uint64_
 	return r < 0 ? r : write_state(m, to->state_fd, e);
 }
 
+/* What a machine goes on with that is about to end. */
+static int check_file(int fd, uint64_t size_bytes, const char *what, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_errno(e, "look at the %s file", what);
+	if (st.st_nlink == 0)
+		return err_set(e, ESTALE, "the %s file was removed meanwhile", what);
+	if (size_bytes ? (uint64_t)st.st_size != size_bytes : st.st_size == 0)
+		return err_set(e, ESTALE, "the %s file was changed meanwhile", what);
+	return 0;
+}
+
+static int check_files(const struct vm *v, const struct config_snapshot *to, struct err *e)
+{
+	int r = check_file(to->memory_fd, memfile_bytes(&v->mem), "memory", e);
+
+	return r < 0 ? r : check_file(to->state_fd, 0, "state", e);
+}
+
+/* Nobody but us writes them. A descriptor that cannot be emptied takes no space. */
+static void give_back(const struct config_snapshot *to)
+{
+	(void)!ftruncate(to->state_fd, 0);
+	(void)!ftruncate(to->memory_fd, 0);
+}
+
+/* While the machine is written out nothing else is served. Who waits sees it by the second byte of the lock, which is then
+ * not ours: the rest says that the box lives. */
+static void show_writing(const struct vm *v, bool writing)
+{
+	struct flock l = {.l_type = writing ? F_UNLCK : F_WRLCK,
+			  .l_whence = SEEK_SET,
+			  .l_start = LOCK_IDLE_BYTE,
+			  .l_len = 1};
+
+	if (v->config->lock_fd >= 0)
+		(void)!fcntl(v->config->lock_fd, F_SETLK, &l);
+}
+
+/* What the rest of its life is, for who lets it go on. */
+static void tell_life(const struct vm *v)
+{
+	uint64_t now_us = trace_now_us();
+
+	if (v->life_end_us)
+		events_emit(v->events, "life %" PRIu64,
+			    v->life_end_us > now_us ? (v->life_end_us - now_us) / 1000 + 1 : 1);
+}
+
 struct outcome {
 	uint64_t pause_us, memory_bytes;
 };
+
+static int write_out(struct vm *v, const struct config_snapshot *to, bool end, struct outcome *ret,
+		     struct err *e)
+{
+	show_writing(v, true);
+	int r = write_machine(v, to, &ret->memory_bytes, e);
+	if (r == 0 && end)
+		r = check_files(v, to, e);
+	if (r < 0)
+		give_back(to);
+	show_writing(v, false);
+	return r;
+}
 
 /* A machine that ended meanwhile is left to its end. */
 static int take(struct vm *v, const struct config_snapshot *to, bool end, struct outcome *ret,
@@ -147,9 +222,10 @@ static int take(struct vm *v, const struct config_snapshot *to, bool end, struct
 	int r = stand_still(v, e);
 
 	if (r == 0)
-		r = write_machine(v, to, &ret->memory_bytes, e);
+		r = write_out(v, to, end, ret, e);
 	if (r == 0 && end) {
 		v->suspended = true;
+		tell_life(v);
 		vm_stop(v, EXIT_STOPPED, "suspended");
 	} else {
 		vm_go_on(v);
@@ -171,6 +247,13 @@ static void serve_host(struct vm *v, const struct ctl_request *q)
 		ctl_answer(&v->ctl, "done %" PRIu64 " %" PRIu64, o.pause_us, o.memory_bytes);
 }
 
+static void on_guest_failed(struct vm *v, const struct err *e)
+{
+	v->suspend_again_us = trace_now_us() + AGAIN_US;
+	if (v->suspends_failed++ < FAILURES_TOLD)
+		events_emit(v->events, "unsuspended %d %s", e->code, e->msg);
+}
+
 /* If it fails the guest goes on by itself after a while. */
 static void serve_guest(struct vm *v)
 {
@@ -180,7 +263,7 @@ static void serve_guest(struct vm *v)
 	v->suspend_asked = false;
 	vsock_keep(v->vsock, 0);
 	if (take(v, &v->config->suspend, true, &o, &e) < 0)
-		fprintf(stderr, "conker-vmm: suspend: %s\n", e.msg);
+		on_guest_failed(v, &e);
 }
 
 void vm_serve_snapshots(struct vm *v)

@@ -520,7 +520,7 @@ static void on_msg(struct fake *f, int conn, const Conker__ClientMsg *m)
 	case CONKER__CLIENT_MSG__MSG_PING: put_done(f, conn, m->channel); break;
 	case CONKER__CLIENT_MSG__MSG_SHUTDOWN:
 		put_done(f, conn, m->channel);
-		f->end = FAKE_POWEROFF;
+		f->end = f->s->sleepy ? FAKE_SUSPEND : FAKE_POWEROFF;
 		f->ended = 1;
 		break;
 	case CONKER__CLIENT_MSG__MSG_INPUT:
@@ -589,6 +589,8 @@ static void on_readable(struct fake *f, int conn, struct arena *a)
 		drop(f, conn);
 		return;
 	}
+	if (f->s->mute && conn > 0)
+		return; /* the first is who made it */
 	c->len += (size_t)n;
 	on_frames(f, conn, a);
 }

@@ -23,6 +23,10 @@
  *	fake=noready | fail | panic | vanish | stderr | stubborn | hello2 | nohello
  *	fake=snapfail | snapdie		a snapshot fails, or kills the VMM half-way
  *	fake=norestore | noresume	what is restored fails: the VMM, or the Resume
+ *	fake=snapshort	a snapshot's memory is too short
+ *	fake=sleepy	suspends itself when it is asked to shut down, unless it was resumed
+ *	fake=mute	its first client is its last that gets an answer
+ *	mkdir=PATH	makes that directory in the middle of a snapshot
  *	fake=drowsy	is just about to suspend itself when the first client looks; says nothing of starts until then
  *
  * A snapshot's state is "fake-state", the executions there were so far, and the words; its memory is sparse. What has been
@@ -49,7 +53,7 @@ struct fake_server {
 			    * returns whether the server is to end with FAKE_SUSPEND */
 	int (*on_ctl)(void *user, int client, unsigned long long execs);
 	void *user;
-	int frozen, noresume, drowsy;
+	int frozen, noresume, drowsy, mute, sleepy;
 	unsigned long long execs; /* that there were before */
 };
 

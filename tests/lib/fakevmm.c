@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/box.h"
 #include "tests/lib/fakeinit.h"
 #include "util/util.h"
 
@@ -20,6 +21,7 @@ struct fake_vmm {
 	int listener, console, state, lock, owner, detach;
 	int ctl, restore[2], suspend[2]; /* state, memory */
 	int asked;                       /* it ends with a snapshot by the control socket */
+	int memory_mib, life_ms;
 	unsigned long long execs;
 	const char *cmdline;
 };
@@ -44,7 +46,7 @@ static void take_pair(int ret[2], const char *arg)
 
 static void parse(struct fake_vmm *v, char **argv)
 {
-	*v = (struct fake_vmm){-1, -1, -1, -1, -1, 0, -1, {-1, -1}, {-1, -1}, 0, 0, ""};
+	*v = (struct fake_vmm){-1, -1, -1, -1, -1, 0, -1, {-1, -1}, {-1, -1}, 0, 0, 0, 0, ""};
 	for (char **a = argv + 1; *a; a++) {
 		if (strcmp(*a, "--detach") == 0)
 			v->detach = 1;
@@ -64,6 +66,10 @@ static void parse(struct fake_vmm *v, char **argv)
 			take_pair(v->restore, *++a);
 		else if (strcmp(*a, "--suspend") == 0)
 			take_pair(v->suspend, *++a);
+		else if (strcmp(*a, "--memory-mib") == 0)
+			v->memory_mib = number(*++a);
+		else if (strcmp(*a, "--life-ms") == 0)
+			v->life_ms = number(*++a);
 		else if (strcmp(*a, "--cmdline") == 0)
 			v->cmdline = *++a;
 	}
@@ -86,17 +92,31 @@ static int mode(const struct fake_vmm *v, const char *word)
 
 /* ---- snapshots ------------------------------------------------------------------------------------------ */
 
-enum { FAKE_MEMORY_BYTES = 1 << 20, FAKE_DATA_AT = 512 << 10 };
+enum { FAKE_DATA_AT = 512 << 10 };
 
 static const char fake_data[] = "what the memory holds";
 
+/* As somebody else may do meanwhile. */
+static void make_dir(const struct fake_vmm *v)
+{
+	char path[256] = "";
+	const char *at = strstr(v->cmdline, "mkdir=");
+
+	if (at && sscanf(at, "mkdir=%255[^ ]", path) == 1)
+		(void)mkdir(path, 0700);
+}
+
 static int save(const struct fake_vmm *v, const int fds[2], unsigned long long execs)
 {
-	if (ftruncate(fds[1], FAKE_MEMORY_BYTES) < 0 ||
+	off_t size = ((off_t)v->memory_mib << 20) + MEMORY_TAIL_BYTES;
+
+	if (ftruncate(fds[0], 0) < 0 || ftruncate(fds[1], 0) < 0 ||
+	    ftruncate(fds[1], mode(v, "snapshort") ? size / 2 : size) < 0 ||
 	    pwrite(fds[1], fake_data, sizeof(fake_data), FAKE_DATA_AT) < 0)
 		return -1;
 	if (mode(v, "snapdie"))
 		raise(SIGKILL);
+	make_dir(v);
 	return dprintf(fds[0], "fake-state %llu %s\n", execs, v->cmdline) < 0 ? -1 : 0;
 }
 
@@ -135,7 +155,9 @@ static int on_ctl(void *user, int client, unsigned long long execs)
 	if (recvmsg(client, &m, MSG_CMSG_CLOEXEC) <= 0 || !CMSG_FIRSTHDR(&m))
 		return 0;
 	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fds));
-	int ok = !mode(v, "snapfail") && save(v, fds, execs) == 0;
+	int ok = save(v, fds, execs) == 0 && !mode(v, "snapfail");
+	for (int i = 0; !ok && i < 2; i++)
+		(void)!ftruncate(fds[i], 0);
 	close(fds[0]);
 	close(fds[1]);
 	(void)dprintf(client, ok ? "done 333 4096" : "failed 28 No space\x1b left");
@@ -211,6 +233,8 @@ static void finish(const struct fake_vmm *v, enum fake_end end)
 	case FAKE_SUSPEND:
 		if (v->suspend[0] >= 0 && !v->asked && save(v, v->suspend, 0) < 0)
 			break;
+		if (v->life_ms)
+			event(v, "life 4000\n");
 		event(v, "exited stopped suspended\n");
 		break;
 	}
@@ -242,6 +266,8 @@ static void vmm_main(struct fake_vmm *v)
 				.frozen = v->restore[0] >= 0,
 				.noresume = mode(v, "noresume"),
 				.drowsy = mode(v, "drowsy") && v->restore[0] < 0,
+				.mute = mode(v, "mute"),
+				.sleepy = mode(v, "sleepy") && v->restore[0] < 0,
 				.execs = v->execs};
 	if (mode(v, "hello2"))
 		s.hello_version = 2;
@@ -250,6 +276,8 @@ static void vmm_main(struct fake_vmm *v)
 	s.quit[0] = term_fd(v);
 	s.quit[1] = v->detach ? -1 : v->owner;
 	(void)dprintf(v->console, "fake console\n");
+	if (v->life_ms)
+		(void)dprintf(v->console, "life %d\n", v->life_ms);
 	event(v, "ready 222\n");
 	finish(v, fakeinit_serve(&s));
 }

@@ -27,8 +27,40 @@ __attribute__((constructor)) static void share(void)
 	rang_us = (int64_t *)(shared + 4);
 }
 
+/* The other door of init, where forwarded connections come in. */
+static struct sockaddr_un forward_address(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s/f", dir);
+	return a;
+}
+
+static int listen_forward(void)
+{
+	struct sockaddr_un a = forward_address();
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0)
+		_exit(77);
+	return fd;
+}
+
+unused static int connect_forward(void)
+{
+	struct sockaddr_un a = forward_address();
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	for (int i = 0; connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0; i++) {
+		cr_assert_lt(i, WAIT_MS / 10, "init does not listen");
+		usleep(10000);
+	}
+	return fd;
+}
+
 void server_begins(struct server *s)
 {
+	s->forward_listen_fd = listen_forward();
 	(void)unshare(CLONE_NEWUTS);
 	s->idle.idle_ms = shared[1];
 	s->idle.life_ms = shared[2];
@@ -39,7 +71,7 @@ void server_begins(struct server *s)
 
 unused static void clean_up(void)
 {
-	static const char *const left[] = {"ticks", "victim"};
+	static const char *const left[] = {"ticks", "victim", "f"};
 	char path[96];
 
 	for (size_t i = 0; i < countof(left); i++) {

@@ -70,6 +70,63 @@ Test(init_suspend, it_does_not_while_somebody_has_not_taken_all_output_of_what_h
 	await_rings(1);
 }
 
+Test(init_suspend, idle_begins_when_a_quiet_command_of_long_ends)
+{
+	struct conn user = connect_init();
+
+	send_sh(&user, 1, "exec >&- 2>&-; sleep 5"); /* it ends in one turn of init */
+	cr_assert_eq(finish(&user, 1).done, 'x');
+	int64_t ended = now_us();
+	(void)close(user.fd);
+	await_rings(1);
+	cr_assert_geq(*rang_us - ended, ms_to_us(IDLE_MS - 500));
+}
+
+Test(init_suspend, idle_begins_when_a_keep_alive_execution_ends)
+{
+	Conker__Start s = CONKER__START__INIT;
+	struct conn user = connect_init();
+	int64_t begun = now_us();
+
+	s.detached = s.keep_alive = 1;
+	start(&user, 1, &s, (const char *[]){"/bin/sh", "-c", "exec >&- 2>&-; sleep 5", NULL});
+	await_started(&user, 1);
+	(void)close(user.fd);
+	await_rings(1);
+	cr_assert_geq(*rang_us - begun, ms_to_us(5000 + IDLE_MS - 500));
+}
+
+Test(init_suspend, idle_begins_when_a_wait_for_ports_ends)
+{
+	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
+	Conker__AwaitPorts a = CONKER__AWAIT_PORTS__INIT;
+	struct conn user = connect_init();
+	uint32_t port = 1;
+
+	a.ports = &port;
+	a.n_ports = 1;
+	a.timeout_ms = 5000;
+	m.channel = 1;
+	m.msg_case = CONKER__CLIENT_MSG__MSG_AWAIT_PORTS;
+	m.await_ports = &a;
+	send_msg(&user, &m);
+	expect_error(&(struct result[]){finish(&user, 1)}[0], ETIMEDOUT);
+	int64_t ended = now_us();
+	await_rings(1);
+	cr_assert_geq(*rang_us - ended, ms_to_us(IDLE_MS - 500));
+}
+
+Test(init_suspend, idle_begins_when_the_last_forwarded_connection_ends)
+{
+	int fd = connect_forward();
+
+	usleep(5000000);
+	(void)close(fd);
+	int64_t ended = now_us();
+	await_rings(1);
+	cr_assert_geq(*rang_us - ended, ms_to_us(IDLE_MS - 500));
+}
+
 Test(init_suspend, after_resume_the_idle_time_begins_anew)
 {
 	start_detached_ticker(0);
@@ -92,7 +149,32 @@ Test(init_suspend, a_host_that_does_not_answer_gets_it_back_after_ten_seconds)
 	t = *rang_us;
 	await_ticks();
 	cr_assert_gt(now_us() - t, 9000000);
+}
+
+Test(init_suspend, what_the_host_did_not_keep_waits_before_it_is_offered_again)
+{
+	start_detached_ticker(0);
+	await_rings(1);
+	int64_t t = *rang_us;
+	await_ticks();
+	for (int i = 0; i < 300 && shared[0] < 2; i++) /* longer than others are waited for */
+		usleep(200000);
+	cr_assert_eq(shared[0], 2);
+	cr_assert_geq(*rang_us - t, ms_to_us(FREEZE_RING_MS + IDLE_RETRY_MS - 1000));
+}
+
+Test(init_suspend, what_was_kept_is_offered_without_waiting_the_next_time)
+{
+	start_detached_ticker(0);
+	await_rings(1);
+	await_ticks(); /* it was not kept */
+	struct conn host = connect_init();
+	cr_assert_eq(freeze_it(&host).done, 'd');
+	cr_assert_eq(resume(&host).done, 'd');
+	(void)close(host.fd);
+	int64_t t = now_us();
 	await_rings(2);
+	cr_assert_lt(*rang_us - t, ms_to_us(IDLE_RETRY_MS));
 }
 
 Test(init_suspend, a_start_that_comes_too_late_runs_after_resume)

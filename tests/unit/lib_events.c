@@ -55,6 +55,20 @@ Test(lib_events, times_and_details_are_kept)
 	cr_expect_str_eq(v.detail, "KVM_RUN: it broke");
 }
 
+Test(lib_events, why_a_box_could_not_suspend_itself_is_its_reason_while_it_runs)
+{
+	struct vm_events v = feed("started 1\nready 2\nunsuspended 28 a\n"
+				  "unsuspended 28 write the memory file: No space\x1b left\n");
+	char reason[REASON_BYTES];
+
+	cr_expect_eq(v.over, 0);
+	v.end = CONKER_BOX_RUNNING;
+	events_reason(&v, -1, reason, sizeof(reason));
+	cr_expect_str_eq(reason, "could not suspend itself: write the memory file: No space? left");
+	events_line(&v, (char[]){"life 4711"});
+	cr_expect_eq(v.life_ms, 4711);
+}
+
 Test(lib_events, layers_that_the_jail_lacks_are_collected)
 {
 	struct vm_events v = feed("unjailed namespaces Operation not permitted\nunjailed seccomp\n"

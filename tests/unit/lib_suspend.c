@@ -423,8 +423,74 @@ Test(lib_suspend, a_template_is_made_once_for_each_kind_of_box)
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	cr_assert(fd >= 0 && pwrite(fd, "new", 3, 0) == 3 && close(fd) == 0);
 	cr_expect(warm(NULL));
-	cr_expect_eq(templates(), 8, "of another init");
+	cr_expect_eq(templates(), 6, "of another init; two of the last one's are kept");
 	cr_expect_eq(entries("conker/boxes"), 0);
+}
+
+struct seen {
+	int n, fit;
+	conker_template_info last;
+};
+
+static int see_template(const conker_template_info *i, void *user)
+{
+	struct seen *s = user;
+
+	s->n++;
+	s->fit += i->fits;
+	s->last = *i;
+	return 0;
+}
+
+static struct seen see_templates(void)
+{
+	struct seen s = {0};
+
+	cr_assert_eq(conker_template_list(see_template, &s), 0, "%s", conker_errmsg());
+	return s;
+}
+
+static void replace_init(void)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/initrd.cpio", dir);
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	cr_assert(fd >= 0 && write(fd, "newer", 5) == 5 && close(fd) == 0);
+}
+
+Test(lib_suspend, templates_are_listed_and_removed)
+{
+	cr_expect_eq(see_templates().n, 0);
+	cr_expect(warm(NULL));
+	struct seen s = see_templates();
+	cr_expect_eq(s.n, 1);
+	cr_expect_eq(s.fit, 1);
+	cr_expect_eq(s.last.memory_mib, 128);
+	cr_expect_eq(s.last.cpus, 1);
+	cr_expect_gt(s.last.bytes, 0);
+	cr_expect_gt(s.last.used_s, 0);
+	replace_init();
+	cr_expect_eq(see_templates().fit, 0, "it will not be used again");
+	cr_expect_eq(conker_template_remove("../x"), -EINVAL);
+	cr_expect_eq(conker_template_remove("0123456789abcdef0123456789abcdef"), -ENOENT);
+	cr_expect_eq(conker_template_remove(s.last.name), 0, "%s", conker_errmsg());
+	cr_expect_eq(templates(), 0);
+}
+
+Test(lib_suspend, of_templates_that_no_longer_fit_two_are_kept)
+{
+	for (int i = 0; i < 4; i++) {
+		cr_expect(warm(NULL));
+		replace_init();
+	}
+	struct seen s = see_templates();
+	cr_expect_eq(s.n, 3);
+	cr_expect_eq(templates(), 6);
+	cr_expect(warm(NULL));
+	s = see_templates();
+	cr_expect_eq(s.n, 3);
+	cr_expect_eq(s.fit, 1);
 }
 
 Test(lib_suspend, a_damaged_template_is_made_again)

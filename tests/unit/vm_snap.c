@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "tests/lib/vm_fixture.h"
@@ -33,6 +34,30 @@ static int new_file(const char *name)
 
 	cr_assert_geq(fd, 0);
 	return fd;
+}
+
+/* One that somebody can find. */
+static int named_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	cr_assert_geq(fd, 0, "%s", path);
+	return fd;
+}
+
+static const char *path_of(const char *name)
+{
+	static char path[2][64];
+	char *p = path[*name == 'm'];
+
+	snprintf(p, sizeof(path[0]), "/tmp/conker-vm_snap-%d.%s", getpid(), name);
+	return p;
+}
+
+static void remove_named(void)
+{
+	(void)unlink(path_of("state"));
+	(void)unlink(path_of("memory"));
 }
 
 static void start(enum exit_reason *ret)
@@ -79,8 +104,10 @@ static const char *ask_with(int fd, const char *request, unsigned nfds)
 
 static const char *take(const char *request)
 {
-	snap[0] = new_file("state.snap");
-	snap[1] = new_file("memory.snap");
+	int stop = strstr(request, "stop") != NULL;
+
+	snap[0] = stop ? named_file(path_of("state")) : new_file("state.snap");
+	snap[1] = stop ? named_file(path_of("memory")) : new_file("memory.snap");
 	int fd = client();
 	const char *answer = ask_with(fd, request, 2);
 
@@ -108,7 +135,7 @@ static int restore(struct err *e)
 	return vm_new(&config, &events, &trace, &vm, e);
 }
 
-TestSuite(vm_snap, .init = set_up, .timeout = 60);
+TestSuite(vm_snap, .init = set_up, .fini = remove_named, .timeout = 60);
 
 static uint64_t file_count(void)
 {
@@ -192,18 +219,90 @@ Test(vm_snap, a_restored_machine_can_be_copied_again)
 	vm_free(vm);
 }
 
+/* Takes no byte, though it can be emptied. */
+static int full_file(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), 0);
+	return fd;
+}
+
+static off_t file_size(int fd)
+{
+	struct stat st;
+
+	cr_assert_eq(fstat(fd, &st), 0);
+	return st.st_size;
+}
+
+Test(vm_snap, a_file_without_a_name_ends_no_machine)
+{
+	enum exit_reason reason;
+
+	start(&reason);
+	snap[0] = named_file(path_of("state"));
+	snap[1] = named_file(path_of("memory"));
+	remove_named();
+	int fd = client();
+	cr_assert_str_eq(ask_with(fd, "snapshot stop", 2),
+			 "failed 116 the memory file was removed meanwhile");
+	cr_assert_eq(file_size(snap[0]) + file_size(snap[1]), 0);
+	close(fd);
+	take_progress(0);
+	end(&reason);
+}
+
+Test(vm_snap, what_an_attempt_before_has_left_in_the_files_is_gone)
+{
+	enum exit_reason reason;
+	static const char junk[1 << 20];
+	struct err e;
+
+	start(&reason);
+	snap[0] = new_file("state.snap");
+	snap[1] = new_file("memory.snap");
+	cr_assert_eq(pwrite(snap[0], junk, sizeof(junk), 0), (ssize_t)sizeof(junk));
+	int fd = client();
+	cr_assert_eq(strncmp(ask_with(fd, "snapshot", 2), "done ", 5), 0);
+	close(fd);
+	cr_assert_lt(file_size(snap[0]), (off_t)sizeof(junk));
+	end(&reason);
+	let_it_end();
+	cr_assert_eq(restore(&e), 0, "%s", e.msg);
+	vm_free(vm);
+}
+
+Test(vm_snap, one_that_stops_says_what_is_left_of_its_life)
+{
+	enum exit_reason reason;
+	unsigned left;
+
+	config.life_ms = 60000;
+	start(&reason);
+	usleep(1200000);
+	cr_assert_eq(strncmp(take("snapshot stop"), "done ", 5), 0);
+	pthread_join(runner, NULL);
+	(void)last_event();
+	cr_assert_eq(sscanf(strstr(text, "life "), "life %u", &left), 1, "%s", text);
+	cr_assert(left > 20000 && left <= 59000, "%u", left);
+	vm_free(vm);
+}
+
 Test(vm_snap, what_cannot_be_written_leaves_the_machine_running)
 {
 	enum exit_reason reason;
 
 	start(&reason);
-	snap[0] = open("/dev/full", O_RDWR | O_CLOEXEC);
+	snap[0] = full_file("state.snap");
 	snap[1] = new_file("memory.snap");
 	int fd = client();
-	cr_assert_eq(strncmp(ask_with(fd, "snapshot", 2), "failed 28 write the state file", 30), 0);
-	cr_assert_eq(strncmp(ask_with(fd, "snapshot stop", 2), "failed 28 ", 10), 0);
+	cr_assert_eq(strncmp(ask_with(fd, "snapshot", 2), "failed 1 write the state file", 29), 0);
+	cr_assert_eq(file_size(snap[1]), 0, "its space is given back");
+	cr_assert_eq(strncmp(ask_with(fd, "snapshot stop", 2), "failed 1 ", 9), 0);
+	cr_assert_eq(file_size(snap[1]), 0, "its space is given back");
 	close(fd);
-	take_progress(file_count());
+	take_progress(0);
 	end(&reason);
 }
 

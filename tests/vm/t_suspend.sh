@@ -178,3 +178,64 @@ test_a_suspended_box_goes_on_with_its_life() {
 	has "$(conker info a)" "reached its maximum life of $life"
 	conker rm a
 }
+
+in_small_state() { # SIZE SCRIPT: with a state directory of that size, which is $STATE in there
+	[ "$(id -u)" = 0 ] || skip "needs root to mount a small tmpfs"
+	unshare -m true 2>/dev/null || skip "no mount namespaces here"
+	mkdir -p "$TMP/small"
+	exits 0 unshare -m sh -c "mount -t tmpfs -o size=$1 none $TMP/small || exit 2
+		export XDG_STATE_HOME=$TMP/small STATE=$TMP/small
+		$2"
+}
+
+test_a_suspend_that_finds_no_room_leaves_nothing() {
+	conker create -n full
+	conker exec full -- sh -c 'head -c 3000000 /dev/urandom >/tmp/x'
+	in_small_state 2m 'conker suspend full; echo "status $?"; find "$STATE" -type f'
+	is "$out" 'status 125'
+	is "$(conker exec full -- echo here)" here
+	conker rm -f full
+}
+
+# Its own attempt, one by hand, and its own again when there is room.
+test_a_box_that_finds_no_room_says_so_runs_on_and_suspends_itself_later() {
+	# shellcheck disable=SC2016 # expanded in there
+	in_small_state 4m 'conker create -n tight --idle-suspend 2 >&2
+		conker exec tight -- sh -c "head -c 6000000 /dev/urandom >/tmp/x; echo kept >/root/f"
+		i=0
+		until conker info tight | grep -q "could not suspend itself"; do
+			i=$((i + 1)); [ $i -lt 60 ] || exit 3; sleep 1
+		done
+		[ "$(du -sk "$STATE" | cut -f1)" -lt 100 ] || exit 4
+		conker suspend tight 2>/dev/null && exit 5
+		[ "$(du -sk "$STATE" | cut -f1)" -lt 100 ] || exit 6
+		mount -o remount,size=600m "$STATE"
+		i=0
+		until conker ls --all | grep -q "^tight *suspended"; do
+			i=$((i + 1)); [ $i -lt 120 ] || exit 7; sleep 1
+		done
+		conker exec tight -- cat /root/f
+		conker rm -f tight'
+	is "$out" kept
+}
+
+test_idle_begins_when_the_last_command_ends() {
+	conker create -n quiet --idle-timeout 6
+	conker exec quiet -- sleep 12
+	is "$(conker exec quiet -- echo here)" here
+	conker rm -f quiet
+}
+
+test_a_box_that_does_not_answer_is_said_to_and_stopped() {
+	conker create -n deaf --idle-suspend 600
+	kill -STOP "$(conker info --json deaf | sed -n 's/.*"vmm_pid":\([0-9]*\).*/\1/p')"
+	began_s=$(date +%s)
+	exits 125 conker ps deaf
+	one_line "$err"
+	has "$err" 'its guest does not answer'
+	[ $(($(date +%s) - began_s)) -le $((10 + $(by_host 2 10))) ] || fail 'it took long'
+	began_s=$(date +%s)
+	exits 0 conker stop --timeout 2 deaf
+	[ $(($(date +%s) - began_s)) -le $((4 + $(by_host 2 10))) ] || fail 'it took long'
+	conker rm deaf
+}

@@ -57,6 +57,7 @@ int cmd_fork(struct cli *c, int argc, char **argv);
 int cmd_forget(struct cli *c, int argc, char **argv);
 int cmd_fs(struct cli *c, int argc, char **argv);
 int cmd_image(struct cli *c, int argc, char **argv);
+int cmd_template(struct cli *c, int argc, char **argv);
 int cmd_info(struct cli *c, int argc, char **argv);
 int cmd_kill(struct cli *c, int argc, char **argv);
 int cmd_logs(struct cli *c, int argc, char **argv);

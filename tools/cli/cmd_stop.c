@@ -9,21 +9,35 @@ struct stop_args {
 
 static const struct opt stop_opts[] = {
 	{"timeout", 0, OPT_SECONDS, offsetof(struct stop_args, timeout_ms), "SECONDS",
-	 "then end it the hard way (5)"},
+	 "then end it the hard way (5), within two more"},
 };
 
-static int stop(const char *name, uint32_t timeout_ms)
+/* 0 or 1, or what conker_box_stop() says. */
+static int stop_once(const char *name, uint32_t timeout_ms)
 {
 	conker_box *b;
-	int r = over_again(conker_box_open(name, &b));
+	int r = over_again(conker_box_open_now(name, &b));
 
 	if (r == -ESHUTDOWN)
 		return 0; /* it has ended: nothing to do */
 	if (r < 0)
 		return fail_lib();
-	r = over_again(conker_box_stop(b, timeout_ms)) < 0 ? fail_lib() : 0;
+	r = over_again(conker_box_stop(b, timeout_ms));
+	if (r < 0 && r != -ERESTART)
+		r = fail_lib();
 	conker_box_free(b);
 	return r;
+}
+
+/* A box may suspend itself just then: it is resumed, and ends in order. */
+static int stop(const char *name, uint32_t timeout_ms)
+{
+	enum { TRIES = 4 };
+	int r = -ERESTART;
+
+	for (int i = 0; i < TRIES && r == -ERESTART && !signals_caught(); i++)
+		r = stop_once(name, timeout_ms);
+	return r == -ERESTART ? fail("box '%s' suspends itself all the time", name) : r;
 }
 
 int cmd_stop(struct cli *c, int argc, char **argv)

@@ -41,6 +41,12 @@ _conker() {
 		words='ls stat cat write rm mkdir mv watch'
 	elif [ "$command" = fs ] && [[ $cur == -* ]]; then
 		words=$(conker fs "${COMP_WORDS[2]}" --help 2>/dev/null | grep -oE -- '--[a-z-]+' | sort -u)
+	elif [ "$command" = template ] && [ "$COMP_CWORD" = 2 ]; then
+		words='ls rm'
+	elif [ "$command" = template ] && [[ $cur == -* ]]; then
+		words=$(conker template "${COMP_WORDS[2]}" --help 2>/dev/null | grep -oE -- '--[a-z-]+' | sort -u)
+	elif [ "$command" = template ]; then
+		words=$(_conker_names template ls)
 	elif [[ $cur == -* ]]; then
 		words=$(conker "$command" --help 2>/dev/null | grep -oE -- '--[a-z-]+' | sort -u)
 	elif [ "$command" = image ] && [ "$COMP_CWORD" = 2 ]; then

@@ -14,12 +14,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/box.h"
+
 enum {
 	PAGE = 4096,
 	BATCH = 512, /* pages looked at together */
 	BATCH_BYTES = BATCH * PAGE,
 	WRITE_MAX_BYTES = 1 << 20, /* in one call */
 };
+
+_Static_assert((int)MEMORY_TAIL_BYTES == (int)PAGE, "one page says whose it is");
 
 #define PAGEMAP_PRESENT (1ULL << 63)
 #define PAGEMAP_SWAPPED (1ULL << 62)
@@ -31,6 +35,11 @@ struct trailer { /* the last page begins with it */
 	struct memfile_id id;
 	uint64_t size_bytes;
 };
+
+uint64_t memfile_bytes(const struct guest_mem *m)
+{
+	return mem_bytes(m) + PAGE;
+}
 
 int memfile_pagemap(void)
 {
@@ -139,7 +148,7 @@ int memfile_write(const struct guest_mem *m, int fd, int base_fd, int pagemap_fd
 	struct writer w = {.fd = fd, .base_fd = base_fd, .pagemap_fd = pagemap_fd, .e = e};
 	uint64_t off = 0, size = mem_bytes(m);
 
-	if (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)(size + PAGE)) < 0)
+	if (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)memfile_bytes(m)) < 0)
 		return err_errno(e, "make the memory file");
 	for (unsigned i = 0; i < m->nregions; i++) {
 		const struct mem_region *r = &m->region[i];

@@ -21,6 +21,9 @@ struct memfile_id {
  * looked at. Of the calling process, so after its last fork. */
 int memfile_pagemap(void);
 
+/* How long the file of that memory is. */
+must_check uint64_t memfile_bytes(const struct guest_mem *m);
+
 /* Writes m to fd, a regular file, which is emptied first. base_fd: the file that m is mapped from, -1: none. *ret_bytes: what was written,
  * holes left out. 0 or -errno with the reason in e; fd is then good for nothing. */
 must_check int memfile_write(const struct guest_mem *m, int fd, int base_fd, int pagemap_fd,
