@@ -15,6 +15,7 @@
 
 enum {
 	BUFFER_BYTES = 64 << 10,
+	PLAIN_DEVS = 8,
 	WHOLE_MAX_BYTES = 64 << 20, /* of a file whose size the file system does not know */
 	LINK_BUCKETS = 4096,
 };
@@ -27,6 +28,8 @@ struct link_name { /* of a file with several names, the first that was met */
 };
 
 struct walk {
+	dev_t plain[PLAIN_DEVS]; /* known to be none of the kernel's */
+	size_t n_plain;
 	struct tree_pack *p;
 	struct err *e;
 	struct tar_entry *entry; /* its path is the walk's current one */
@@ -399,6 +402,18 @@ static int pack_special(struct walk *w, const struct stat *st)
 
 static int pack_dir(struct walk *w, int fd, const struct stat *st);
 
+/* An overlay has a device of its own for the files of each layer: all of them would be looked up, one by one. */
+static int is_kernels(struct walk *w, dev_t dev)
+{
+	for (size_t i = 0; i < min_(w->n_plain, (size_t)PLAIN_DEVS); i++)
+		if (w->plain[i] == dev)
+			return 0;
+	if (tree_is_kernels(dev))
+		return 1;
+	w->plain[w->n_plain++ % PLAIN_DEVS] = dev;
+	return 0;
+}
+
 /* What the kernel shows below the tree is nobody's files: the place stays, as it is in the tree without the mount. */
 static int pack_mount(struct walk *w, const struct stat *st)
 {
@@ -431,7 +446,7 @@ static int pack_at(struct walk *w, int dir, const char *name, int follow)
 
 	if (fstatat(dir, name, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? -ENOENT : fail(w, errno);
-	if (w->depth > 0 && st.st_dev != w->dev && tree_is_kernels(st.st_dev))
+	if (w->depth > 0 && st.st_dev != w->dev && is_kernels(w, st.st_dev))
 		return pack_mount(w, &st);
 	if (S_ISLNK(st.st_mode))
 		return pack_symlink(w, dir, name, &st);
