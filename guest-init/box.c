@@ -49,50 +49,61 @@ static int mount_proc(const char *path)
 	return -errno;
 }
 
+/* What the reaper tells init: 0, or -errno of a step. */
+struct report {
+	int r;
+	enum { STEP_ROOT, STEP_PROC, STEP_CAPS } step;
+};
+
+static struct report told(int r, int step)
+{
+	return (struct report){.r = r < 0 ? -errno : 0, .step = step};
+}
+
 /* The initramfs cannot be pivoted away; moving the tree over it hides it as well. */
-static int enter_new_root(const char *root)
+static struct report enter_new_root(const char *root)
 {
 	if (chdir(root) < 0)
-		return -errno;
+		return told(-1, STEP_ROOT);
 
 	int r = mount_proc("proc");
 	if (r < 0)
-		return r;
-	if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
-		return -errno;
-	return 0;
+		return (struct report){r, STEP_PROC};
+	if (mount(".", "/", NULL, MS_MOVE, NULL) < 0)
+		return told(-1, STEP_ROOT);
+	return told(chroot("."), STEP_ROOT);
 }
 
-static int reenter_root(int mnt_ns)
+static struct report reenter_root(int mnt_ns)
 {
 	if (setns(mnt_ns, CLONE_NEWNS) < 0)
-		return -errno;
+		return told(-1, STEP_ROOT);
 	(void)umount2("/proc", MNT_DETACH); /* of the dead namespace; perhaps gone already */
-	return mount_proc("/proc");
+	return (struct report){mount_proc("/proc"), STEP_PROC};
 }
 
-static int give_up_everything(void)
+static struct report give_up_everything(void)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {{0}};
 
-	return syscall(SYS_capset, &h, none) < 0 ? -errno : 0;
+	return told((int)syscall(SYS_capset, &h, none), STEP_CAPS);
 }
 
 /* root: of the first reaper; the later ones have NULL, and enter mnt_ns instead. */
 static _Noreturn void reaper_main(int mnt_ns, const char *root, int report_fd)
 {
-	int r = root ? enter_new_root(root) : reenter_root(mnt_ns);
+	struct report report = root ? enter_new_root(root) : reenter_root(mnt_ns);
 
-	if (r == 0)
-		r = give_up_everything();
+	if (report.r == 0)
+		report = give_up_everything();
 	signal(SIGCHLD, SIG_IGN); /* the kernel then buries orphans by itself */
 	/* Before the report: init must not close anything that lives on in here. */
 	(void)dup3(report_fd, 0, 0);
 	(void)syscall(SYS_close_range, 1, ~0U, 0);
-	(void)!write(0, &r, sizeof(r));
+	(void)!write(0, &report, sizeof(report));
 	(void)close(0);
-	if (r < 0)
+	if (report.r < 0)
 		_exit(1);
 	for (;;)
 		pause();
@@ -100,7 +111,11 @@ static _Noreturn void reaper_main(int mnt_ns, const char *root, int report_fd)
 
 static int start_reaper(struct box *b, const char *root, struct err *e)
 {
-	int report[2], r = -EIO;
+	static const char *const steps[] = {[STEP_ROOT] = "enter the root",
+					    [STEP_PROC] = "mount proc on the image's /proc",
+					    [STEP_CAPS] = "give up capabilities"};
+	struct report said = {-EIO, STEP_ROOT};
+	int ends[2];
 	struct clone_args args = {
 		.flags = CLONE_PIDFD | (b->mnt_ns < 0 ? CLONE_NEWNS : 0),
 		.pidfd = (uint64_t)(uintptr_t)&b->reaper,
@@ -109,21 +124,20 @@ static int start_reaper(struct box *b, const char *root, struct err *e)
 
 	if (unshare(CLONE_NEWPID) < 0)
 		return err_errno(e, "new pid namespace");
-	if (pipe2(report, O_CLOEXEC) < 0)
+	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_errno(e, "reaper: pipe");
 
-	auto_close int in = report[0];
-	auto_close int out = report[1];
+	auto_close int in = ends[0];
+	auto_close int out = ends[1];
 	long pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid < 0)
 		return err_errno(e, "reaper: clone3");
 	if (pid == 0)
 		reaper_main(b->mnt_ns, root, out);
 	close(take_fd(out)); /* so that a reaper that dies early reads as an end */
-	if (read(in, &r, sizeof(r)) != sizeof(r))
-		r = -EIO;
-	return r < 0 ? err_set(e, -r, "reaper: enter '%s': %s", root ? root : "/", strerror(-r))
-		     : 0;
+	if (read(in, &said, sizeof(said)) != sizeof(said))
+		said = (struct report){-EIO, STEP_ROOT};
+	return said.r < 0 ? err_set(e, -said.r, "%s: %s", steps[said.step], strerror(-said.r)) : 0;
 }
 
 int box_open(struct box *b, const char *root, struct err *e)

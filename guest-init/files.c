@@ -15,9 +15,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/files.h"
+#include "util/clean.h"
 #include "util/cleanup.h"
 #include "util/tree.h"
 
@@ -77,7 +79,7 @@ int files_read(int argc, char **argv, struct err *e)
 {
 	static char buf[BUFFER_BYTES];
 	const char *path = argv[1];
-	unsigned long long max;
+	unsigned long long max, sent = 0;
 	struct stat st;
 	ssize_t n;
 
@@ -88,13 +90,16 @@ int files_read(int argc, char **argv, struct err *e)
 	auto_close int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail(e, path);
-	if (S_ISREG(st.st_mode) && (unsigned long long)st.st_size > max)
+	/* A size without blocks may be none: /sys says 4096 of each of its files. */
+	if (S_ISREG(st.st_mode) && st.st_blocks && (unsigned long long)st.st_size > max)
 		return err_set(e, EFBIG, "%s: larger than %llu bytes", path, max);
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+		if ((unsigned long long)n > max - sent)
+			return err_set(e, EFBIG, "%s: larger than %llu bytes", path, max);
 		int r = files_send(buf, (size_t)n);
-
 		if (r < 0)
 			return err_set(e, -r, "send: %s", strerror(-r));
+		sent += (unsigned long long)n;
 	}
 	return n < 0 ? fail(e, path) : 0;
 }
@@ -119,11 +124,27 @@ static int receive(int fd, unsigned long long len, const char *path, struct err 
 	return 0;
 }
 
+/* What a process of our number left that was killed may still be there. */
+static int make_temp(int dir, char ret[48])
+{
+	enum { TRIES = 100, FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC };
+	struct timespec now;
+	int fd = -1;
+
+	for (int i = 0; i < TRIES && fd < 0 && (i == 0 || errno == EEXIST); i++) {
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+		(void)snprintf(ret, 48, ".conker-%d-%lld-%ld-w", (int)getpid(),
+			       (long long)now.tv_sec, now.tv_nsec);
+		fd = openat(dir, ret, FLAGS, 0600);
+	}
+	return fd;
+}
+
 /* The new file, under a name of its own, becomes the old one: with its mode, and if we may, its owner. */
 static int write_new(int dir, const char *leaf, const char *path, unsigned mode,
 		     unsigned long long len, struct err *e)
 {
-	char temp[32];
+	char temp[48];
 	struct stat old;
 	int there = fstatat(dir, leaf, &old, AT_SYMLINK_NOFOLLOW) == 0;
 
@@ -131,9 +152,7 @@ static int write_new(int dir, const char *leaf, const char *path, unsigned mode,
 		return err_set(e, EISDIR, "%s: %s", path, strerror(EISDIR));
 	if (mode == 0)
 		mode = there ? old.st_mode & 07777 : MODE_DEFAULT;
-	(void)snprintf(temp, sizeof(temp), ".conker-%d-w", (int)getpid());
-	auto_close int fd =
-		openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	auto_close int fd = make_temp(dir, temp);
 	if (fd < 0)
 		return fail(e, path);
 	int r = receive(fd, len, path, e);
@@ -297,14 +316,6 @@ static int put(void *arg, const void *buf, size_t len)
 	return files_send(buf, len);
 }
 
-static int left_out(const struct tree_left_out *l, struct err *e)
-{
-	if (l->count == 0)
-		return 0;
-	return err_set(e, EOPNOTSUPP, "%s%s left out: sockets and device nodes are not copied",
-		       l->first, l->count > 1 ? " and others were" : " was");
-}
-
 int files_tar_out(int argc, char **argv, struct err *e)
 {
 	struct tree_pack p = {
@@ -314,9 +325,19 @@ int files_tar_out(int argc, char **argv, struct err *e)
 		.put = put,
 	};
 
+	char note[ERR_MSG_BYTES];
+
 	(void)argc;
 	int r = tree_pack(&p, e);
-	return r < 0 ? r : left_out(&p.left_out, e);
+	if (r == 0)
+		r = tree_pack_lacks(&p, e);
+	if (r < 0)
+		return r;
+	tree_pack_note(&p, note, sizeof(note));
+	clean_text(note);
+	if (*note)
+		(void)dprintf(STDERR_FILENO, "%s\n", note);
+	return 0;
 }
 
 static int unpack_stdin(struct tree_unpack *u, struct err *e)
@@ -378,7 +399,7 @@ int files_tar_in(int argc, char **argv, struct err *e)
 		return err_set(e, ENOMEM, "no memory");
 	int r = unpack_stdin(u, e);
 	if (r == 0)
-		r = left_out(tree_unpack_left_out(u), e);
+		r = tree_lacks(tree_unpack_left_out(u), e);
 	tree_unpack_free(u);
 	return r;
 }
@@ -410,12 +431,10 @@ int files_main(int argc, char **argv)
 
 	(void)umask(0);
 	(void)signal(SIGPIPE, SIG_IGN); /* a FIFO without a reader is an error that is told */
+	(void)signal(SIGXFSZ, SIG_IGN); /* likewise a limit of a file's size */
 	int r = run(argc, argv, &e);
 	if (r == 0)
 		return 0;
-	for (char *p = e.msg; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
 	(void)dprintf(STDERR_FILENO, "%s\n", e.msg);
 	return -r < EXIT_MAX ? -r : EXIT_MAX;
 }

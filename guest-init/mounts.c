@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,7 +34,11 @@ static int mount_one(const struct mount_spec *m, struct err *e)
 	if (errno == ENOENT && mkdir(m->target, 0755) == 0 &&
 	    mount(m->source, m->target, m->type, m->flags, m->options) == 0)
 		return 0;
-	return err_errno(e, "mount %s on %s", m->source, m->target);
+	int why = errno; /* of the image, whose path is not ours */
+	const char *in_box = m->target + strlen(MOUNTS_ROOT);
+	int is_box = strncmp(m->target, MOUNTS_ROOT "/", sizeof(MOUNTS_ROOT)) == 0;
+	return err_set(e, why, "mount %s on %s%s: %s", m->type ? m->type : m->source,
+		       is_box ? "the image's " : "", is_box ? in_box : m->target, strerror(why));
 }
 
 int mounts_dev(struct err *e)

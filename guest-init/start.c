@@ -18,6 +18,7 @@
 #include "guest-init/self.h"
 #include "guest-init/server.h"
 #include "guest-init/sys.h"
+#include "proto/rules.h"
 
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER _IO('T', 0x41)
@@ -166,6 +167,8 @@ static struct refusal check(struct server *s, const Conker__Start *m)
 		return refuse("limit", EAGAIN);
 	if (m->cwd.len > 0 && m->cwd.data[0] != '/')
 		return refuse("cwd", EINVAL);
+	if (m->name.len > 0 && rules_exec_name(str(&m->name), m->name.len))
+		return refuse("name", EINVAL);
 	for (unsigned i = 0; m->name.len > 0 && i < s->n_live; i++)
 		if (strcmp(s->exec[s->live[i]].name, str(&m->name)) == 0)
 			return refuse("name", EEXIST);
@@ -332,14 +335,16 @@ static void send_refusal(struct client *c, uint32_t channel, const Conker__Start
 			 struct refusal no)
 {
 	char text[160];
+	const char *name = rules_exec_name(str(&m->name), m->name.len);
 	const char *what = strcmp(no.step, "cwd") == 0    ? str(&m->cwd)
 			   : strcmp(no.step, "user") == 0 ? str(&m->user)
 			   : strcmp(no.step, "name") == 0 ? str(&m->name)
 							  : str(&m->argv[0]);
 
 	(void)snprintf(text, sizeof(text), "%.100s: %s", what,
-		       strcmp(no.step, "user") == 0 && no.code == EINVAL  ? "no such user or group"
-		       : strcmp(no.step, "cwd") == 0 && no.code == EINVAL ? "not an absolute path"
+		       strcmp(no.step, "user") == 0 && no.code == EINVAL   ? "no such user or group"
+		       : strcmp(no.step, "cwd") == 0 && no.code == EINVAL  ? "not an absolute path"
+		       : strcmp(no.step, "name") == 0 && no.code == EINVAL ? name
 		       : strcmp(no.step, "name") == 0 ? "an execution of that name has not ended"
 						      : strerror(no.code));
 	client_error(c, channel, no.code, no.step, text);

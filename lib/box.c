@@ -193,6 +193,8 @@ static int not_born(conker_box *b, int r, const conker_box_opts *o, struct err *
 	if (v->error) /* /dev/kvm is all that a VMM opens, so nothing else can be missing for it */
 		return err_set(e, v->error == ENOENT ? ENODEV : v->error, "box '%s': %s", name,
 			       v->detail);
+	if (strncmp(b->reason, INIT_GAVE_UP, sizeof(INIT_GAVE_UP) - 1) == 0)
+		return err_set(e, ECONNABORTED, "box '%s': %s", name, b->reason);
 	if (!v->started)
 		spawn_complaint(b->child_stderr, tail, sizeof(tail));
 	if (*tail && b->gone)
@@ -276,7 +278,7 @@ int conker_box_create(const conker_box_opts *opts, conker_box **ret)
 		return r;
 	r = create(&o, &a, ret, e);
 	artefacts_close(&a);
-	return r;
+	return api_descriptors(r, e);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
@@ -445,7 +447,7 @@ static int open_box(const char *name, int awake, conker_box **ret)
 		r = open_once(name, awake, ret, e);
 	return r == -ERESTART
 		       ? err_set(e, EAGAIN, "box '%s' is suspended and resumed all the time", name)
-		       : r;
+		       : api_descriptors(r, e);
 }
 
 int conker_box_open(const char *name, conker_box **ret)

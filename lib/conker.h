@@ -24,7 +24,8 @@
  *            lock held. They may make any call but those that wait, which return -EDEADLK there.
  * Process    Installs no signal handlers, raises no SIGPIPE, prints nothing, never exits, and
  *            leaves no child that the caller's own wait() could meet. Every descriptor is
- *            close-on-exec. After fork() the child gets -ECHILD from every call but the _free ones.
+ *            close-on-exec. Where a limit of file sizes is set, ignore SIGXFSZ: then what exceeds it
+ *            fails with -EFBIG (copies never raise it). After fork() the child gets -ECHILD from every call but the _free ones.
  */
 #ifndef CONKER_H
 #define CONKER_H
@@ -289,6 +290,19 @@ enum conker_event {
 	                     * delivered; data NULL. Instead of EXIT */
 };
 
+/* How long things may be, in bytes, and how many; beyond it calls fail with -EINVAL (argv and env: -E2BIG) and say
+ * what is. The box has the same limits. */
+enum {
+	CONKER_NAME_MAX = 64, /* of an execution */
+	CONKER_KEY_MAX = 128,
+	CONKER_TERM_MAX = 64,
+	CONKER_ARGS_MAX = 32768, /* argv and env together; of one string Linux takes 128 KiB */
+	CONKER_RLIMITS_MAX = 16,
+	CONKER_PORTS_MAX = 32,
+	CONKER_LOG_MAX = 8 << 20,
+	CONKER_BOX_NAME_MAX = 63, /* also of an image */
+};
+
 /* A callback and its baggage. free(user), when set, runs exactly once, after the last call of fn, also
  * when the function that took it fails. Order: STARTED, (STDOUT|STDERR|GAP|WRITABLE|WRITTEN)*, then
  * exactly one of EXIT, DETACHED and LOST. */
@@ -330,9 +344,11 @@ typedef struct conker_exec_opts {
 	const char *const *argv; /* required, NULL-terminated, at least one */
 	const char *const *env; /* NULL or "NAME=value"s; PATH, HOME, TERM are added when missing */
 	const char *cwd;        /* NULL: "/"; absolute */
-	const char *user;       /* NULL: root; "name", "uid", either with ":group" or ":gid" */
-	const char *name;       /* NULL, or unique among the box's executions that have not ended */
-	const char *term;       /* with TTY; NULL: "xterm-256color" */
+	const char *user; /* NULL: root; "name", "uid", either with ":group" or ":gid". Not "" */
+	/* NULL, or unique among the box's executions that have not ended: UTF-8 without control characters, not "", not
+	 * of digits only (a number) and without ':' (a key), so that each way to name one means one thing. */
+	const char *name;
+	const char *term; /* with TTY; NULL: "xterm-256color" */
 	uint32_t flags;
 	uint32_t window_bytes; /* output in flight per stream; 0: 256 KiB */
 	uint32_t timeout_ms;   /* 0: none; then SIGTERM, and SIGKILL grace_ms (0: 2,000) later */
@@ -340,14 +356,14 @@ typedef struct conker_exec_opts {
 	uint16_t rows, cols; /* with TTY; 0: 24 x 80 */
 
 	/* Idempotent start: if the box knows an execution with this key, running or ended, the handle
-	 * becomes a view of that one from its first byte kept, and nothing is started. Implies KEEP. At
-	 * most 128 bytes. */
+	 * becomes a view of that one from its first byte kept, and nothing is started. Implies KEEP. Not
+	 * "". */
 	const char *key;
 	enum conker_restart restart; /* same id, environment and log; conker_exec_kill() stops it */
 	uint32_t restart_max;        /* 0: unlimited */
 	uint32_t backoff_ms, backoff_max_ms; /* 0: 500, doubling up to 30,000 */
 	const conker_rlimit *rlimits;
-	size_t n_rlimits; /* at most 16 */
+	size_t n_rlimits;
 	/* Of the command and all it starts together; 0: the box's. What goes over memory is killed,
 	 * which the status reports, and hits this execution only. */
 	uint64_t memory_max_bytes;
@@ -633,11 +649,17 @@ typedef struct conker_copy_opts {
 	const char *user;
 	void (*progress)(uint64_t bytes, const char *path, void *user_data);
 	void *progress_data;
+	/* What of a directory was left out although the copy is complete, one line; once, at the end. May be NULL. */
+	void (*note)(const char *text, void *user_data);
+	void *note_data;
 } conker_copy_opts;
 
 /* Copies a file or directory as cp -a would: modes, times, symbolic links, hard links, sparseness. An
- * existing directory as destination takes the source in under its own name, as cp does. Into a file that
- * exists: replaced only when complete. A destination that is a symbolic link is followed; one that is (or leads
+ * existing directory as destination takes the source in under its own name, as cp does. A file appears under its
+ * name, and replaces one that is there, only when it is complete. Files are read up to their end, whatever size they
+ * are said to have. What the kernel shows in a directory (mounts of proc, sysfs, devtmpfs and the like) is no file, left
+ * out and told by `note`; such a path itself may be copied. -ESTALE: all is copied, but a file became shorter meanwhile
+ * and ends in zeros; -EOPNOTSUPP: all but sockets and device nodes is. A destination that is a symbolic link is followed; one that is (or leads
  * to) a device or a FIFO gets the bytes of a single file written into it, and waits for a FIFO's reader. A
  * call that waits for that fails with -EINTR if a signal's handler interrupts it, with -ECANCELED once
  * something was written. */

@@ -73,24 +73,42 @@ void console_tail(int dirfd, char *ret, size_t size)
 	}
 	while (n-- > 0)
 		at += (size_t)snprintf(ret + at, size - at, "%s%s", lines[n], n ? " | " : "");
-	text_clean(ret);
+	clean_text(ret);
 }
 
-void console_panic(int dirfd, char *ret, size_t size)
+/* The last line that init said for itself, in s; or NULL. It gives a reason before it ends. */
+static char *init_said(char *s)
 {
-	static const char mark[] = "Kernel panic - not syncing: ";
-	char buf[TAIL_BYTES + 1];
+	static const char mark[] = "conker-init: ";
 	char *found = NULL;
+
+	for (char *p = s; (p = strstr(p, mark)); p++)
+		if (p == s || p[-1] == '\n' || p[-1] == ' ')
+			found = p + sizeof(mark) - 1;
+	if (found)
+		found[strcspn(found, "\n")] = 0;
+	return found;
+}
+
+int console_panic(int dirfd, char *ret, size_t size)
+{
+	static const char mark[] = "Kernel panic - not syncing: ",
+			  by_init[] = "Attempted to kill init";
+	char buf[TAIL_BYTES + 1];
+	char *found = NULL, *said = NULL;
 
 	load_tail(dirfd, buf);
 	for (char *p = buf; (p = strstr(p, mark)); p++)
 		found = p + sizeof(mark) - 1;
+	if (found && strncmp(found, by_init, sizeof(by_init) - 1) == 0)
+		said = init_said(buf);
 	if (found)
 		found[strcspn(found, "\n")] = 0;
 	else
 		found = last_line(buf);
-	(void)snprintf(ret, size, "%s", found ? found : "");
-	text_clean(ret);
+	(void)snprintf(ret, size, "%s", said ? said : found ? found : "");
+	clean_text(ret);
+	return said != NULL;
 }
 
 void console_farewell(int dirfd, char *ret, size_t size)
@@ -102,5 +120,5 @@ void console_farewell(int dirfd, char *ret, size_t size)
 	const char *line = last_line(buf);
 	int is_one = line && strncmp(line, mark, sizeof(mark) - 1) == 0;
 	(void)snprintf(ret, size, "%s", is_one ? line + sizeof("conker-init: ") - 1 : "");
-	text_clean(ret);
+	clean_text(ret);
 }

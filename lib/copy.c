@@ -97,12 +97,21 @@ static void progress(uint64_t bytes, const char *path, void *arg)
 		c->o.progress(bytes, path, c->o.progress_data);
 }
 
-static int left_out(const struct tree_left_out *l, struct err *e)
+/* What is no failure, and worth a line all the same. */
+static void note(const struct copy *c, char *text)
 {
-	if (l->count == 0)
-		return 0;
-	return err_set(e, EOPNOTSUPP, "%s%s left out: sockets and device nodes are not copied",
-		       l->first, l->count > 1 ? " and others were" : " was");
+	text[strcspn(text, "\n")] = 0;
+	clean_text(text);
+	if (*text && c->o.note)
+		c->o.note(text, c->o.note_data);
+}
+
+static void note_of_box(const struct copy *c)
+{
+	char text[TEXT_BYTES];
+
+	stream_said(c->s, text);
+	note(c, text);
 }
 
 /* ---- into the box --------------------------------------------------------------------------------- */
@@ -137,7 +146,13 @@ static int copy_in(conker_box *b, struct copy *c, const char *host_path, const c
 		r = tree_pack(&p, &c->err);
 	if (c->s && (r == 0 || r == -EPIPE)) /* EPIPE: the box's side has ended, and says why */
 		r = stream_finish(c->s, &c->err);
-	return r < 0 ? r : left_out(&p.left_out, &c->err);
+	if (r == 0)
+		r = tree_pack_lacks(&p, &c->err);
+	if (r < 0)
+		return r;
+	tree_pack_note(&p, c->buf, sizeof(c->buf));
+	note(c, c->buf);
+	return 0;
 }
 
 typedef int copy_fn(conker_box *b, struct copy *c, const char *host_path, const char *box_path);
@@ -201,6 +216,44 @@ int conker_tar_in(conker_box *b, int fd, const char *box_dir, const conker_copy_
 
 /* ---- out of the box ------------------------------------------------------------------------------- */
 
+/* The signals of a write that fails (to a pipe without a reader, or beyond the limit of a file's size) are kept from the
+ * process: each would stay pending for this thread only. */
+struct quiet {
+	sigset_t set, old, pending;
+};
+
+static void quiet_begin(struct quiet *q)
+{
+	sigemptyset(&q->set);
+	sigaddset(&q->set, SIGPIPE);
+	sigaddset(&q->set, SIGXFSZ);
+	sigpending(&q->pending);
+	pthread_sigmask(SIG_BLOCK, &q->set, &q->old);
+}
+
+/* failed: an error of the write, or 0. */
+static void quiet_end(struct quiet *q, int failed)
+{
+	const struct timespec now = {0};
+	int signo = failed == EPIPE ? SIGPIPE : SIGXFSZ;
+
+	sigdelset(&q->set, signo == SIGPIPE ? SIGXFSZ : SIGPIPE);
+	if ((failed == EPIPE || failed == EFBIG) && !sigismember(&q->pending, signo))
+		while (sigtimedwait(&q->set, NULL, &now) < 0 && errno == EINTR)
+			;
+	pthread_sigmask(SIG_SETMASK, &q->old, NULL);
+}
+
+static int feed(struct copy *c, struct tree_unpack *u, size_t len)
+{
+	struct quiet q;
+
+	quiet_begin(&q);
+	int r = tree_unpack_feed(u, c->buf, len, &c->err);
+	quiet_end(&q, -r);
+	return r;
+}
+
 static int unpack(struct copy *c, struct tree_unpack *u)
 {
 	ssize_t n;
@@ -208,12 +261,13 @@ static int unpack(struct copy *c, struct tree_unpack *u)
 
 	while (r == 0 && (n = stream_read(c->s, c->buf, sizeof(c->buf), -1)) != 0)
 		r = n < 0 ? err_set(&c->err, (int)-n, "receive: %s", strerror((int)-n))
-			  : tree_unpack_feed(u, c->buf, (size_t)n, &c->err);
+			  : feed(c, u, (size_t)n);
 	if (r < 0)
 		return r;
-	/* What went wrong in the box explains an archive that is cut short; one that lacks a socket is whole. */
+	/* What went wrong in the box explains an archive that is cut short; one that lacks a socket, or the end of a file,
+	 * is whole. */
 	int finished = stream_finish(c->s, &c->err);
-	if (finished < 0 && finished != -EOPNOTSUPP)
+	if (finished < 0 && finished != -EOPNOTSUPP && finished != -ESTALE)
 		return finished;
 	struct err end = {0};
 	r = tree_unpack_end(u, &end);
@@ -221,7 +275,11 @@ static int unpack(struct copy *c, struct tree_unpack *u)
 		c->err = end;
 		return r;
 	}
-	return finished < 0 ? finished : left_out(tree_unpack_left_out(u), &c->err);
+	if (finished == 0)
+		finished = tree_lacks(tree_unpack_left_out(u), &c->err);
+	if (finished == 0)
+		note_of_box(c);
+	return finished;
 }
 
 static int copy_tree_out(conker_box *b, struct copy *c, const char *host_path, const char *box_path)
@@ -254,22 +312,14 @@ static int copy_tree_out(conker_box *b, struct copy *c, const char *host_path, c
 	return r;
 }
 
-/* write() to a pipe without a reader, but without the signal: it stays pending for this thread only. */
 static ssize_t write_quietly(int fd, const void *buf, size_t len)
 {
-	const struct timespec now = {0};
-	sigset_t pipe_set, old, pending;
+	struct quiet q;
 
-	sigemptyset(&pipe_set);
-	sigaddset(&pipe_set, SIGPIPE);
-	sigpending(&pending);
-	pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+	quiet_begin(&q);
 	ssize_t n = write(fd, buf, len);
 	int why = errno;
-	if (n < 0 && why == EPIPE && !sigismember(&pending, SIGPIPE))
-		while (sigtimedwait(&pipe_set, NULL, &now) < 0 && errno == EINTR)
-			;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	quiet_end(&q, n < 0 ? why : 0);
 	errno = why;
 	return n;
 }
@@ -302,7 +352,11 @@ static int pump_out(struct copy *c, int fd, const char *box_path)
 		c->bytes += (size_t)n;
 		progress(c->bytes, box_path, c);
 	}
-	return r < 0 ? r : stream_finish(c->s, &c->err);
+	if (r == 0)
+		r = stream_finish(c->s, &c->err);
+	if (r == 0)
+		note_of_box(c);
+	return r;
 }
 
 /* The bytes of one file, into a device or a FIFO. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static _Thread_local struct err thread_err;
@@ -62,15 +63,16 @@ void api_callback_end(void)
 	callback_depth--;
 }
 
-void text_clean(char *s)
+int api_descriptors(int r, struct err *e)
 {
-	for (unsigned char *p = (unsigned char *)s; *p; p++) {
-		if (*p < 0x20 || *p == 0x7f)
-			*p = '?';
-		if (p[0] == 0xc2 && p[1] >= 0x80 &&
-		    p[1] < 0xa0) /* U+0080 to U+009F: controls, too */
-			p[0] = p[1] = '?';
-	}
+	struct rlimit l;
+
+	if (r != -EMFILE || getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return r;
+	const struct err was = *e;
+	return err_set(e, EMFILE,
+		       "%s; this process may have %llu open (ulimit -n), a box takes up to %d",
+		       was.msg, (unsigned long long)l.rlim_cur, BOX_DESCRIPTORS);
 }
 
 int64_t now_ms(void)

@@ -74,7 +74,7 @@ static void on_unjailed(struct vm_events *v, char *rest)
 
 void events_line(struct vm_events *v, char *line)
 {
-	text_clean(line);
+	clean_text(line);
 	const char *what = word(&line);
 
 	if (v->over)
@@ -146,8 +146,11 @@ void events_reason(const struct vm_events *v, int dirfd, char *ret, size_t size)
 		return;
 	case CONKER_BOX_REBOOT: (void)snprintf(ret, size, "the guest rebooted"); return;
 	case CONKER_BOX_PANIC:
-		console_panic(dirfd, line, sizeof(line));
-		(void)snprintf(ret, size, "the guest kernel panicked%s%s", *line ? ": " : "", line);
+		if (console_panic(dirfd, line, sizeof(line)))
+			(void)snprintf(ret, size, INIT_GAVE_UP "%s", line);
+		else
+			(void)snprintf(ret, size, "the guest kernel panicked%s%s",
+				       *line ? ": " : "", line);
 		return;
 	case CONKER_BOX_CRASH:
 		(void)snprintf(ret, size, "the guest crashed (triple fault)");

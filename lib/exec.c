@@ -139,8 +139,8 @@ void exec_lose(conker_exec *e, enum conker_errkind kind, int code, const char *s
 	e->error = code;
 	(void)snprintf(e->step, sizeof(e->step), "%s", step);
 	(void)snprintf(e->text, sizeof(e->text), "%s", text);
-	text_clean(e->step);
-	text_clean(e->text);
+	clean_text(e->step);
+	clean_text(e->text);
 	end(e, FATE_LOST);
 	input_end(e, kind == CONKER_ERR_START ? ESRCH : code);
 	exec_queue(e);

@@ -34,7 +34,6 @@ int files_leave(struct err *to, int r, struct err *from)
 {
 	if (r >= 0)
 		return r;
-	text_clean(from->msg);
 	return err_set(to, -r, "%s", from->msg);
 }
 

@@ -277,7 +277,8 @@ int conker_image_import(const char *name, const char *path)
 	if (r == 0)
 		r = publish(&w, name, e);
 	work_end(&w);
-	return r < 0 ? err_wrap(e, r, "import '%s' as image '%s'", path, name) : 0;
+	return r < 0 ? err_wrap(e, api_descriptors(r, e), "import '%s' as image '%s'", path, name)
+		     : 0;
 }
 
 /* ---- removing and listing ------------------------------------------------------------------------------- */

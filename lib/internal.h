@@ -20,10 +20,13 @@
 
 #include "lib/conker.h"
 #include "proto/codec.h"
+#include "util/clean.h"
 #include "util/err.h"
 #include "util/util.h"
 
 enum {
+	BOX_DESCRIPTORS =
+		64,      /* that to make, open or import one may take, at most: said in conker.h */
 	NAME_BYTES = 64, /* a box's or image's name with its NUL */
 	ID_BYTES = 16,   /* 12 hex digits and a NUL, rounded */
 	REASON_BYTES = 256,
@@ -41,10 +44,10 @@ struct err *api_enter(void);
 must_check int api_may_wait(struct err *e);
 /* What kind of failure the error of this call is, for conker_errkind(). Returns r. */
 int api_kind(enum conker_errkind kind, const char *step, int r);
+/* Says of an -EMFILE which limit is short, and what is needed. Returns r. */
+int api_descriptors(int r, struct err *e);
 void api_callback_begin(void);
 void api_callback_end(void);
-/* Makes bytes of the guest fit for a one-line message: control characters become '?'. */
-void text_clean(char *s);
 int64_t now_ms(void);
 
 /* ---- opts.c: structures that grow ---------------------------------------------------------------- */
@@ -127,10 +130,12 @@ void events_reason(const struct vm_events *v, int dirfd, char *ret, size_t size)
 
 /* ---- console.c: the end of the console ------------------------------------------------------------ */
 
+/* What a reason begins with when init told it: then the call trace of its end tells nothing more. */
+#define INIT_GAVE_UP "its init gave up: "
 /* The last lines, newest last, joined with " | ", at most size bytes; "" when there are none. */
 void console_tail(int dirfd, char *ret, size_t size);
-/* The line that says why the kernel panicked; else the last line. */
-void console_panic(int dirfd, char *ret, size_t size);
+/* The line that says why the kernel panicked; else the last line. 1: its init ended, and these are init's words. */
+int console_panic(int dirfd, char *ret, size_t size);
 /* Why init powered the box off by itself, if it did: "the box was idle for 30.0 s"; else "". */
 void console_farewell(int dirfd, char *ret, size_t size);
 
@@ -497,6 +502,8 @@ must_check int stream_write(struct stream *s, const void *buf, size_t len);
 must_check int stream_await_fd(struct stream *s, int fd);
 /* No more input; drops what it still says and waits for its end. 0, or why it failed, with message. */
 must_check int stream_finish(struct stream *s, struct err *e);
+/* The first line of what it said on its stderr; also of one that ended well. */
+void stream_said(const struct stream *s, char ret[TEXT_BYTES]);
 /* Ends it, letting it clean up if it still runs. NULL is fine; returns NULL. */
 struct stream *stream_free(struct stream *s);
 

@@ -64,7 +64,7 @@ int isolation_find(const char *report, const char *key, char *ret, size_t size)
 			continue;
 		p += len + (p[len] == ' ');
 		(void)snprintf(ret, size, "%.*s", (int)strcspn(p, "\n"), p);
-		text_clean(ret);
+		clean_text(ret);
 		return 1;
 	}
 	return 0;

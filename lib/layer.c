@@ -231,7 +231,7 @@ static void identify_cpu(struct manifest *ret)
 		(void)__get_cpuid(0x80000002 + i, &name[i][0], &name[i][1], &name[i][2],
 				  &name[i][3]);
 	(void)snprintf(ret->cpu_name, sizeof(ret->cpu_name), "%s", (const char *)name);
-	text_clean(ret->cpu_name);
+	clean_text(ret->cpu_name);
 }
 #else
 static void identify_cpu(struct manifest *ret)

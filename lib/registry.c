@@ -407,6 +407,23 @@ static int name_taken(int reg, const char *name, struct err *e)
 		       name, is, force, name);
 }
 
+static int open_by_id(int reg, const char *id, struct meta *ret);
+
+/* A box may be named by its id as well, which then must not be another's name. */
+static int check_no_id(int reg, const struct meta *m, struct err *e)
+{
+	struct meta other;
+
+	if (strcmp(m->name, m->id) == 0 || strlen(m->name) != strlen(m->id) ||
+	    strspn(m->name, "0123456789abcdef") < strlen(m->id))
+		return 0;
+	auto_close int dir = open_by_id(reg, m->name, &other);
+	if (dir < 0 || strcmp(other.name, m->name) == 0)
+		return 0;
+	return err_set(e, EEXIST, "'%s' is the id of the box '%s'; choose another name", m->name,
+		       other.name);
+}
+
 static int birth_in(int reg, struct meta *m, struct birth *ret, struct err *e)
 {
 	auto_close int locked = dir_lock(reg, e);
@@ -414,6 +431,9 @@ static int birth_in(int reg, struct meta *m, struct birth *ret, struct err *e)
 	if (locked < 0)
 		return locked;
 	sweep_one(reg, m->name);
+	int r = check_no_id(reg, m, e);
+	if (r < 0)
+		return r;
 	if (mkdirat(reg, m->name, 0700) < 0)
 		return errno == EEXIST ? name_taken(reg, m->name, e)
 				       : err_errno(e, "make the directory of box '%s'", m->name);
@@ -422,12 +442,12 @@ static int birth_in(int reg, struct meta *m, struct birth *ret, struct err *e)
 	auto_close int starter =
 		dir < 0 ? -1 : openat(dir, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (starter < 0 || flock(starter, LOCK_EX) < 0) {
-		int r = err_errno(e, "make the lock of box '%s'", m->name);
+		r = err_errno(e, "make the lock of box '%s'", m->name);
 		(void)remove_dir(reg, m->name, dir);
 		return r;
 	}
 
-	int r = meta_save(dir, m);
+	r = meta_save(dir, m);
 	if (r < 0) {
 		(void)remove_dir(reg, m->name, dir);
 		return err_set(e, -r, "write the description of box '%s': %s", m->name,

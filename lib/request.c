@@ -166,7 +166,7 @@ int request_on_msg(struct request *q, const Conker__ServerMsg *m, const char **r
 		q->done = 1;
 		q->error = min_(m->error->code, 4095);
 		(void)snprintf(q->text, sizeof(q->text), "%s", m->error->text);
-		text_clean(q->text);
+		clean_text(q->text);
 		return 0;
 	case CONKER__SERVER_MSG__MSG_LISTING: return on_listing(q, m->listing, ret_why);
 	case CONKER__SERVER_MSG__MSG_BOX_STATS: return on_stats(q, m->box_stats, ret_why);

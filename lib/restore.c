@@ -233,7 +233,7 @@ static int open_any(struct artefacts *a, conker_box_opts *o, struct err *e)
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", a->snapshot);
 	ssize_t n = readlink(link, a->from, sizeof(a->from) - 1);
 	a->from[n > 0 ? n : 0] = 0;
-	text_clean(a->from);
+	clean_text(a->from);
 	return 0;
 }
 

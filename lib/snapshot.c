@@ -74,7 +74,7 @@ int snapshot_answer(char *text, conker_snapshot_result *ret, struct err *e)
 	uint64_t pause_us, memory_bytes;
 	int code, at = 0;
 
-	text_clean(text);
+	clean_text(text);
 	/* NOLINTBEGIN(cert-err34-c): too large a number is the largest there is */
 	if (sscanf(text, "done %" SCNu64 " %" SCNu64, &pause_us, &memory_bytes) == 2) {
 		ret->pause_us = pause_us;

@@ -81,9 +81,12 @@ on_child_stack static int place_fds(const struct spawn *s)
 	int aside[FD_ASIDE];
 
 	for (int i = 0; i < s->nfds; i++) {
-		aside[i] = fcntl(s->fds[i], F_DUPFD_CLOEXEC, FD_ASIDE);
-		if (aside[i] < 0)
+		aside[i] = fcntl(s->fds[i], F_DUPFD_CLOEXEC, s->nfds);
+		if (aside[i] < 0) {
+			errno = errno == EINVAL ? EMFILE
+						: errno; /* the limit is below what is asked for */
 			return -1;
+		}
 	}
 	for (int i = 0; i < s->nfds; i++)
 		if (syscall(SYS_dup3, aside[i], i, 0) < 0)
@@ -278,7 +281,7 @@ void spawn_complaint(int fd, char *ret, size_t size)
 
 	ret[n > 0 ? n : 0] = 0;
 	ret[strcspn(ret, "\n")] = 0;
-	text_clean(ret);
+	clean_text(ret);
 }
 
 int spawn_reap(int pidfd)

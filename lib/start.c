@@ -1,9 +1,12 @@
 /* start.c - from conker_exec_opts to a Start on the wire. */
 #include "lib/internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "proto/rules.h"
 
 enum {
 	ROWS_DEFAULT = 24,
@@ -16,11 +19,36 @@ enum {
 	OWN_STREAMS = CONKER_EXEC_MERGE_STDERR | CONKER_EXEC_NO_STDOUT | CONKER_EXEC_NO_STDERR,
 };
 
+/* conker.h and the wire say the same. */
+static_assert((int)CONKER_NAME_MAX == NAME_MAX_BYTES && (int)CONKER_KEY_MAX == KEY_MAX_BYTES &&
+		      (int)CONKER_TERM_MAX == TERM_MAX_BYTES && (int)CONKER_ARGS_MAX == ARGS_MAX &&
+		      (int)CONKER_RLIMITS_MAX == RLIMITS_MAX &&
+		      (int)CONKER_PORTS_MAX == PORTS_MAX && (int)CONKER_LOG_MAX == LOG_MAX_BYTES &&
+		      (int)CONKER_BOX_NAME_MAX == NAME_BYTES - 1,
+	      "limits are set once");
+
 static int check_length(const char *what, const char *s, size_t max, struct err *e)
 {
 	return s && strlen(s) > max
 		       ? err_set(e, EINVAL, "the %s is longer than %zu bytes", what, max)
 		       : 0;
+}
+
+static int check_name(const char *name, struct err *e)
+{
+	size_t n = name ? strlen(name) : 0;
+	const char *why = n ? rules_exec_name(name, n) : NULL;
+
+	if (name && n == 0)
+		return err_set(e, EINVAL, "an empty name of an execution; NULL is none");
+	return why ? err_set(e, EINVAL, "%s: '%.80s'", why, name)
+		   : check_length("execution's name", name, NAME_MAX_BYTES, e);
+}
+
+/* An empty one is a variable of somebody's that is not set, and no way to say root. */
+static int check_not_empty(const char *what, const char *s, struct err *e)
+{
+	return s && !*s ? err_set(e, EINVAL, "an empty %s; NULL is none", what) : 0;
 }
 
 static int check_texts(const conker_exec_opts *o, struct err *e)
@@ -30,7 +58,11 @@ static int check_texts(const conker_exec_opts *o, struct err *e)
 	if (o->cwd && o->cwd[0] != '/')
 		r = err_set(e, EINVAL, "the working directory '%.80s' is not absolute", o->cwd);
 	if (r == 0)
-		r = check_length("execution's name", o->name, NAME_MAX_BYTES, e);
+		r = check_name(o->name, e);
+	if (r == 0)
+		r = check_not_empty("user", o->user, e);
+	if (r == 0)
+		r = check_not_empty("key", o->key, e);
 	if (r == 0)
 		r = check_length("key", o->key, KEY_MAX_BYTES, e);
 	if (r == 0)

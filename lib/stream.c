@@ -256,6 +256,11 @@ int stream_await_fd(struct stream *s, int fd)
 	}
 }
 
+void stream_said(const struct stream *s, char ret[TEXT_BYTES])
+{
+	(void)snprintf(ret, TEXT_BYTES, "%.*s", (int)strcspn(s->text, "\n"), s->text);
+}
+
 static int outcome(const struct stream *s, struct err *e)
 {
 	if (s->error) /* nothing is called after this that would forget the kind */
@@ -268,7 +273,7 @@ static int outcome(const struct stream *s, struct err *e)
 	if (code == 0)
 		return 0;
 	char line[TEXT_BYTES];
-	(void)snprintf(line, sizeof(line), "%.*s", (int)strcspn(s->text, "\n"), s->text);
+	stream_said(s, line);
 	return err_set(e, code, "%s", *line ? line : strerror(code));
 }
 

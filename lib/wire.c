@@ -279,7 +279,7 @@ static int on_connection_msg(conker_box *b, const Conker__ServerMsg *m)
 	if (m->msg_case == CONKER__SERVER_MSG__MSG_ERROR && m->channel == 0) {
 		(void)snprintf(text, sizeof(text), "it refused the connection: %.80s",
 			       m->error->text);
-		text_clean(text);
+		clean_text(text);
 		broken(b, text);
 		return 1;
 	}

@@ -10,7 +10,10 @@
  *					p: make missing parents. With `c`, DEST may be a symbolic link to
  *					a file, or be (lead to) a device or a FIFO: one file's bytes are
  *					written into that
- *	tar-out  L      PATH NAME	stdout: PATH as a tar stream, called NAME in it; L: follow PATH
+ *	tar-out  L      PATH NAME	stdout: PATH as a tar stream, called NAME in it; L: follow PATH. With
+ *					ESTALE and EOPNOTSUPP it is whole all the same, but for the end of a
+ *					file, or sockets; with status 0, a line on stderr says what else was
+ *					left out
  *	read     -      PATH MAX	stdout: the file; EFBIG if it is larger than MAX bytes
  *	write    -      PATH MODE LEN	stdin: exactly LEN bytes, which replace the file at once, or are
  *					written into a device or a FIFO. MODE (octal) 0: 0644, or that of

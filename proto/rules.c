@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "util/clean.h"
+
 enum {
 	TTY_SIZE_MAX = 65535, /* struct winsize holds 16 bits */
 	PORT_MAX = 65535,
@@ -39,6 +41,19 @@ static const char *check_name(const ProtobufCBinaryData *name, const ProtobufCBi
 	if (key->len > KEY_MAX_BYTES)
 		return "key longer than 128 bytes";
 	return NULL;
+}
+
+const char *rules_exec_name(const char *name, size_t len)
+{
+	size_t digits = 0;
+
+	while (digits < len && name[digits] >= '0' && name[digits] <= '9')
+		digits++;
+	if (digits == len)
+		return "a name of digits only would mean an execution's number";
+	if (memchr(name, ':', len))
+		return "a name with a ':' would mean a key";
+	return clean_is_fit(name, len) ? NULL : "a name is UTF-8 without control characters";
 }
 
 static const char *check_window(uint32_t window)

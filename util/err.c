@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "util/clean.h"
+
+/* Messages name files, boxes and what a guest said: whatever is in them, they end up on a terminal. */
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -16,6 +20,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	e->code = code;
 	(void)vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 	va_end(ap);
+	clean_text(e->msg);
 	return -code;
 }
 
@@ -33,6 +38,7 @@ int err_errno(struct err *e, const char *fmt, ...)
 
 	size_t n = strlen(e->msg);
 	(void)snprintf(e->msg + n, sizeof(e->msg) - n, ": %s", strerror(code));
+	clean_text(e->msg);
 	return -code;
 }
 
@@ -51,5 +57,6 @@ int err_wrap(struct err *e, int r, const char *fmt, ...)
 	size_t n = strlen(e->msg);
 	if (inner[0])
 		(void)snprintf(e->msg + n, sizeof(e->msg) - n, ": %s", inner);
+	clean_text(e->msg);
 	return r;
 }

@@ -10,7 +10,7 @@ enum { ERR_MSG_BYTES = 508 };
 
 struct err {
 	int code;                /* positive errno; 0: no error recorded */
-	char msg[ERR_MSG_BYTES]; /* "outer: inner: cause", one line, no newline */
+	char msg[ERR_MSG_BYTES]; /* "outer: inner: cause", one line, no newline; fit for a terminal (clean.h) */
 };
 
 /* Records the error and returns -code, so that "return err_set(e, EINVAL, ...)" is the whole path. */

@@ -148,9 +148,3 @@ int tree_make_parents(const char *path)
 	}
 	return 0;
 }
-
-void tree_leave_out(struct tree_left_out *l, const char *path)
-{
-	if (l->count++ == 0)
-		(void)snprintf(l->first, sizeof(l->first), "%s", path);
-}

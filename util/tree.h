@@ -1,12 +1,16 @@
 /* tree.h - trees of files to and from tar streams, on the host and in the box.
  *
  * Packing walks a tree by descriptors; what is moved under it meanwhile makes it read something else of the
- * same tree, never something outside. A file that shrinks is filled up with zeros, one that vanishes is left out.
+ * same tree, never something outside. Files are read up to their end, whatever their file system calls their size (/proc
+ * and /sys call it 0 and 4096); a large one that grows meanwhile ends where it did at first, one that shrinks is filled
+ * up with zeros, which is told, and one that vanishes is left out. What the kernel itself shows in a directory of the
+ * tree, as proc, sysfs and devtmpfs, is left out and told: it can be packed by its own path.
  *
  * Unpacking trusts no byte of the stream. Every path is taken apart (tar_clean()) and opened below the
  * directory given, component by component, without following any symbolic link, by openat2() where the kernel has
- * it; a symbolic link in the way of a directory is an error. Files are made new, never opened for writing when they
- * are there: one in the way is replaced by rename() when its successor is complete. Links are made, not followed.
+ * it; a symbolic link in the way of a directory is an error. Files are made new, under a name of their own (.conker-...),
+ * and get theirs by rename() when they are complete: who is killed in between leaves nothing half under a name that
+ * somebody asked for. Links are made, not followed.
  *
  * What cannot be taken along is counted, not fatal: sockets, device nodes where they are not wanted.
  *
@@ -20,6 +24,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "util/err.h"
 #include "util/util.h"
@@ -50,11 +55,16 @@ struct tree_pack {
 	tree_put_fn *put;
 	tree_progress_fn *progress; /* or NULL */
 	void *arg;
-	struct tree_left_out left_out; /* returned */
+	struct tree_left_out left_out, shrank, mounts; /* returned */
 };
 
 /* Writes path as a whole tar stream. 0, or -errno with a message that names the file. */
 must_check int tree_pack(struct tree_pack *p, struct err *e);
+/* What the archive lacks, when it is whole otherwise: 0, -ESTALE (something shrank) or -EOPNOTSUPP (sockets), with a
+ * message. */
+must_check int tree_pack_lacks(const struct tree_pack *p, struct err *e);
+/* What of the kernel's was left out, for people; "" if nothing was. */
+void tree_pack_note(const struct tree_pack *p, char *ret, size_t size);
 
 /* ---- in ------------------------------------------------------------------------------------------- */
 
@@ -110,5 +120,9 @@ must_check int tree_destination(const char *dest, const char *leaf, char ret_nam
 /* As mkdir -p of everything above the last name of path. 0 or -errno. */
 must_check int tree_make_parents(const char *path);
 void tree_leave_out(struct tree_left_out *l, const char *path);
+/* 0, or -EOPNOTSUPP with a message: sockets and device nodes. */
+must_check int tree_lacks(const struct tree_left_out *l, struct err *e);
+/* Whether files of this device are the kernel's own word (proc, sysfs, devtmpfs, ...), as /proc/self/mountinfo has it. */
+must_check int tree_is_kernels(dev_t dev);
 
 #endif

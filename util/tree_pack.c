@@ -15,6 +15,8 @@
 
 enum {
 	BUFFER_BYTES = 64 << 10,
+	PLAIN_DEVS = 8,
+	WHOLE_MAX_BYTES = 64 << 20, /* of a file whose size the file system does not know */
 	LINK_BUCKETS = 4096,
 };
 
@@ -26,6 +28,8 @@ struct link_name { /* of a file with several names, the first that was met */
 };
 
 struct walk {
+	dev_t plain[PLAIN_DEVS]; /* known to be none of the kernel's */
+	size_t n_plain;
 	struct tree_pack *p;
 	struct err *e;
 	struct tar_entry *entry; /* its path is the walk's current one */
@@ -34,6 +38,9 @@ struct walk {
 	uint64_t bytes; /* of contents, so far */
 	struct link_name *links[LINK_BUCKETS];
 	size_t n_links;
+	dev_t dev;      /* of the directory that the walk is in */
+	uint8_t *whole; /* a file that is read before its size is told */
+	size_t whole_cap;
 	size_t n; /* in buf */
 	uint8_t buf[BUFFER_BYTES];
 };
@@ -47,6 +54,7 @@ static void walk_free(struct walk *w)
 			w->links[i] = l->next;
 			free(l);
 		}
+	free(w->whole);
 	free(w->entry);
 	free(w);
 }
@@ -60,8 +68,22 @@ static int fail_at(struct walk *w, int code)
 static int fail(struct walk *w, int code)
 {
 	const char *below = w->entry->path + strlen(w->p->name);
+	size_t n = strlen(w->p->path);
 
-	return err_set(w->e, code, "%s%s: %s", w->p->path, below, strerror(code));
+	while (*below == '/' && n > 0 && w->p->path[n - 1] == '/')
+		n--;
+	return err_set(w->e, code, "%.*s%s: %s", (int)n, w->p->path, below, strerror(code));
+}
+
+static int append(struct walk *w, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (n > TAR_NAME_BYTES - 2 - w->path_len) /* a directory gets a slash behind it */
+		return fail(w, ENAMETOOLONG);
+	memcpy(w->entry->path + w->path_len, name, n + 1);
+	w->path_len += n;
+	return 0;
 }
 
 /* ---- bytes ---------------------------------------------------------------------------------------- */
@@ -126,8 +148,10 @@ static int data(struct walk *w, int fd, uint64_t offset, uint64_t n)
 			continue;
 		if (k < 0)
 			return fail(w, errno);
-		if (k == 0)
+		if (k == 0) {
+			tree_leave_out(&w->p->shrank, w->entry->path);
 			return zeros(w, n);
+		}
 		w->n += (size_t)k;
 		offset += (size_t)k;
 		n -= (size_t)k;
@@ -248,6 +272,81 @@ static int hard_link(struct walk *w, const struct stat *st)
 	return 0;
 }
 
+/* ---- files that are read first --------------------------------------------------------------------- */
+
+static int more_room(struct walk *w)
+{
+	size_t cap = w->whole_cap ? 2 * w->whole_cap : 2 * BUFFER_BYTES;
+	uint8_t *p = cap > WHOLE_MAX_BYTES ? NULL : realloc(w->whole, cap);
+
+	if (!p)
+		return fail(w, cap > WHOLE_MAX_BYTES ? EFBIG : ENOMEM);
+	w->whole = p;
+	w->whole_cap = cap;
+	return 0;
+}
+
+/* Whether it has grown since its size was asked for, rather than that its file system tells none: then the size that
+ * it has by now is one. */
+static int has_grown(int fd, size_t n, uint64_t *size)
+{
+	struct stat st;
+
+	if (n <= *size || fstat(fd, &st) < 0 || (uint64_t)st.st_size < n)
+		return 0;
+	*size = (uint64_t)st.st_size;
+	return 1;
+}
+
+/* Reads up to the end, or until the size is known to be one: *size, *ret_n bytes of it in w->whole. -ENOENT: what it
+ * tells of has gone, as a process has behind a file of /proc. */
+static int read_first(struct walk *w, int fd, uint64_t *size, size_t *ret_n)
+{
+	size_t n = 0;
+	ssize_t k;
+
+	for (;;) {
+		if (n == w->whole_cap && n > 0 && has_grown(fd, n, size))
+			break;
+		int r = n == w->whole_cap ? more_room(w) : 0;
+		if (r < 0)
+			return r;
+		k = read(fd, w->whole + n, w->whole_cap - n);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return errno == ESRCH || errno == ENODEV ? -ENOENT : fail(w, errno);
+		if (k == 0) {
+			*size = n;
+			break;
+		}
+		n += (size_t)k;
+	}
+	*ret_n = n;
+	return 0;
+}
+
+/* A file whose size may be none: /proc says 0 of all of its files, /sys 4096; what is small may as well have changed. The
+ * archive has the size in front of the bytes. */
+static int pack_unsized(struct walk *w, int fd)
+{
+	size_t n = 0;
+	int r = read_first(w, fd, &w->entry->size, &n);
+
+	if (r == 0)
+		r = head(w);
+	for (size_t done = 0, k; done < n && r == 0; done += k) {
+		k = min_(n - done, (size_t)BUFFER_BYTES);
+		r = put(w, w->whole + done, k);
+		w->bytes += k;
+	}
+	if (r == 0)
+		progress(w);
+	return r < 0 ? r : data(w, fd, n, w->entry->size - n);
+}
+
+/* ---- by type ---------------------------------------------------------------------------------------- */
+
 static int pack_file(struct walk *w, int fd, const struct stat *st)
 {
 	int r = hard_link(w, st);
@@ -255,11 +354,17 @@ static int pack_file(struct walk *w, int fd, const struct stat *st)
 	if (r != 0)
 		return min_(r, 0);
 	entry_set(w, TAR_FILE, st);
-	if ((uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size)
+	if ((uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size) {
 		find_holes(w->entry, fd);
-	r = head(w);
-	if (r == 0)
-		r = contents(w, fd);
+		(void)lseek(fd, 0, SEEK_SET);
+	}
+	if (!w->entry->sparse && w->entry->size <= BUFFER_BYTES) {
+		r = pack_unsized(w, fd);
+	} else {
+		r = head(w);
+		if (r == 0)
+			r = contents(w, fd);
+	}
 	return r < 0 ? r : zeros(w, tar_padding(tar_payload_bytes(w->entry)));
 }
 
@@ -297,6 +402,31 @@ static int pack_special(struct walk *w, const struct stat *st)
 
 static int pack_dir(struct walk *w, int fd, const struct stat *st);
 
+/* An overlay has a device of its own for the files of each layer: all of them would be looked up, one by one. */
+static int is_kernels(struct walk *w, dev_t dev)
+{
+	for (size_t i = 0; i < min_(w->n_plain, (size_t)PLAIN_DEVS); i++)
+		if (w->plain[i] == dev)
+			return 0;
+	if (tree_is_kernels(dev))
+		return 1;
+	w->plain[w->n_plain++ % PLAIN_DEVS] = dev;
+	return 0;
+}
+
+/* What the kernel shows below the tree is nobody's files: the place stays, as it is in the tree without the mount. */
+static int pack_mount(struct walk *w, const struct stat *st)
+{
+	tree_leave_out(&w->p->mounts, w->entry->path);
+	if (!S_ISDIR(st->st_mode))
+		return 0;
+	int r = append(w, "/");
+	if (r < 0)
+		return r;
+	entry_set(w, TAR_DIR, st);
+	return head(w);
+}
+
 /* What fd is open on, and it may be anything. */
 static int pack_fd(struct walk *w, int fd)
 {
@@ -316,6 +446,8 @@ static int pack_at(struct walk *w, int dir, const char *name, int follow)
 
 	if (fstatat(dir, name, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? -ENOENT : fail(w, errno);
+	if (w->depth > 0 && st.st_dev != w->dev && is_kernels(w, st.st_dev))
+		return pack_mount(w, &st);
 	if (S_ISLNK(st.st_mode))
 		return pack_symlink(w, dir, name, &st);
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
@@ -325,17 +457,6 @@ static int pack_at(struct walk *w, int dir, const char *name, int follow)
 	if (fd < 0)
 		return errno == ENOENT ? -ENOENT : fail(w, errno);
 	return pack_fd(w, fd);
-}
-
-static int append(struct walk *w, const char *name)
-{
-	size_t n = strlen(name);
-
-	if (n > TAR_NAME_BYTES - 2 - w->path_len) /* a directory gets a slash behind it */
-		return fail(w, ENAMETOOLONG);
-	memcpy(w->entry->path + w->path_len, name, n + 1);
-	w->path_len += n;
-	return 0;
 }
 
 static int pack_names(struct walk *w, DIR *d)
@@ -376,9 +497,12 @@ static int pack_dir(struct walk *w, int fd, const struct stat *st)
 			close(own);
 		return r;
 	}
+	dev_t above = w->dev;
+	w->dev = st->st_dev;
 	w->depth++;
 	r = pack_names(w, d);
 	w->depth--;
+	w->dev = above;
 	closedir(d);
 	return r;
 }

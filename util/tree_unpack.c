@@ -26,6 +26,7 @@
 enum {
 	TEMP_BYTES = 48,
 	TEMP_TRIES = 100,
+	NO_REPLACE = 1, /* RENAME_NOREPLACE, which musl does not know */
 	DIR_FLAGS = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, /* and O_PATH, or O_RDONLY */
 	SETID_BITS = 06000,
 	PATH_BYTES = TAR_NAME_BYTES + 257, /* with the prefix */
@@ -327,6 +328,18 @@ static const char *name_now(const struct tree_unpack *u)
 	return u->temp[0] ? u->temp : u->leaf;
 }
 
+/* To a name that must be free. Not every file system can be told that, but most then have links. */
+static int rename_to_free(struct tree_unpack *u)
+{
+	if (syscall(SYS_renameat2, u->parent, u->temp, u->parent, u->leaf, NO_REPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	if (linkat(u->parent, u->temp, u->parent, u->leaf, 0) < 0)
+		return -errno;
+	return unlinkat(u->parent, u->temp, 0) < 0 ? -errno : 0;
+}
+
 /* It is complete. */
 static int into_place(struct tree_unpack *u)
 {
@@ -334,12 +347,26 @@ static int into_place(struct tree_unpack *u)
 
 	if (!u->temp[0])
 		return 0;
-	if (renameat(u->parent, u->temp, u->parent, u->leaf) < 0)
+	if (u->o.flags & TREE_NO_CLOBBER)
+		r = rename_to_free(u);
+	else if (renameat(u->parent, u->temp, u->parent, u->leaf) < 0)
 		r = -errno;
 	/* rename() of one name of a file over another one of it does nothing. Else the name is free, and stays so. */
-	(void)unlinkat(u->parent, u->temp, 0);
+	if (r < 0 || u->tar.entry.type == TAR_HARDLINK)
+		(void)unlinkat(u->parent, u->temp, 0);
 	u->temp[0] = 0;
 	return r;
+}
+
+/* Under a name of its own until it is complete, also when nothing is in the way. */
+static int unpack_file(struct tree_unpack *u, const struct tar_entry *t)
+{
+	struct stat st;
+
+	if ((u->o.flags & TREE_NO_CLOBBER) &&
+	    fstatat(u->parent, u->leaf, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST; /* before it has come */
+	return make_temp(u, t, make_file);
 }
 
 static int unpack_dir(struct tree_unpack *u, const struct tar_entry *t)
@@ -383,7 +410,7 @@ static int unpack_device(struct tree_unpack *u, const struct tar_entry *t)
 static int unpack_located(struct tree_unpack *u, const struct tar_entry *t)
 {
 	switch (t->type) {
-	case TAR_FILE: return make_any(u, t, make_file);
+	case TAR_FILE: return unpack_file(u, t);
 	case TAR_DIR: return unpack_dir(u, t);
 	case TAR_SYMLINK: return unpack_at_once(u, t, make_symlink);
 	case TAR_HARDLINK: return unpack_at_once(u, t, make_link);

@@ -101,6 +101,8 @@ static int run(struct config *c, const struct events *ev, struct trace *t)
 		r = last_words_init(ev, &e);
 	if (r == 0) {
 		(void)signal(SIGPIPE, SIG_IGN);
+		(void)signal(SIGXFSZ,
+			     SIG_IGN); /* a limit of a file's size is an error of a write */
 		vm_signals(&set);
 		(void)sigprocmask(SIG_BLOCK, &set, NULL);
 		r = vm_new(c, ev, t, &v, &e);

@@ -179,6 +179,14 @@ static void early_end(const struct fake_vmm *v)
 		_exit(127);
 	}
 	event(v, "started 111\n");
+	if (mode(v, "initfail")) {
+		(void)dprintf(v->console,
+			      "conker-init: mount proc on the image's /proc: Not a directory\n"
+			      "[0.2] Kernel panic - not syncing: Attempted to kill init! "
+			      "exitcode=0x00000100\n[0.3] Call Trace:\n[0.4]  <TASK>\n");
+		event(v, "exited panic\n");
+		_exit(4);
+	}
 	if (mode(v, "panic")) {
 		(void)!write(v->console, panic, strlen(panic));
 		event(v, "exited panic\n");

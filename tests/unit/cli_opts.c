@@ -96,10 +96,8 @@ Test(cli_opts, reads_signals_by_name_and_number)
 	static const struct {
 		const char *line;
 		int signo;
-	} good[] = {{"--signal 9", 9},
-		    {"--signal TERM", 15},
-		    {"--signal sigusr1", 10},
-		    {"--signal 64", 64}};
+	} good[] = {{"--signal 9", 9},           {"--signal TERM", 15},    {"--signal sigusr1", 10},
+		    {"--signal SIGRTMIN+3", 37}, {"--signal rtmax-1", 63}, {"--signal 64", 64}};
 
 	for (size_t i = 0; i < countof(good); i++) {
 		cr_assert_eq(parse(good[i].line, -1), 0, "%s", good[i].line);
@@ -116,6 +114,10 @@ Test(cli_opts, refuses_what_it_does_not_understand)
 		"--flag=1",
 		"--string",
 		"-s",
+		"--string ~", /* --user "$UNSET" is not root */
+		"--string=",
+		"-s ~",
+		"--list ~",
 		"--number 0",
 		"--number -1",
 		"--number 1x",
@@ -131,6 +133,7 @@ Test(cli_opts, refuses_what_it_does_not_understand)
 		"--signal 0",
 		"--signal 65",
 		"--signal NOPE",
+		"--signal RTMIN+31",
 		"--fla",
 		"a b c d",
 	};
@@ -174,6 +177,46 @@ Test(cli_json, keeps_well_formed_utf8_and_replaces_the_rest, .init = setup)
 	json_is("\xc3\xa4\xf0\x9f\x98\x80|\xc3|\xed\xa0\x80|\xc0\xaf|\xff",
 		"\"\xc3\xa4\xf0\x9f\x98\x80|\\ufffd|\\ufffd\\ufffd\\ufffd|\\ufffd\\ufffd|"
 		"\\ufffd\"");
+}
+
+Test(cli_json, names_controls_of_two_bytes_too, .init = setup)
+{
+	json_is("\xc2\x9b\x31m\xc2\xa0\x7f", "\"\\u009b1m\xc2\xa0\\u007f\"");
+}
+
+Test(cli_text, of_anybody_cannot_steer_the_terminal_in_a_message, .init = setup)
+{
+	const struct cli c = {.command = "test"};
+
+	cr_assert_eq(fail("no box '%s'", "x\x1b[31m\nconker: all is well\xc2\x9b"), EXIT_CONKER);
+	cr_assert_eq(fail_usage(&c, "'%s' is too much", "\x9b"), EXIT_CONKER);
+	note("%s", "\r");
+	fflush(stderr);
+	cr_assert_stderr_eq_str("conker: no box 'x?[31m?conker: all is well?"
+				"?'\n"
+				"conker: test: '?' is too much (see 'conker test --help')\n"
+				"conker: ?\n");
+}
+
+Test(cli_text, of_a_column_is_padded_by_characters, .init = setup)
+{
+	print_column("\xc3\xa4\x1b", 4);
+	print_column("long", 2);
+	print_clean_line("|a\tb\n", 5);
+	fflush(stdout);
+	cr_assert_stdout_eq_str("\xc3\xa4?  long|a\tb?");
+}
+
+Test(cli_text, longer_than_a_piece_is_not_cut_inside_a_character, .init = setup)
+{
+	static char s[3001], want[3001];
+
+	for (int i = 0; i < 1000; i++)
+		memcpy(s + 3 * i, "\xe2\x82\xac", 3);
+	memcpy(want, s, sizeof(s));
+	print_clean(s);
+	fflush(stdout);
+	cr_assert_stdout_eq_str(want);
 }
 
 Test(cli_text, of_a_guest_cannot_steer_the_terminal, .init = setup)

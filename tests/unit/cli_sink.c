@@ -47,6 +47,18 @@ static void pass_through(int from, int to)
 	sink_fini(&k);
 }
 
+/* What main() puts in place of a stdout that was closed. */
+Test(cli_sink, what_cannot_be_written_to_is_an_error)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct sink k;
+
+	cr_assert_eq(sink_init(&k, fd, CAP), 0);
+	cr_expect_eq(sink_put(&k, "x", 1), -EBADF);
+	sink_fini(&k);
+	close(fd);
+}
+
 Test(cli_sink, passes_all_bytes_through_a_slow_pipe, .timeout = 60)
 {
 	int fds[2];

@@ -169,8 +169,8 @@ Test(cli_values, rlimit_has_a_name_a_soft_and_perhaps_a_hard_value)
 
 Test(cli_values, lists_of_rlimits_and_ports_end)
 {
-	struct rlimits r = {.n = RLIMITS_MAX};
-	struct ports p = {.n = PORTS_MAX};
+	struct rlimits r = {.n = CONKER_RLIMITS_MAX};
+	struct ports p = {.n = CONKER_PORTS_MAX};
 
 	cr_assert_lt(value_parse(OPT_RLIMIT, "core=0", &r), 0);
 	cr_assert_lt(value_parse(OPT_PORT, "80", &p), 0);

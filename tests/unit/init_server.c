@@ -83,6 +83,26 @@ Test(init_server, cannot_start_is_an_error_with_step_and_errno)
 	}
 }
 
+Test(init_server, a_name_that_means_something_else_is_refused_and_the_connection_goes_on)
+{
+	static const char *const names[] = {"4", "key:x", "a\x1b[31m"};
+	struct conn c = connect_init();
+
+	for (uint32_t i = 0; i < countof(names); i++) {
+		Conker__Start s = CONKER__START__INIT;
+
+		s.name = (ProtobufCBinaryData){strlen(names[i]), (uint8_t *)(uintptr_t)names[i]};
+		start(&c, i + 1, &s, (const char *[]){"true", NULL});
+		struct result r = finish(&c, i + 1);
+		cr_assert_eq(r.done, 'e', "case %u", i);
+		cr_assert_eq(r.code, EINVAL, "case %u: %d", i, r.code);
+		cr_assert_str_eq(r.step, "name");
+	}
+	Conker__Start s = CONKER__START__INIT;
+	start(&c, 9, &s, (const char *[]){"true", NULL});
+	cr_assert_eq(finish(&c, 9).done, 'x');
+}
+
 Test(init_server, builtin_runs_a_program_of_its_own_with_the_user_and_streams_of_any_other)
 {
 	Conker__Start s = CONKER__START__INIT;

@@ -165,6 +165,39 @@ Test(lib_box, freeing_it_leaves_nothing)
 	cr_expect_null(conker_box_free(NULL));
 }
 
+Test(lib_box, the_id_of_another_box_is_no_name)
+{
+	conker_box_info i = {.size = sizeof(i)};
+	conker_box *a, *b;
+
+	cr_assert_eq(create("a", 0, NULL, &a), 0, "%s", conker_errmsg());
+	cr_assert_eq(conker_box_info_get(a, &i), 0);
+	cr_expect_eq(create(i.id, 0, NULL, &b), -EEXIST);
+	cr_expect(strstr(conker_errmsg(), "'a'"), "%s", conker_errmsg());
+	conker_box_free(a);
+}
+
+Test(lib_box, too_few_descriptors_are_told_with_the_limit_and_the_need)
+{
+	struct rlimit was, small;
+	conker_box *b;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
+	for (rlim_t n = (rlim_t)open_fds() + 4; n < 40; n += 3) {
+		small = (struct rlimit){n, was.rlim_max};
+		cr_assert_eq(setrlimit(RLIMIT_NOFILE, &small), 0);
+		int r = create("b", 0, NULL, &b);
+		cr_assert_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
+		if (r == 0) {
+			conker_box_free(b);
+			break;
+		}
+		cr_expect_eq(r, -EMFILE, "%d: %s", (int)n, conker_errmsg());
+		cr_expect(strstr(conker_errmsg(), "ulimit -n") && strstr(conker_errmsg(), "64"),
+			  "%s", conker_errmsg());
+	}
+}
+
 Test(lib_box, a_taken_name_is_refused)
 {
 	conker_box *b = must_create("b", 0), *c = NULL;
@@ -282,6 +315,13 @@ Test(lib_box, a_panic_before_it_is_ready_is_told)
 {
 	expect_stillborn_both("fake=panic", ECONNABORTED,
 			      "the guest kernel panicked: VFS: no root");
+}
+
+Test(lib_box, an_init_that_gives_up_is_told_in_its_own_words)
+{
+	expect_stillborn_both("fake=initfail", ECONNABORTED,
+			      "init gave up: mount proc on the image's /proc: Not a directory");
+	cr_expect_null(strstr(conker_errmsg(), "Call Trace"), "%s", conker_errmsg());
 }
 
 Test(lib_box, a_vmm_killed_before_it_is_ready_is_told)

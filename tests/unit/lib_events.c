@@ -37,14 +37,6 @@ Test(lib_events, each_reason_has_its_state)
 	}
 }
 
-Test(lib_events, what_a_guest_says_commands_no_terminal)
-{
-	char s[] = "a\x1b[2J\x7f\r\n\xc2\x9b\x31m \xc3\xa4\xc2\xa0 \xc2";
-
-	text_clean(s);
-	cr_expect_str_eq(s, "a?[2J?????1m \xc3\xa4\xc2\xa0 \xc2");
-}
-
 Test(lib_events, times_and_details_are_kept)
 {
 	struct vm_events v = feed("started 12\nready 345\nexited error KVM_RUN: it broke\n");

@@ -114,6 +114,44 @@ Test(lib_exec, all_options_reach_the_guest)
 	conker_exec_free(e);
 }
 
+static void refused(conker_exec_opts o, const char *why)
+{
+	conker_exec *e;
+
+	o.size = sizeof(o);
+	o.argv = ARGV("show");
+	cr_expect_eq(conker_exec_start(box, &o, (conker_exec_cb){NULL}, &e), -EINVAL, "%s", why);
+	cr_expect(strstr(conker_errmsg(), why), "%s: %s", why, conker_errmsg());
+}
+
+Test(lib_exec, a_name_that_means_something_else_is_refused_with_the_reason)
+{
+	refused((conker_exec_opts){.name = "4"}, "number");
+	refused((conker_exec_opts){.name = "key:x"}, "key");
+	refused((conker_exec_opts){.name = "a:b"}, "key");
+	refused((conker_exec_opts){.name = "a\x1b[31m"}, "control");
+	refused((conker_exec_opts){.name = ""}, "empty");
+	cr_expect_null(strchr(conker_errmsg(), 0x1b), "%s", conker_errmsg());
+}
+
+Test(lib_exec, an_empty_value_is_none_and_no_default)
+{
+	refused((conker_exec_opts){.user = ""}, "empty user");
+	refused((conker_exec_opts){.key = ""}, "empty key");
+	refused((conker_exec_opts){.cwd = ""}, "absolute");
+}
+
+Test(lib_exec, a_text_above_its_limit_is_refused_with_the_limit)
+{
+	static char s[CONKER_KEY_MAX + 2];
+
+	memset(s, 'x', sizeof(s) - 1);
+	refused((conker_exec_opts){.key = s}, "128");
+	s[CONKER_NAME_MAX + 1] = 0;
+	refused((conker_exec_opts){.name = s}, "64");
+	refused((conker_exec_opts){.term = s}, "64");
+}
+
 Test(lib_exec, an_environment_of_a_mebibyte_passes)
 {
 	enum { N = 1000, EACH = 1024 };

@@ -121,6 +121,21 @@ Test(rules, argv_and_env_are_bounded_together)
 	broken("32768");
 }
 
+Test(rules, a_name_means_nothing_but_itself)
+{
+	static const char *const bad[] = {"4",      "007",           "key:x", "a:b", ":",
+					  "a\x1bz", "\xc2\x9b\x31m", "a\x9b", "a\n"};
+	static const char *const good[] = {"web", "4a", "-1", "a b", "\xc3\xa4", "1.2", "key"};
+
+	for (size_t i = 0; i < countof(bad); i++)
+		cr_expect(rules_exec_name(bad[i], strlen(bad[i])), "%zu", i);
+	for (size_t i = 0; i < countof(good); i++)
+		cr_expect_null(rules_exec_name(good[i], strlen(good[i])), "%s", good[i]);
+	/* What runs by such a name can be named all the same, and is no broken rule. */
+	f.start.name = bytes("4");
+	ok();
+}
+
 Test(rules, names_and_keys_are_bounded)
 {
 	f.start.name = of_length(NAME_MAX_BYTES);

@@ -13,7 +13,7 @@ const struct opt box_opt_table[] = {
 	{"memory", 'm', OPT_MEMORY, BOX(memory_mib), "MIB", "memory (128); or with K, M, G"},
 	{"cpus", 0, OPT_UINT, BOX(cpus), "N", "virtual CPUs (1)"},
 	{"kernel", 0, OPT_STRING, BOX(kernel), "FILE", "vmlinux or bzImage of your own"},
-	{"append", 0, OPT_STRING, BOX(append), "WORDS", "more words for the kernel's command line"},
+	{"append", 0, OPT_TEXT, BOX(append), "WORDS", "more words for the kernel's command line"},
 	{"disk", 0, OPT_LIST, BOX(disks), "FILE[:ro]", "a raw disk: /dev/vdb, then vdc, ..."},
 	{"disk-rate", 0, OPT_RATE, BOX(disk_rate), "BYTES[:OPS]",
 	 "what each disk may move in a second (2G:100000)"},
@@ -46,7 +46,7 @@ static void log_line(const char *line, void *user)
 {
 	const struct cli *c = user;
 
-	fprintf(stderr, "conker: [%7.1f ms] %s\n", (double)(now_us() - c->start_us) / 1000, line);
+	note("[%7.1f ms] %s", (double)(now_us() - c->start_us) / 1000, line);
 }
 
 static int wants_log(const struct box_args *a)
@@ -64,13 +64,11 @@ static void tell(conker_box *b, const struct box_args *a)
 	if (conker_box_info_get(b, &info) < 0)
 		return;
 	if (a->warm)
-		fprintf(stderr, "conker: not booted, begun with the template %s%s\n", info.from,
-			info.template_us ? ", made for it and later ones" : "");
+		note("not booted, begun with the template %s%s", info.from,
+		     info.template_us ? ", made for it and later ones" : "");
 	if (*info.unjailed)
-		fprintf(stderr,
-			"conker: this host lacks layers of the jail: %s; --require-jail refuses "
-			"such hosts\n",
-			info.unjailed);
+		note("this host lacks layers of the jail: %s; --require-jail refuses such hosts",
+		     info.unjailed);
 }
 
 int box_create(const struct cli *c, const struct box_args *a, uint32_t flags, conker_box **ret)

@@ -80,23 +80,28 @@ void command_list(FILE *f, const struct command *table, size_t n);
 
 /* ---- print.c ------------------------------------------------------------------------------------- */
 
-/* One line on stderr, "conker: ...", and EXIT_CONKER. */
+/* One line on stderr, "conker: ...", fit for a terminal whatever is in it, and EXIT_CONKER. */
 int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Likewise, of what is no failure. */
+void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A usage error: names the subcommand and its --help. EXIT_CONKER. */
 int fail_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The library's last message; or nothing, when one of our signals interrupted it. The exit status. */
 int fail_lib(void);
 /* 0, or EXIT_CONKER with a message: paths in a box are absolute. */
 int check_box_path(const char *path);
-/* Flushes stdout: 0, or EXIT_CONKER with a message when it could not all be written. */
+/* Flushes stdout: 0, or EXIT_CONKER with a message when it could not all be written. main() does so after every
+ * command; who calls it before does not go on in vain. */
 int finish_output(void);
 
-/* Text that a guest may have chosen, fit for a terminal: control characters become '?'. */
+/* Text that somebody else may have chosen, fit for a terminal (util/clean.h). */
 void print_clean(const char *s);
+/* Likewise of a line of output, which keeps its tabs. */
+void print_clean_line(const char *s, size_t len);
+/* Likewise, and blanks up to that many characters. */
+void print_column(const char *s, size_t width);
 void json_string(const char *s);
 void json_bytes(const char *s, size_t len);
-/* Whether it is well-formed UTF-8, which json_bytes() then keeps as it is. */
-int is_utf8(const char *s, size_t len);
 const char *state_name(enum conker_box_state s);
 /* "41s", "12m", "3h", "5d". */
 const char *age_text(int64_t seconds, char *buf, size_t size);
@@ -108,13 +113,14 @@ const char *time_text(int64_t unix_us, char *buf, size_t size);
 /* ---- opts.c -------------------------------------------------------------------------------------- */
 
 enum opt_kind {
-	OPT_FLAG,    /* int: 1 when given */
-	OPT_STRING,  /* const char * */
-	OPT_UINT,    /* uint32_t, above zero */
+	OPT_FLAG,   /* int: 1 when given */
+	OPT_STRING, /* const char *, not empty: that is a variable which was not set, and no value */
+	OPT_TEXT,   /* const char *, which may be */
+	OPT_UINT,   /* uint32_t, above zero */
 	OPT_SECONDS, /* uint32_t of milliseconds; fractions allowed */
 	OPT_TIMEOUT, /* likewise; 0 becomes CONKER_NO_TIMEOUT */
-	OPT_LIST,    /* struct strings: may be given again */
-	OPT_SIGNAL,  /* int: TERM, SIGTERM or 15 */
+	OPT_LIST,    /* struct strings, none empty: may be given again */
+	OPT_SIGNAL,  /* int: TERM, SIGTERM, RTMIN+3 or 15 */
 	OPT_BYTES,   /* uint64_t, above zero: 1000, 64K, 1.5M, 2G */
 	OPT_MIB,     /* likewise, but a number without a letter is of MiB */
 	OPT_MEMORY,  /* uint32_t of MiB, which it must be whole ones of; otherwise likewise */
@@ -137,15 +143,15 @@ struct restart_arg {
 	uint32_t max; /* 0: unlimited */
 };
 
-enum { RLIMITS_MAX = 16, PORTS_MAX = 32, KEYS_MAX = 8 };
+enum { KEYS_MAX = 8 };
 
 struct rlimits {
-	conker_rlimit v[RLIMITS_MAX];
+	conker_rlimit v[CONKER_RLIMITS_MAX];
 	size_t n;
 };
 
 struct ports {
-	uint16_t v[PORTS_MAX];
+	uint16_t v[CONKER_PORTS_MAX];
 	size_t n;
 };
 

@@ -39,23 +39,55 @@ static const struct opt own_opts[] = {
 
 /* ---- files --------------------------------------------------------------------------------------------- */
 
+/* A device, a FIFO or a link, which is written into; a file is replaced when its successor is complete. */
+static int is_special(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static int open_beside(const char *path, char ret_beside[PATH_MAX])
+{
+	enum { FLAGS = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC };
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		errno = EISDIR;
+	else if (snprintf(ret_beside, PATH_MAX, "%s.conker-%d", path, (int)getpid()) >= PATH_MAX)
+		errno = ENAMETOOLONG;
+	else
+		return open(ret_beside, FLAGS, 0644);
+	return -1;
+}
+
+static int write_all(int fd, const struct text *t)
+{
+	for (size_t done = 0; done < t->len;) {
+		ssize_t n = write(fd, t->s + done, t->len - done);
+
+		if (n < 0 && errno != EINTR)
+			return -1;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
 static int save(const char *path, const struct text *t)
 {
-	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	size_t done = 0;
+	char beside[PATH_MAX] = "";
+	auto_close int fd = is_special(path)
+				    ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)
+				    : open_beside(path, beside);
 
 	if (t->failed)
 		return fail("no memory for '%s'", path);
-	while (fd >= 0 && done < t->len) {
-		ssize_t n = write(fd, t->s + done, t->len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		done += (size_t)n;
-	}
-	return fd >= 0 && done == t->len ? 0 : fail("'%s': %s", path, strerror(errno));
+	if (fd >= 0 && write_all(fd, t) == 0 && (!*beside || rename(beside, path) == 0))
+		return 0;
+	int status = fail("'%s': %s", path, strerror(errno));
+	if (fd >= 0 && *beside)
+		(void)unlink(beside);
+	return status;
 }
 
 static int path_in(const char *dir, const char *name, char ret_path[PATH_MAX])
@@ -253,12 +285,15 @@ static int measure(const struct bench_args *a, unsigned which)
 /* A pipe is left alone: its reader would take the end of this for the end. */
 static int check_file(const char *path)
 {
-	struct stat st;
+	char beside[PATH_MAX];
 
-	if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+	if (is_special(path))
 		return 0;
-	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	return fd < 0 ? fail("'%s': %s", path, strerror(errno)) : 0;
+	auto_close int fd = open_beside(path, beside);
+	if (fd < 0)
+		return fail("'%s': %s", path, strerror(errno));
+	(void)unlink(beside);
+	return 0;
 }
 
 static int check_file_in(const char *dir, const char *name)

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/clean.h"
+
 enum {
 	PROGRESS_EVERY_US = 100000,
 	PROGRESS_AFTER_US = 500000, /* what is over sooner shows none */
@@ -42,16 +44,16 @@ static void show_progress(uint64_t bytes, const char *path, void *user)
 	struct cp *p = user;
 	int64_t now = now_us();
 	size_t len = strlen(path);
-	char size[16];
+	char size[16], tail[TAIL + 1];
 
 	if (now - p->begun_us < PROGRESS_AFTER_US || now - p->told_us < PROGRESS_EVERY_US)
 		return;
 	p->told_us = now;
 	p->told = 1;
-	fprintf(stderr, "\r\033[K%s  %s", size_text(bytes, size, sizeof(size)),
-		len > TAIL ? "..." : "");
-	for (const char *s = len > TAIL ? path + len - TAIL : path; *s; s++)
-		fputc((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s, stderr);
+	(void)snprintf(tail, sizeof(tail), "%s", len > TAIL ? path + len - TAIL : path);
+	clean_text(tail);
+	fprintf(stderr, "\r\033[K%s  %s%s", size_text(bytes, size, sizeof(size)),
+		len > TAIL ? "..." : "", tail);
 	fflush(stderr);
 }
 
@@ -59,6 +61,15 @@ static void end_progress(const struct cp *p)
 {
 	if (p->told)
 		fputs("\r\033[K", stderr);
+}
+
+static void on_note(const char *text, void *user)
+{
+	struct cp *p = user;
+
+	end_progress(p);
+	p->told = 0;
+	note("%s", text);
 }
 
 /* ---- what to copy --------------------------------------------------------------------------------- */
@@ -132,6 +143,8 @@ static int copy_all(struct cp *p, const struct request *q)
 		.user = p->user,
 		.progress = !p->quiet && isatty(STDERR_FILENO) ? show_progress : NULL,
 		.progress_data = p,
+		.note = on_note,
+		.note_data = p,
 	};
 	conker_box *b = NULL;
 

@@ -38,9 +38,11 @@ static void on_check(enum conker_check v, const char *what, const char *found, c
 		json_string(advice);
 		printf("}");
 	} else {
-		printf("%-8s %-22s %s\n", verdict_name(v), what, found);
+		printf("%-8s %-22s ", verdict_name(v), what);
+		print_clean(found);
 		if (*advice)
-			printf("%-8s %-22s -> %s\n", "", "", advice);
+			printf("\n%-8s %-22s -> %s", "", "", advice);
+		putchar('\n');
 	}
 	d->count++;
 }

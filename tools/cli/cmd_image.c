@@ -24,7 +24,7 @@ static int import(struct cli *c, int argc, char **argv)
 		return status;
 	signals_init();
 	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "importing %s ...\n", argv[0]);
+		note("importing %s ...", argv[0]);
 	int r = -EINTR;
 	while (r == -EINTR && !signals_caught())
 		r = conker_image_import(argv[0], argv[1]);
@@ -49,7 +49,8 @@ static int on_image(const char *name, uint64_t bytes, int64_t created_s, void *u
 		printf(",\"bytes\":%llu,\"created\":%lld}", (unsigned long long)bytes,
 		       (long long)created_s);
 	} else {
-		printf("%-24s %10.1f %6s\n", name, (double)bytes / (1 << 20),
+		print_column(name, 24);
+		printf(" %10.1f %6s\n", (double)bytes / (1 << 20),
 		       age_text(time(NULL) - created_s, age, sizeof(age)));
 	}
 	l->count++;

@@ -12,6 +12,13 @@ static const struct opt own_opts[] = {
 	{"json", 0, OPT_FLAG, offsetof(struct info_args, json), NULL, "for programs: an object"},
 };
 
+static void text_line(const char *what, const char *value)
+{
+	printf("%s", what);
+	print_clean(value);
+	putchar('\n');
+}
+
 /* ---- a box --------------------------------------------------------------------------------------- */
 
 static const char *local_time(int64_t unix_s, char *buf, size_t size)
@@ -39,16 +46,16 @@ static void text_box(const conker_box_info *i)
 {
 	char when[64], size[24];
 
-	printf("name     %s\nid       %s\nstate    %s\n", i->name, i->id, state_name(i->state));
-	if (*i->reason) {
-		printf("reason   ");
-		print_clean(i->reason);
-		putchar('\n');
-	}
-	printf("image    %s\nmemory   %u MiB\ncpus     %u\ncreated  %s\n", i->image, i->memory_mib,
-	       i->cpus, local_time(i->created_s, when, sizeof(when)));
+	text_line("name     ", i->name);
+	text_line("id       ", i->id);
+	text_line("state    ", state_name(i->state));
+	if (*i->reason)
+		text_line("reason   ", i->reason);
+	text_line("image    ", i->image);
+	printf("memory   %u MiB\ncpus     %u\ncreated  %s\n", i->memory_mib, i->cpus,
+	       local_time(i->created_s, when, sizeof(when)));
 	if (*i->from)
-		printf("from     %s\n", i->from);
+		text_line("from     ", i->from);
 	text_life(i);
 	if (i->state == CONKER_BOX_SUSPENDED) {
 		printf("since    %s\non disk  %s\n", local_time(i->suspended_s, when, sizeof(when)),
@@ -57,8 +64,8 @@ static void text_box(const conker_box_info *i)
 	}
 	if (i->vmm_pid)
 		printf("pid      %d\n", i->vmm_pid);
-	printf("jail     %s%s\n", *i->unjailed ? "lacks " : "complete", i->unjailed);
-	printf("cgroup   %s\n", i->cgroup);
+	text_line(*i->unjailed ? "jail     lacks " : "jail     complete", i->unjailed);
+	text_line("cgroup   ", i->cgroup);
 	printf("set-up   %.1f ms\nboot     %.1f ms\n", (double)i->setup_us / 1000,
 	       (double)i->boot_us / 1000);
 }
@@ -123,10 +130,10 @@ static void text_exec(const conker_exec_info *i)
 {
 	char when[64], state[32];
 
-	printf("id        %llu\nname      %s\nkey       ", (unsigned long long)i->id,
-	       i->name ? i->name : "");
-	print_clean(i->key ? i->key : "");
-	printf("\ncommand   ");
+	printf("id        %llu\n", (unsigned long long)i->id);
+	text_line("name      ", i->name ? i->name : "");
+	text_line("key       ", i->key ? i->key : "");
+	printf("command   ");
 	print_argv(i->argv);
 	printf("\nstate     %s\npid       %u\nstarted   %s\n",
 	       exec_state_text(i->state, &i->status, state, sizeof(state)), i->pid,

@@ -1,7 +1,7 @@
 /* cmd_logs.c - conker logs: what an execution has said (execlogs.c), or the console of a box.
  *
  * What a guest prints is its own business until it reaches our terminal, where it could forge or hide
- * output: there all control characters but newline and tab become '?'. A file or pipe gets the bytes.
+ * output: there it is made fit (util/clean.h), but for newlines and tabs. A file or pipe gets the bytes.
  */
 #include "tools/cli/logs.h"
 
@@ -11,9 +11,16 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include "util/clean.h"
 #include "util/cleanup.h"
 
 enum { LOOK_MS = 500 }; /* how often to see whether the box has ended */
+
+struct console {
+	int fd;
+	size_t held; /* at the front of buf: the beginning of a character */
+	char buf[8192];
+};
 
 #define AT(field) offsetof(struct logs_args, field)
 
@@ -29,31 +36,19 @@ static const struct opt own_opts[] = {
 	{"json", 0, OPT_FLAG, AT(json), NULL, "for programs: an object per line of output"},
 };
 
-/* Nothing that would command the terminal. *last: the byte before; U+0080 to U+009F are controls of two bytes. */
-static void clean(char *buf, size_t len, unsigned char *last)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)buf[i];
-		int c1 = *last == 0xc2 && c >= 0x80 && c < 0xa0;
-
-		*last = c;
-		if ((c < 0x20 && !strchr("\n\t\r", c)) || c == 0x7f || !c || c1)
-			buf[i] = '?';
-	}
-}
-
-/* Copies what there is. 0, or an exit status. */
-static int copy(int fd)
+/* Copies what there is. A character that is not there as a whole yet waits in *k. 0, or an exit status. */
+static int copy(struct console *k)
 {
 	int terminal = isatty(STDOUT_FILENO);
-	unsigned char last = 0;
-	char buf[8192];
 	ssize_t n;
 
-	while ((n = read(fd, buf, sizeof(buf))) > 0) {
-		if (terminal)
-			clean(buf, (size_t)n, &last);
-		fwrite(buf, 1, (size_t)n, stdout);
+	while ((n = read(k->fd, k->buf + k->held, sizeof(k->buf) - k->held)) > 0) {
+		size_t len = k->held + (size_t)n;
+		size_t fit = terminal ? clean_piece(k->buf, len, "\n\t\r", 1) : len;
+
+		fwrite(k->buf, 1, fit, stdout);
+		k->held = len - fit;
+		memmove(k->buf, k->buf + fit, k->held);
 	}
 	if (n < 0)
 		return fail("read the console: %s", strerror(errno));
@@ -68,20 +63,20 @@ static int has_ended(const char *box)
 	       (i.state != CONKER_BOX_RUNNING && i.state != CONKER_BOX_STARTING);
 }
 
-static int follow(const char *box, int fd)
+static int follow(const char *box, struct console *k)
 {
 	auto_close int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	struct pollfd p = {.fd = watch, .events = POLLIN};
 	char path[32], events[4096];
 	int status = 0;
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", k->fd);
 	if (watch < 0 || inotify_add_watch(watch, path, IN_MODIFY) < 0)
 		return fail("watch the console: %s", strerror(errno));
 	while (status == 0) {
 		int ended = has_ended(box); /* before the last copy, which then has everything */
 
-		status = copy(fd);
+		status = copy(k);
 		if (ended || signals_caught())
 			break;
 		(void)poll(&p, 1, LOOK_MS);
@@ -94,10 +89,11 @@ static int follow(const char *box, int fd)
 static int console(const char *box, int want_follow)
 {
 	auto_close int fd = conker_box_console(box);
+	struct console k = {.fd = fd};
 
 	if (fd < 0)
 		return fail_lib();
-	return want_follow ? follow(box, fd) : copy(fd);
+	return want_follow ? follow(box, &k) : copy(&k);
 }
 
 static int check(const struct cli *c, const struct logs_args *a, int n)

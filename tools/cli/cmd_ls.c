@@ -20,8 +20,11 @@ static void text_box(const conker_box_info *i)
 
 	if (i->vmm_pid)
 		(void)snprintf(pid, sizeof(pid), "%d", i->vmm_pid);
-	printf("%-20s %-9s %-12s %4u %7u %6s %8s", i->name, state_name(i->state), i->image, i->cpus,
-	       i->memory_mib, age_text(time(NULL) - i->created_s, age, sizeof(age)), pid);
+	print_column(i->name, 20);
+	printf(" %-9s ", state_name(i->state));
+	print_column(i->image, 12);
+	printf(" %4u %7u %6s %8s", i->cpus, i->memory_mib,
+	       age_text(time(NULL) - i->created_s, age, sizeof(age)), pid);
 	if (*i->reason && strcmp(i->reason, state_name(i->state)) != 0) {
 		printf("  ");
 		print_clean(i->reason);

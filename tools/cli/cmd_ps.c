@@ -39,10 +39,10 @@ static void text_exec(const struct ps *p, const conker_exec_info *i)
 
 	if (i->pid)
 		(void)snprintf(pid, sizeof(pid), "%u", i->pid);
-	printf("%-6llu %-12s %-15s %-7s %-6s %8u ", (unsigned long long)i->id,
-	       i->name && *i->name ? i->name : "-",
-	       exec_state_text(i->state, &i->status, state, sizeof(state)), pid,
-	       age_text((int64_t)(i->age_us / 1000000), age, sizeof(age)), i->restarts);
+	printf("%-6llu ", (unsigned long long)i->id);
+	print_column(i->name && *i->name ? i->name : "-", 12);
+	printf(" %-15s %-7s %-6s %8u ", exec_state_text(i->state, &i->status, state, sizeof(state)),
+	       pid, age_text((int64_t)(i->age_us / 1000000), age, sizeof(age)), i->restarts);
 	if (p->usage)
 		text_usage(&i->usage);
 	print_argv(i->argv);

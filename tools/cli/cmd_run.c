@@ -60,7 +60,7 @@ static int run(const struct cli *c, const struct run_args *a, const struct exec_
 	(void)conker_box_info_get(b, &info);
 	conker_box_free(b);
 	if (a->keep && !a->box.name)
-		fprintf(stderr, "conker: the box is kept: %s\n", info.name);
+		note("the box is kept: %s", info.name);
 	if (a->timing && s.end == SESSION_EXITED)
 		print_timing(c, &info, &s);
 	return s.status;

@@ -30,7 +30,7 @@ const struct opt exec_opt_table[] = {
 	 "never, on-failure[:MAX] or always[:MAX]"},
 	{"backoff", 0, OPT_SECONDS, EXEC(backoff_ms), "SECONDS",
 	 "before the first restart, then doubling (0.5)"},
-	{"sh", 0, OPT_STRING, EXEC(sh), "STRING",
+	{"sh", 0, OPT_TEXT, EXEC(sh), "STRING",
 	 "have a shell run STRING; CMD... are its arguments"},
 	{"shell", 0, OPT_STRING, EXEC(shell), "PATH", "which shell that is (/bin/sh)"},
 	{"verbose", 'v', OPT_FLAG, EXEC(verbose), NULL, "say what happens, step by step"},
@@ -137,9 +137,20 @@ static const char *env_item(const char *s)
 	return NULL;
 }
 
+/* The terminal's name is for what has none; one too long for that is a variable like any other, and comes first, so
+ * that --env may replace it. */
+static int env_term(struct exec_plan *p)
+{
+	if (!p->opts.term || (*p->opts.term && strlen(p->opts.term) <= CONKER_TERM_MAX))
+		return 0;
+	const char *item = *p->opts.term ? env_item("TERM") : NULL;
+	p->opts.term = NULL;
+	return item ? env_set(&p->env, item) : 0;
+}
+
 static int plan_env(struct exec_plan *p, const struct cli *c, const struct exec_args *a)
 {
-	int r = 0;
+	int r = env_term(p);
 
 	for (size_t i = 0; i < a->env_files.n && r == 0; i++)
 		r = env_from_file(p, a->env_files.v[i]);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/clean.h"
+
 struct printer {
 	const struct logs_args *a;
 	conker_box *box;
@@ -43,7 +45,7 @@ static void json_base64(const unsigned char *p, size_t len)
 
 static void json_output(const conker_exec *e, enum conker_event ev, const char *data, size_t len)
 {
-	int text = is_utf8(data, len);
+	int text = utf8_is_valid(data, len);
 
 	printf("{\"stream\":\"%s\",\"offset\":%llu,\"time_us\":%llu,\"%s\":", stream_name(ev),
 	       (unsigned long long)conker_exec_offset(e),
@@ -63,15 +65,6 @@ static void json_gap(const conker_gap *g)
 
 /* ---- as text ------------------------------------------------------------------------------------- */
 
-static void clean_line(const char *data, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned char ch = (unsigned char)data[i];
-
-		putchar((ch < 0x20 && ch != '\t') || ch == 0x7f ? '?' : ch);
-	}
-}
-
 static void text_line(const struct printer *p, const conker_exec *e, enum conker_event ev,
 		      const char *data, size_t len)
 {
@@ -84,7 +77,7 @@ static void text_line(const struct printer *p, const conker_exec *e, enum conker
 	if (len && data[len - 1] == '\n')
 		len--;
 	if (p->clean)
-		clean_line(data, len);
+		print_clean_line(data, len);
 	else
 		fwrite(data, 1, len, stdout);
 	putchar('\n');

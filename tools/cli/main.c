@@ -92,16 +92,30 @@ static int cmd_version(struct cli *c, int argc, char **argv)
 	return finish_output();
 }
 
-/* A descriptor that is opened later must not become our stdin, stdout or stderr. */
+/* A descriptor that is opened later must not become our stdin, stdout or stderr. A closed stdin is empty; what is
+ * written to a closed stdout or stderr is an error, as it would be for any program, not lost. */
 static void fill_standard_fds(void)
 {
 	int fd;
 
 	do
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd > STDERR_FILENO)
 		close(fd);
+}
+
+static int dispatch(struct cli *c, int argc, char **argv)
+{
+	if (argc < 2)
+		return fail("no command given (see 'conker help')");
+	c->command = argv[1];
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return cmd_help(c, 0, argv + 2);
+	if (strcmp(argv[1], "--version") == 0)
+		return cmd_version(c, 0, argv + 2);
+	int r = command_dispatch(c, commands, countof(commands), argc - 1, argv + 1);
+	return r < 0 ? fail("no command '%s' (see 'conker help')", argv[1]) : r;
 }
 
 int main(int argc, char **argv)
@@ -109,13 +123,9 @@ int main(int argc, char **argv)
 	struct cli c = {.start_us = now_us()};
 
 	fill_standard_fds();
-	if (argc < 2)
-		return fail("no command given (see 'conker help')");
-	c.command = argv[1];
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		return cmd_help(&c, 0, argv + 2);
-	if (strcmp(argv[1], "--version") == 0)
-		return cmd_version(&c, 0, argv + 2);
-	int r = command_dispatch(&c, commands, countof(commands), argc - 1, argv + 1);
-	return r < 0 ? fail("no command '%s' (see 'conker help')", argv[1]) : r;
+	(void)signal(SIGXFSZ,
+		     SIG_IGN); /* a limit of our files is an error of a write, which we report */
+	int status = dispatch(&c, argc, argv);
+	int written = finish_output(); /* no command may forget it */
+	return status ? status : written;
 }

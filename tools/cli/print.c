@@ -2,26 +2,47 @@
 #include "tools/cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-static void begin(void)
+#include "util/clean.h"
+
+/* "conker: ", and on one line what the format says. Names in it are whoever's who gave them. */
+static void vsay(const char *before, const char *fmt, va_list ap, const char *after)
 {
+	char *text = NULL;
+
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	else
+		clean_text(text);
 	fflush(stdout); /* what came before stays before */
-	fprintf(stderr, "conker: ");
+	fprintf(stderr, "conker: %s%s%s\n", before, text ? text : "no memory", after);
+	free(text);
 }
 
 int fail(const char *fmt, ...)
 {
 	va_list ap;
 
-	begin();
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsay("", fmt, ap, "");
 	va_end(ap);
-	fputc('\n', stderr);
 	return EXIT_CONKER;
+}
+
+void note(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsay("", fmt, ap, "");
+	va_end(ap);
 }
 
 int check_box_path(const char *path)
@@ -31,14 +52,14 @@ int check_box_path(const char *path)
 
 int fail_usage(const struct cli *c, const char *fmt, ...)
 {
+	char before[64], after[80];
 	va_list ap;
 
-	begin();
-	fprintf(stderr, "%s: ", c->command);
+	(void)snprintf(before, sizeof(before), "%s: ", c->command);
+	(void)snprintf(after, sizeof(after), " (see 'conker %s --help')", c->command);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsay(before, fmt, ap, after);
 	va_end(ap);
-	fprintf(stderr, " (see 'conker %s --help')\n", c->command);
 	return EXIT_CONKER;
 }
 
@@ -49,64 +70,66 @@ int fail_lib(void)
 	return fail("%s", conker_errmsg());
 }
 
+/* stdio forgets why: a pipe without a reader shows it again, as does what cannot be written to. */
+static int why_not(void)
+{
+	struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+	int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return EBADF;
+	if (poll(&p, 1, 0) == 1 && (p.revents & POLLERR))
+		return EPIPE;
+	return EIO;
+}
+
 int finish_output(void)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	int why = fflush(stdout) == 0 ? 0 : errno;
+
+	if (ferror(stdout) && !why)
+		why = why_not();
+	clearerr(stdout); /* it is said once */
+	if (!why)
 		return 0;
-	return errno == EPIPE ? exit_by_signal(SIGPIPE)
-			      : fail("write to standard output: %s", strerror(errno));
+	return why == EPIPE ? exit_by_signal(SIGPIPE)
+			    : fail("write to standard output: %s", strerror(why));
 }
 
-static int is_control(unsigned char ch)
+/* In pieces, because they may be many. */
+static void print_fit(const char *s, size_t len, const char *keep)
 {
-	return ch < 0x20 || ch == 0x7f;
-}
+	char piece[1024];
 
-/* Length of the well-formed UTF-8 sequence at s (RFC 3629), of at most len bytes; or 0. */
-static size_t utf8_len(const unsigned char *s, size_t len)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-	if (n > len || s[0] > 0xf4)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
-int is_utf8(const char *s, size_t len)
-{
 	while (len > 0) {
-		size_t n = utf8_len((const unsigned char *)s, len);
+		size_t n = min_(len, sizeof(piece));
 
-		if (n == 0)
-			return 0;
+		memcpy(piece, s, n);
+		n = clean_piece(piece, n, keep, len > n);
+		fwrite(piece, 1, n, stdout);
 		s += n;
 		len -= n;
 	}
-	return 1;
 }
 
 void print_clean(const char *s)
 {
-	const unsigned char *p = (const unsigned char *)s;
-	size_t len = strlen(s);
+	print_fit(s, strlen(s), "");
+}
 
-	while (len > 0) {
-		size_t n = utf8_len(p, len);
+void print_clean_line(const char *s, size_t len)
+{
+	print_fit(s, len, "\t");
+}
 
-		/* U+0080 to U+009f are control characters too, to some terminals. */
-		if (n == 0 || is_control(*p) || (p[0] == 0xc2 && p[1] < 0xa0))
-			putchar('?');
-		else
-			fwrite(p, 1, n, stdout);
-		p += n ? n : 1;
-		len -= n ? n : 1;
-	}
+void print_column(const char *s, size_t width)
+{
+	size_t n = 0;
+
+	for (const char *p = s; *p; p++)
+		n += (*p & 0xc0) != 0x80; /* a character, not a byte */
+	print_clean(s);
+	printf("%*s", (int)(n < width ? width - n : 0), "");
 }
 
 void json_bytes(const char *s, size_t len)
@@ -115,14 +138,14 @@ void json_bytes(const char *s, size_t len)
 
 	putchar('"');
 	while (len > 0) {
-		size_t n = utf8_len(p, len);
+		size_t n = utf8_length((const char *)p, len);
 
 		if (*p == '"' || *p == '\\')
 			printf("\\%c", *p);
-		else if (is_control(*p))
-			printf("\\u%04x", *p);
 		else if (n == 0)
 			printf("\\ufffd");
+		else if (clean_is_control((const char *)p, n))
+			printf("\\u%04x", p[n - 1]); /* of C1, too, the last byte is the number */
 		else
 			fwrite(p, 1, n, stdout);
 		p += n ? n : 1;

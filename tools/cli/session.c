@@ -269,8 +269,8 @@ static void say_detached(const struct pump *p)
 	conker_box_info info = {.size = sizeof(info)};
 
 	if (conker_box_info_get(p->box, &info) == 0)
-		fprintf(stderr, "conker: detached; it goes on: conker attach -i %s %llu\n",
-			info.name, (unsigned long long)conker_exec_id(p->exec));
+		note("detached; it goes on: conker attach -i %s %llu", info.name,
+		     (unsigned long long)conker_exec_id(p->exec));
 }
 
 static void ended(struct pump *p)

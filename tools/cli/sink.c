@@ -22,7 +22,11 @@ static void open_again(struct sink *k)
 	char path[32];
 	struct stat st;
 
-	if (fstat(k->fd, &st) == 0 && S_ISREG(st.st_mode)) {
+	int flags = fcntl(k->fd, F_GETFL);
+	/* Opened again, what cannot be written to (a stdout that was closed) might be: it is to fail. */
+	int fails = flags < 0 || (flags & O_ACCMODE) == O_RDONLY;
+
+	if (fails || (fstat(k->fd, &st) == 0 && S_ISREG(st.st_mode))) {
 		k->chunk = SIZE_MAX;
 		return;
 	}

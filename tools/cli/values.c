@@ -178,17 +178,8 @@ static int parse_signal(const char *s, int *ret)
 		*ret = (int)v;
 		return v <= 64 ? 0 : -EINVAL;
 	}
-	if (strncasecmp(s, "SIG", 3) == 0)
-		s += 3;
-	for (int i = 1; i < NSIG; i++) {
-		const char *name = signame(i);
-
-		if (name && strcasecmp(name, s) == 0) {
-			*ret = i;
-			return 0;
-		}
-	}
-	return -EINVAL;
+	*ret = signame_number(s);
+	return *ret < 0 ? *ret : 0;
 }
 
 static int parse_restart(const char *s, struct restart_arg *ret)
@@ -331,11 +322,12 @@ int value_parse(enum opt_kind kind, const char *s, void *ret)
 {
 	switch (kind) {
 	case OPT_FLAG: break;
-	case OPT_STRING: *(const char **)ret = s; return 0;
+	case OPT_STRING: *(const char **)ret = s; return *s ? 0 : -ENODATA;
+	case OPT_TEXT: *(const char **)ret = s; return 0;
 	case OPT_UINT: return parse_uint(s, ret);
 	case OPT_SECONDS: return parse_seconds(s, ret);
 	case OPT_TIMEOUT: return parse_timeout(s, ret);
-	case OPT_LIST: return strings_add(ret, s);
+	case OPT_LIST: return *s ? strings_add(ret, s) : -ENODATA;
 	case OPT_SIGNAL: return parse_signal(s, ret);
 	case OPT_BYTES: return parse_bytes(s, 1, ret);
 	case OPT_MIB: return parse_bytes(s, 1 << 20, ret);
@@ -357,7 +349,7 @@ const char *value_expected(enum opt_kind kind)
 	case OPT_UINT: return "a whole number above zero";
 	case OPT_SECONDS: return "seconds, above zero";
 	case OPT_TIMEOUT: return "seconds, or 0 for none";
-	case OPT_SIGNAL: return "a signal's name or number";
+	case OPT_SIGNAL: return "a signal's name or number, as TERM, RTMIN+3 or 15";
 	case OPT_BYTES: return "a size in bytes, or with K, M or G";
 	case OPT_MIB:
 	case OPT_MEMORY: return "a size in MiB, or with K, M or G";
@@ -370,6 +362,7 @@ const char *value_expected(enum opt_kind kind)
 	case OPT_RATE: return "BYTES[:OPERATIONS] a second, as 20M or 1G:5000; 0: no limit";
 	case OPT_FLAG:
 	case OPT_STRING:
+	case OPT_TEXT:
 	case OPT_LIST: break;
 	}
 	return "a value";
@@ -379,6 +372,7 @@ const char *value_wrong(int r)
 {
 	switch (-r) {
 	case ERANGE: return "is too large";
+	case ENODATA: return "is empty";
 	case EDOM: return "is not a whole number of MiB";
 	case ENOENT:
 		return "is of no limit that there is: as, core, cpu, data, fsize, memlock, "
