@@ -575,7 +575,8 @@ typedef struct conker_forward conker_forward;
 
 /* Listens on a host address, "HOST:PORT" (PORT 0: any; HOST numeric) or a path with a '/' for a Unix
  * socket (which must not exist), and passes every connection to a TCP port of the box's loopback. Served
- * by conker_box_dispatch() and calls that wait. At most 256 connections; no callback. */
+ * by conker_box_dispatch() and calls that wait. At most 256 connections, of it and of all forwards of a box; more
+ * wait, also while this process has no descriptor for one. One whose port refuses is reset. No callback. */
 CONKER_PUBLIC int conker_forward_open(conker_box *b, const char *address, uint16_t guest_port,
 				      conker_forward **ret);
 /* The address with the port that was chosen. Valid until freed. */
