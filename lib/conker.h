@@ -111,8 +111,10 @@ typedef struct conker_box_opts {
 	uint32_t memory_mib; /* 0: 128 */
 	uint32_t cpus;       /* 0: 1 */
 	uint32_t flags;
-	uint32_t ready_timeout_ms;  /* 0: 60,000; then -ETIMEDOUT with the end of the console */
-	const char *const *disks;   /* NULL, or NULL-terminated: "FILE" or "FILE:ro", vdb onwards */
+	uint32_t ready_timeout_ms; /* 0: 60,000; then -ETIMEDOUT with the end of the console */
+	/* NULL, or NULL-terminated: "FILE" or "FILE:ro", vdb onwards. A file has one box that writes it, or any number
+	 * that read it: -EBUSY says which box has it. A suspended box has none of its files. */
+	const char *const *disks;
 	const char *cmdline_append; /* NULL, or more words for the guest kernel's command line */
 	void (*log)(const char *line, void *user); /* NULL, or told what happens, step by step */
 	void *log_user;
