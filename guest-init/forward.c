@@ -18,6 +18,17 @@ static unsigned index_of(const struct server *s, const struct forward *f)
 	return (unsigned)(f - s->forward);
 }
 
+static int listen_for(struct server *s, int op, uint32_t events)
+{
+	return server_watch(s, op, s->forward_listen_fd, events,
+			    (struct ev_name){.kind = KIND_FORWARD_LISTEN});
+}
+
+int forward_listen(struct server *s)
+{
+	return listen_for(s, EPOLL_CTL_ADD, EPOLLIN);
+}
+
 static void end(struct server *s, struct forward *f)
 {
 	for (int side = 0; side < 2; side++)
@@ -26,7 +37,8 @@ static void end(struct server *s, struct forward *f)
 	(void)madvise(s->forward_mem[index_of(s, f)], sizeof(s->forward_mem[0]), MADV_DONTNEED);
 	f->gen++;
 	f->state = FORWARD_FREE;
-	s->n_forwards--;
+	if (s->n_forwards-- == FORWARDS_MAX)
+		(void)!listen_for(s, EPOLL_CTL_MOD, EPOLLIN); /* cannot fail */
 	idle_leave(s);
 }
 
@@ -141,7 +153,7 @@ void forward_open(struct server *s, int fd)
 
 	while (f < s->forward + FORWARDS_MAX && f->state != FORWARD_FREE)
 		f++;
-	if (f == s->forward + FORWARDS_MAX) {
+	if (f == s->forward + FORWARDS_MAX) { /* nobody listens then */
 		close(fd);
 		return;
 	}
@@ -152,7 +164,8 @@ void forward_open(struct server *s, int fd)
 			.buf = s->forward_mem[index_of(s, f)][side],
 			.size_bytes = FORWARD_BUF_BYTES,
 		};
-	s->n_forwards++;
+	if (++s->n_forwards == FORWARDS_MAX)
+		(void)!listen_for(s, EPOLL_CTL_MOD, 0);
 	idle_enter(s);
 	rearm(s, f);
 }

@@ -6,7 +6,7 @@
  *	HEAD --port--> CONNECTING --connected--> OPEN --both ended--> gone
  *	                   `--refused--> REFUSED --answer sent--> gone
  *
- * Limits: FORWARDS_MAX connections, one buffer a direction; what is beyond them is closed at once. One turn
+ * Limits: FORWARDS_MAX connections, one buffer a direction; what is beyond them waits to be accepted. One turn
  * of the server reads and writes each connection at most once, so that none starves executions.
  */
 #ifndef INIT_FORWARD_H
@@ -14,10 +14,11 @@
 
 #include <stdint.h>
 
+#include "proto/ports.h"
 #include "util/pump.h"
 
 enum {
-	FORWARDS_MAX = 256,
+	FORWARDS_MAX = PORT_FORWARDS_MAX,
 	FORWARD_BUF_BYTES = 32 << 10,
 };
 
@@ -40,7 +41,10 @@ struct forward {
 	struct pump pump; /* side 0: the host, side 1: the box */
 };
 
-/* A connection of the host; takes fd over (non-blocking). */
+/* Watches for connections, until there are FORWARDS_MAX. 0 or -errno. */
+must_check int forward_listen(struct server *s);
+
+/* A connection of the host; takes fd over (non-blocking). There is room for it. */
 void forward_open(struct server *s, int fd);
 
 /* Of one side of forward `index`. */

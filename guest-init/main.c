@@ -36,7 +36,6 @@ enum {
 	READY_FROM_PORT = 1023, /* privileged: proof that it is init who rings */
 	SUSPEND_FROM_PORT = 1022,
 	FILES_MAX = 65536, /* 4 descriptors an execution, and what users' programs are used to */
-	BACKLOG = 128,
 };
 
 /* fd 0 becomes /dev/null, not CLOEXEC: it is the stdin of every process that was given none. fds 1
@@ -113,7 +112,8 @@ static int listen_on(unsigned port, struct err *e)
 
 	if (fd < 0)
 		return fd;
-	if (listen(fd, BACKLOG) < 0)
+	if (listen(fd, PORT_STREAMS_MAX) <
+	    0) /* what does not fit in there is reset, not kept waiting */
 		return err_errno(e, "vsock listen");
 	return take_fd(fd);
 }

@@ -282,8 +282,7 @@ int server_run(struct server *s, int listen_fd)
 		r = server_watch(s, EPOLL_CTL_ADD, s->box.reaper, EPOLLIN,
 				 (struct ev_name){.kind = KIND_REAPER});
 	if (r == 0 && s->forward_listen_fd > 0)
-		r = server_watch(s, EPOLL_CTL_ADD, s->forward_listen_fd, EPOLLIN,
-				 (struct ev_name){.kind = KIND_FORWARD_LISTEN});
+		r = forward_listen(s);
 	while (r == 0 && (!s->power_off_us || s->now_us < s->power_off_us))
 		r = turn(s);
 	return r;

@@ -136,6 +136,8 @@ int box_launch(conker_box *b, const conker_box_opts *o, struct artefacts *a, str
 	int r = restored ? restore_disks(a, b->dir, b->meta.id, e) : 0;
 
 	if (r == 0)
+		r = disks_lock(a, e);
+	if (r == 0)
 		r = note_manifest(b, o, a->m, e);
 	if (r == 0 && b->meta.idle_suspend_ms)
 		r = storage_begin(b->dir, a->m, a->suspend, e);

@@ -112,8 +112,10 @@ typedef struct conker_box_opts {
 	uint32_t memory_mib; /* 0: 128 */
 	uint32_t cpus;       /* 0: 1 */
 	uint32_t flags;
-	uint32_t ready_timeout_ms;  /* 0: 60,000; then -ETIMEDOUT with the end of the console */
-	const char *const *disks;   /* NULL, or NULL-terminated: "FILE" or "FILE:ro", vdb onwards */
+	uint32_t ready_timeout_ms; /* 0: 60,000; then -ETIMEDOUT with the end of the console */
+	/* NULL, or NULL-terminated: "FILE" or "FILE:ro", vdb onwards. A file has one box that writes it, or any number
+	 * that read it: -EBUSY says which box has it. A suspended box has none of its files. */
+	const char *const *disks;
 	const char *cmdline_append; /* NULL, or more words for the guest kernel's command line */
 	void (*log)(const char *line, void *user); /* NULL, or told what happens, step by step */
 	void *log_user;
@@ -620,7 +622,8 @@ typedef struct conker_forward conker_forward;
 
 /* Listens on a host address, "HOST:PORT" (PORT 0: any; HOST numeric) or a path with a '/' for a Unix
  * socket (which must not exist), and passes every connection to a TCP port of the box's loopback. Served
- * by conker_box_dispatch() and calls that wait. At most 256 connections; no callback. */
+ * by conker_box_dispatch() and calls that wait. At most 256 connections, of it and of all forwards of a box; more
+ * wait, also while this process has no descriptor for one. One whose port refuses is reset. No callback. */
 CONKER_PUBLIC int conker_forward_open(conker_box *b, const char *address, uint16_t guest_port,
 				      conker_forward **ret);
 /* The address with the port that was chosen. Valid until freed. */

@@ -6,8 +6,9 @@
  * bytes on. What comes back first from init is one byte, 0 or the errno of its connect; a refused
  * connection is reset. The bytes are opaque, so that a hostile box can do no more than its peer allows.
  *
- * Limits: CONNECTIONS_MAX, one buffer of BUF_BYTES a direction; when they are reached, further connections
- * wait in the listener's backlog. One turn reads each connection at most once.
+ * Limits: PORT_FORWARDS_MAX connections, one buffer of BUF_BYTES a direction; when they are reached, further ones
+ * wait in the listener's backlog. So they do, for RETRY_MS at a time, while this process has no descriptor for one,
+ * or the box takes no more just now. One turn reads each connection at most once.
  *
  * Locks: forward->lock guards what is below it, and is held while bytes are passed, which never blocks;
  * never together with box->lock.
@@ -24,14 +25,16 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proto/ports.h"
 #include "util/cleanup.h"
 #include "util/pump.h"
 
 enum {
-	CONNECTIONS_MAX = 256,
+	RETRY_MS = 100,
 	BUF_BYTES = 64 << 10,
 	BACKLOG = 128,
 	EVENTS_AT_ONCE = 64,
@@ -60,28 +63,38 @@ struct conker_forward {
 	conker_box *box;
 	uint32_t number; /* in the box's events */
 	unsigned refs;   /* box->lock: the handle, the leader */
-	int ep, listener;
+	int ep, listener, timer;
 	uint16_t port;
 	char address[ADDRESS_BYTES], path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
 	pthread_mutex_t lock;
 	int closed, paused;
+	int resting; /* until the timer says to try again */
+	int waiting; /* a connection that was accepted and has no stream to the box yet, or -1 */
 	uint32_t n;
 	struct connection *connections;
 };
 
 /* ---- connections ---------------------------------------------------------------------------------------- */
 
-static void end(struct conker_forward *f, struct connection *c, int reset)
+/* Who connected is told by a reset, not by an end that looks like an empty answer. */
+static void reset_user(int fd)
 {
 	const struct linger now = {.l_onoff = 1};
 
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static void end(struct conker_forward *f, struct connection *c, int reset)
+{
 	if (c->over)
 		return;
 	c->over = 1;
 	if (reset)
-		(void)setsockopt(c->pump.fd[USER], SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	close(c->pump.fd[USER]);
+		reset_user(c->pump.fd[USER]);
+	else
+		close(c->pump.fd[USER]);
 	close(c->pump.fd[BOX]);
 	f->n--;
 }
@@ -153,7 +166,7 @@ static void add_connection(struct conker_forward *f, int user, int box)
 	struct connection *c = calloc(1, sizeof(*c));
 
 	if (!c) {
-		close(user);
+		reset_user(user);
 		close(box);
 		return;
 	}
@@ -179,19 +192,54 @@ static void watch_listener(struct conker_forward *f, int op)
 	(void)epoll_ctl(f->ep, op, f->listener, &ev);
 }
 
+/* What may be over soon, by itself or because others give something back. */
+static int is_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* The listener would be reported again at once, for as long as it lasts. */
+static void rest(struct conker_forward *f)
+{
+	const struct itimerspec t = {.it_value.tv_nsec = RETRY_MS * 1000000L};
+
+	f->resting = timerfd_settime(f->timer, 0, &t, NULL) == 0;
+	if (f->resting && !f->paused)
+		watch_listener(f, EPOLL_CTL_DEL);
+}
+
 static void on_listener(struct conker_forward *f)
 {
-	int user = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int user = f->waiting;
 
 	if (user < 0)
+		user = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (user < 0) {
+		if (is_shortage(errno))
+			rest(f);
 		return;
+	}
 	int box = connect_box(f);
-	if (box < 0)
-		close(user);
+	f->waiting = box == -EAGAIN || is_shortage(-box) ? user : -1;
+	if (f->waiting >= 0)
+		rest(f);
+	else if (box < 0)
+		reset_user(user);
 	else
 		add_connection(f, user, box);
-	if (f->n >= CONNECTIONS_MAX)
+	if (f->n >= PORT_FORWARDS_MAX && !f->paused)
 		watch_listener(f, EPOLL_CTL_DEL);
+}
+
+static void on_timer(struct conker_forward *f)
+{
+	uint64_t n;
+
+	if (read(f->timer, &n, sizeof(n)) < 0)
+		return;
+	f->resting = 0;
+	if (f->waiting >= 0)
+		on_listener(f);
 }
 
 /* Those that ended; events of this turn may have pointed to them until now. */
@@ -207,7 +255,7 @@ static void bury(struct conker_forward *f)
 		*p = c->next;
 		free(c);
 	}
-	if (f->paused && f->n < CONNECTIONS_MAX)
+	if (f->paused && !f->resting && f->n < PORT_FORWARDS_MAX)
 		watch_listener(f, EPOLL_CTL_ADD);
 }
 
@@ -217,7 +265,9 @@ static void turn(struct conker_forward *f)
 	int n = epoll_wait(f->ep, ev, EVENTS_AT_ONCE, 0);
 
 	for (int i = 0; i < n; i++) {
-		if (ev[i].data.ptr)
+		if (ev[i].data.ptr == f)
+			on_timer(f);
+		else if (ev[i].data.ptr)
 			on_connection(f, ev[i].data.ptr, ev[i].events);
 		else
 			on_listener(f);
@@ -355,9 +405,12 @@ static int set_up(struct conker_forward *f, const char *address, struct err *e)
 
 	if (r < 0)
 		return r;
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = f};
+
 	f->ep = epoll_create1(EPOLL_CLOEXEC);
-	if (f->ep < 0)
-		return err_errno(e, "make an epoll");
+	f->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (f->ep < 0 || f->timer < 0 || epoll_ctl(f->ep, EPOLL_CTL_ADD, f->timer, &ev) < 0)
+		return err_errno(e, "make an epoll and its timer");
 	watch_listener(f, EPOLL_CTL_ADD);
 	return 0;
 }
@@ -369,6 +422,10 @@ static void close_all(struct conker_forward *f)
 	f->closed = 1;
 	f->paused = 0;
 	bury(f);
+	if (f->waiting >= 0)
+		reset_user(take_fd(f->waiting));
+	if (f->timer >= 0)
+		close(take_fd(f->timer));
 	if (f->listener >= 0)
 		close(take_fd(f->listener));
 	if (f->ep >= 0)
@@ -413,7 +470,14 @@ int conker_forward_open(conker_box *b, const char *address, uint16_t guest_port,
 	if (!f)
 		return err_set(e, ENOMEM, "no memory for a forward");
 	*f = (struct conker_forward){
-		.box = b, .refs = 1, .ep = -1, .listener = -1, .port = guest_port};
+		.box = b,
+		.refs = 1,
+		.ep = -1,
+		.listener = -1,
+		.timer = -1,
+		.waiting = -1,
+		.port = guest_port,
+	};
 	pthread_mutex_init(&f->lock, NULL);
 	r = set_up(f, address, e);
 	if (r == 0)

@@ -235,6 +235,9 @@ must_check int artefacts_init(struct artefacts *a, struct err *e);
 /* Opens everything that a box with these options needs to boot. */
 must_check int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e);
 void artefacts_close(struct artefacts *a);
+/* disk.c: no other box writes its disks, or reads one that it writes, for as long as any process has these
+ * descriptors. -EBUSY, with who it is; -EINVAL: two of them are one. */
+must_check int disks_lock(const struct artefacts *a, struct err *e);
 /* An image's file, checked to be a whole EROFS. */
 must_check int image_open(const char *name, char ret_name[NAME_BYTES], struct err *e);
 must_check int erofs_check(int fd, const char *what, struct err *e);

@@ -22,4 +22,12 @@ enum {
 	GUEST_CID = 3,
 };
 
+/* Limits that the layers share. A guest that cannot take one more stream resets it, so each is the same for all: who
+ * is beyond it waits on the host, or in the guest's backlog. */
+enum {
+	PORT_STREAMS_MAX =
+		1024, /* of the host to one guest: the VMM has no more, each backlog takes as many */
+	PORT_FORWARDS_MAX = 256, /* to PORT_FORWARD that are served at a time */
+};
+
 #endif

@@ -152,7 +152,8 @@ void fake_write(struct fake *f, uint64_t off, uint32_t v)
 
 	maybe_move(f);
 	w.port = f->port;
-	if (off != VIRTIO_MMIO_STATUS) { /* no other write waits for the loop */
+	bool waits = off == VIRTIO_MMIO_STATUS || (off == VIRTIO_MMIO_QUEUE_READY && !v);
+	if (!waits) { /* no other write is handed to the loop */
 		virtio_port_access(f->port, true, off, &v, sizeof(v));
 		return;
 	}

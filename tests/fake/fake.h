@@ -6,7 +6,7 @@
  * buffers come from fake_alloc(), a bump allocator.
  *
  * Thread: the test's own is the loop thread. Register writes that the transport hands to the loop
- * (DRIVER_OK, reset) are made by a short-lived thread, as a vCPU would, while the test steps the
+ * (DRIVER_OK, reset, the stop of a queue) are made by a short-lived thread, as a vCPU would, while the test steps the
  * loop. Whatever the host refuses aborts the test.
  */
 #ifndef TESTS_FAKE_FAKE_H

@@ -161,9 +161,22 @@ static void add(struct input *in)
 		fake_add(&f, 0, s, n);
 }
 
+/* Nothing may be under way afterwards, nor begin. */
+static void stop(void)
+{
+	set(VIRTIO_MMIO_QUEUE_SEL, 0);
+	set(VIRTIO_MMIO_QUEUE_READY, 0);
+	assert(!fake_read(&f, VIRTIO_MMIO_QUEUE_READY));
+	fake_kick(&f, 0);
+	assert(loop_step(&f.loop, 0) >= 0 && client->inflight == 0);
+}
+
 static void step(struct input *in)
 {
 	uint8_t op = next(in);
+
+	if ((op & 0x3f) == 0x3e)
+		stop();
 
 	if (f.next_free > 256 << 10 || (op & 0x3f) == 0x3f) {
 		/* The timer of a wait runs, but nobody stays for it. */

@@ -40,6 +40,11 @@ static void kick(struct virtio_dev *d, unsigned q)
 	virtio_irq(d, q);
 }
 
+static void stop(struct virtio_dev *d, unsigned q)
+{
+	assert(q < d->cls->nvqs && d->vq[q]);
+}
+
 static void reset(struct virtio_dev *d)
 {
 	container_of(d, struct dev, dev)->active = false;
@@ -51,7 +56,7 @@ static void release(struct virtio_dev *d)
 }
 
 static const struct virtio_ops ops = {
-	.activate = activate, .kick = kick, .reset = reset, .free = release};
+	.activate = activate, .kick = kick, .stop = stop, .reset = reset, .free = release};
 static const struct virtio_class cls = {
 	.name = "fuzz", .id = VIRTIO_ID_RNG, .nvqs = 3, .vq_max = {256, 8, 1}, .ops = &ops};
 
@@ -75,6 +80,15 @@ static void access_one(struct fake *f, const uint8_t *d)
 	virtio_port_access(f->port, d[0] & 1, off, &v, 1U << (d[0] & 0x40 ? d[0] >> 4 & 3 : 2));
 	if (d[0] & 0x80)
 		fake_run(f);
+}
+
+/* A queue that reads as not ready is nobody's but the driver's. */
+static void check_queues(struct fake *f, const struct virtio_dev *d)
+{
+	for (uint32_t q = 0; q < d->cls->nvqs; q++) {
+		virtio_port_access(f->port, true, VIRTIO_MMIO_QUEUE_SEL, &(uint32_t){q}, 4);
+		assert(fake_read(f, VIRTIO_MMIO_QUEUE_READY) || !d->vq[q]);
+	}
 }
 
 static void set(struct fake *f, uint64_t off, uint32_t v)
@@ -110,6 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_attach(&f, &d.dev);
 	for (size_t i = 0; i + 4 <= size && i < ACCESSES * 4; i += 4)
 		access_one(&f, data + i);
+	check_queues(&f, &d.dev);
 	memcpy(f.ram, data, size < FAKE_RAM_BYTES ? size : FAKE_RAM_BYTES);
 	for (unsigned q = 0; q < 3; q++)
 		fake_kick(&f, q);

@@ -224,9 +224,16 @@ static void turn(struct rig *r)
 	case 4: scribble(r); break;
 	case 5:
 	case 6: client_acts(r); break;
-	case 7: ops->kick(r->dev, what / 10 % QUEUES); break;
+	case 7:
+		if (r->dev->vq[what / 10 % QUEUES])
+			ops->kick(r->dev, what / 10 % QUEUES);
+		break;
 	case 8: settle(r); break;
 	case 9:
+		if (what / 10 % 2) {
+			r->dev->vq[what / 20 % QUEUES] = NULL; /* stopped */
+			break;
+		}
 		ops->reset(r->dev);
 		activate(r);
 		break;

@@ -110,14 +110,13 @@ static enum verdict more_than_the_disk(struct dev *d)
 	return blk_verdict(d, blk_ask(d));
 }
 
-/* A write whose data is where no write may read from: the request's data flows the wrong way. */
 static enum verdict the_wrong_way(struct dev *d)
 {
 	uint8_t in = blk_do(d, T_IN, 0, SECTOR_BYTES, 0); /* data readable: nothing to fill */
 	uint8_t out =
 		blk_do(d, T_OUT, 0, SECTOR_BYTES, D_WRITE); /* data writable: nothing to write */
 
-	return holds(in <= BLK_IOERR && out <= BLK_IOERR, SURVIVED);
+	return holds(in == BLK_IOERR && out == BLK_IOERR, REFUSED);
 }
 
 /* ---- types ---- */
@@ -367,6 +366,30 @@ static enum verdict reset_in_mid_request(struct dev *d)
 	return ANSWERED;
 }
 
+/* As above, but it is only the queue that is stopped. */
+static enum verdict stop_in_mid_request(struct dev *d)
+{
+	const uint32_t len = 1 << 20;
+	unsigned rounds = volume(12);
+
+	for (unsigned i = 0; i < rounds; i++) {
+		fill((void *)SPARE, 0x5a, (size_t)UNDER_WAY * len);
+		if (!start(d, F_ALL))
+			return WRONG;
+		blk_header = (struct blk_header){.type = T_IN};
+		queue_reads(d, len);
+		for (uint32_t spin = chance() % 20000; spin; spin--)
+			__builtin_ia32_pause();
+		wr(d, R_QUEUE_SEL, 0);
+		wr(d, R_QUEUE_READY, 0);
+		uint16_t was = d->q[0].used.idx;
+		if (rd(d, R_QUEUE_READY) || !blk_is_still(SPARE, (uint64_t)UNDER_WAY * len) ||
+		    d->q[0].used.idx != was || status(d) != S_LIVE)
+			return WRONG;
+	}
+	return ANSWERED;
+}
+
 static enum verdict a_full_queue_of_flushes(struct dev *d)
 {
 	unsigned got = 0;
@@ -410,7 +433,7 @@ static const struct attack attacks[] = {
 	{"sizes_of_no_whole_sector", REFUSED, odd_sizes},
 	{"no_data", ANSWERED, no_data},
 	{"more_than_the_disk", REFUSED, more_than_the_disk},
-	{"data_the_wrong_way", SURVIVED, the_wrong_way},
+	{"data_the_wrong_way", REFUSED, the_wrong_way},
 	{"unknown_types", REFUSED, unknown_types},
 	{"get_id_of_any_size", ANSWERED, get_id_of_any_size},
 	{"flush_with_data_and_sector", ANSWERED, flush_with_data},
@@ -428,6 +451,7 @@ static const struct attack attacks[] = {
 	{"status_in_the_data", ANSWERED, status_in_the_data},
 	{"data_over_the_request_and_the_rings", SURVIVED, data_over_the_request},
 	{"reset_in_mid_request", ANSWERED, reset_in_mid_request},
+	{"stop_in_mid_request", ANSWERED, stop_in_mid_request},
 	{"a_queue_full_of_flushes", ANSWERED, a_full_queue_of_flushes},
 	{"noise", SURVIVED, noise},
 };

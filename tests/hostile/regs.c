@@ -402,10 +402,30 @@ static enum verdict a_queue_outside_its_window(struct dev *d)
 			if (!is_broken(d))
 				return WRONG;
 		}
-	walk_to(d, S_LIVE);
-	wr(d, R_QUEUE_SEL, 0);
-	wr(d, R_QUEUE_READY, 0);
-	return broken_or(d, WRONG);
+	return NEEDS_RESET;
+}
+
+/* It reads 0 then, nobody looks at it any more, and it comes back by a reset alone. */
+static enum verdict a_live_queue_is_stopped(struct dev *d)
+{
+	for (unsigned q = 0; q < QUEUES && d->size[q]; q++) {
+		if (!start(d, F_ALL))
+			return WRONG;
+		wr(d, R_QUEUE_SEL, q);
+		wr(d, R_QUEUE_READY, 0);
+		if (rd(d, R_QUEUE_READY) || status(d) != S_LIVE)
+			return WRONG;
+		fill(&d->q[q], 0xff, sizeof(d->q[q])); /* what would break a queue in use */
+		for (unsigned k = 0; k < QUEUES; k++)
+			kick(d, k);
+		barrier();
+		if (status(d) != S_LIVE)
+			return WRONG;
+		wr(d, R_QUEUE_READY, 1);
+		if (!is_broken(d) || rd(d, R_QUEUE_READY))
+			return WRONG;
+	}
+	return NEEDS_RESET;
 }
 
 static enum verdict a_queue_changed_while_ready(struct dev *d)
@@ -496,6 +516,7 @@ static const struct attack attacks[] = {
 	{"queue_up_to_and_past_the_end_of_ram", NEEDS_RESET, the_last_bytes_of_ram},
 	{"queue_parts_that_overlap", SURVIVED, parts_that_overlap},
 	{"queue_set_up_outside_its_window", NEEDS_RESET, a_queue_outside_its_window},
+	{"a_live_queue_is_stopped", NEEDS_RESET, a_live_queue_is_stopped},
 	{"queue_changed_while_ready", NEEDS_RESET, a_queue_changed_while_ready},
 	{"live_without_queues", SURVIVED, live_without_queues},
 	{"notifications_of_nothing", IGNORED, notifications_of_nothing},

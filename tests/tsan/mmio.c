@@ -15,7 +15,7 @@ enum { VCPUS = 4, ACCESSES = 20000, STARTS = 2000, LIVE = 0xf };
 struct dev {
 	struct virtio_dev dev;
 	uint64_t counter; /* its configuration */
-	unsigned started, resets;
+	unsigned started, stops, resets;
 };
 
 static int activate(struct virtio_dev *d, uint64_t features)
@@ -37,6 +37,13 @@ static void kick(struct virtio_dev *d, unsigned q)
 	virtio_irq(d, q);
 }
 
+static void stop(struct virtio_dev *d, unsigned q)
+{
+	if (!d->vq[q])
+		abort();
+	container_of(d, struct dev, dev)->stops++;
+}
+
 static void reset(struct virtio_dev *d)
 {
 	container_of(d, struct dev, dev)->resets++;
@@ -48,7 +55,7 @@ static void release(struct virtio_dev *d)
 }
 
 static const struct virtio_ops ops = {
-	.activate = activate, .kick = kick, .reset = reset, .free = release};
+	.activate = activate, .kick = kick, .stop = stop, .reset = reset, .free = release};
 static const struct virtio_class cls = {
 	.name = "tsan", .id = VIRTIO_ID_RNG, .nvqs = 2, .vq_max = {8, 8}, .ops = &ops};
 
@@ -83,6 +90,8 @@ static void *driver(void *arg)
 		set(VIRTIO_MMIO_QUEUE_READY, 1);
 		set(VIRTIO_MMIO_STATUS, LIVE);
 		set(VIRTIO_MMIO_QUEUE_NOTIFY, (uint32_t)i % 2);
+		if (i % 3 == 0)
+			set(VIRTIO_MMIO_QUEUE_READY, 0);
 	}
 	running--;
 	return NULL;
@@ -152,10 +161,11 @@ int main(void)
 		return 1;
 	}
 	free(s);
-	printf("%u starts, %u resets, %lu kicks, %u states\n", dev.started, dev.resets,
-	       (unsigned long)dev.counter, saved);
-	if (dev.started < STARTS / 10) {
-		(void)fprintf(stderr, "mmio: it hardly ever started: nothing was tested\n");
+	printf("%u starts, %u stops, %u resets, %lu kicks, %u states\n", dev.started, dev.stops,
+	       dev.resets, (unsigned long)dev.counter, saved);
+	if (dev.started < STARTS / 10 || dev.stops < STARTS / 100) {
+		(void)fprintf(stderr,
+			      "mmio: it hardly ever started, or stopped: nothing was tested\n");
 		return 1;
 	}
 	fake_fini(&f);

@@ -1,99 +1,5 @@
-/* virtio-blk through its transport, on an unnamed file. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/virtio_blk.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_ring.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "tests/fake/fake.h"
-#include "vmm/virtio/blk.h"
-
-enum { DISK_SECTORS = 2048, SECTOR = 512, LIVE = 0xf, NEEDS_RESET = VIRTIO_CONFIG_S_NEEDS_RESET };
-
-#define BIT(n) (UINT64_C(1) << (n))
-
-static struct fake f;
-static struct disk_worker *worker;
-static int file;
-
-/* snap_blk.c includes this file, to run all of it on a device that is saved and restored all the time. */
-#ifndef MOVED
-#define MOVED 0
-#endif
-
-static unsigned how; /* flags of the disk */
-
-static struct virtio_dev *remake(struct fake *fk)
-{
-	struct err e = {0};
-
-	(void)fk;
-	return blk_new(worker, file, how, &e);
-}
-
-/* A release raises the line once more while InterruptStatus is set. */
-static bool saw_irqs(uint64_t n)
-{
-	uint64_t seen = fake_irqs(&f);
-
-	return MOVED ? seen >= n : seen == n;
-}
-
-static void make(unsigned flags)
-{
-	how = flags;
-	fake_attach(&f, remake(&f));
-	f.remake = remake;
-	f.moving = MOVED;
-}
-
-/* Where there is one, on a file system that can tell whether a read would block: tmpfs often cannot. */
-static int disk_file(void)
-{
-	int fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	return fd < 0 ? memfd_create("disk", MFD_CLOEXEC) : fd;
-}
-
-static void setup(void)
-{
-	struct err e = {0};
-
-	fake_init(&f);
-	worker = disk_worker_new(&f.loop, NULL, &e);
-	cr_assert_not_null(worker);
-	file = disk_file();
-	cr_assert_eq(ftruncate(file, DISK_SECTORS * SECTOR), 0);
-}
-
-static void setup_rw(void)
-{
-	setup();
-	make(0);
-	cr_assert_eq(fake_start(&f, 0), LIVE);
-}
-
-static void setup_ro(void)
-{
-	setup();
-	make(BLK_RO);
-	cr_assert_eq(fake_start(&f, 0), LIVE);
-}
-
-static void teardown(void)
-{
-	virtio_port_free(f.port);
-	f.port = NULL;
-	disk_worker_free(worker);
-	fake_fini(&f);
-	close(file);
-}
+/* virtio-blk, request by request. */
+#include "tests/unit/blk.h"
 
 TestSuite(blk_new, .init = setup, .fini = teardown, .timeout = 30);
 TestSuite(blk, .init = setup_rw, .fini = teardown, .timeout = 60);
@@ -203,77 +109,6 @@ Test(blk_ro, offers_nothing_that_writes)
 					 BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_RO));
 }
 
-/* ---- requests ---- */
-
-struct request {
-	struct fake_seg seg[VQ_SEGS];
-	unsigned n;
-	gpa_t data, status;
-};
-
-enum { UNTOUCHED = 0xee };
-
-/* { header, data (readable or writable), status } */
-static struct request request(uint32_t type, uint64_t sector, uint32_t len, bool writable)
-{
-	struct {
-		uint32_t type, reserved;
-		uint64_t sector;
-	} h = {type, 0, sector};
-	struct request r = {.data = fake_alloc(&f, len ? len : 1, 1),
-			    .status = fake_alloc(&f, 1, 1)};
-
-	*(uint8_t *)fake_ptr(&f, r.status) = UNTOUCHED;
-	r.seg[r.n++] = (struct fake_seg){fake_bytes(&f, &h, sizeof(h)), sizeof(h), false};
-	if (len)
-		r.seg[r.n++] = (struct fake_seg){r.data, len, writable};
-	r.seg[r.n++] = (struct fake_seg){r.status, 1, true};
-	return r;
-}
-
-static uint8_t status_of(const struct request *r)
-{
-	return *(uint8_t *)fake_ptr(&f, r->status);
-}
-
-/* Used length of the next answer. */
-static uint32_t wait_one(void)
-{
-	uint32_t head, len;
-
-	cr_assert(fake_wait_used(&f, 0, 20000));
-	cr_assert(fake_used(&f, 0, &head, &len));
-	return len;
-}
-
-static uint32_t run(const struct request *r)
-{
-	fake_add(&f, 0, r->seg, r->n);
-	fake_kick(&f, 0);
-	return wait_one();
-}
-
-static uint8_t io(uint32_t type, uint64_t sector, void *data, uint32_t len)
-{
-	bool reads = type == VIRTIO_BLK_T_IN;
-	struct request r = request(type, sector, len, reads);
-
-	if (!reads)
-		memcpy(fake_ptr(&f, r.data), data, len);
-	uint32_t used = run(&r);
-	uint8_t st = status_of(&r);
-	cr_assert_eq(used, st ? (reads && len ? 0 : 1) : reads ? len + 1 : 1);
-	if (reads && len)
-		memcpy(data, fake_ptr(&f, r.data), len);
-	return st;
-}
-
-static void pattern(uint8_t *b, size_t n, unsigned seed)
-{
-	for (size_t i = 0; i < n; i++)
-		b[i] = (uint8_t)((i + seed) * 2654435761U >> 11);
-}
-
 Test(blk, reads_back_what_it_wrote_and_the_file_agrees)
 {
 	uint8_t w[4 * SECTOR], r[4 * SECTOR], h[4 * SECTOR];
@@ -327,6 +162,30 @@ Test(blk, no_data_is_no_error)
 	cr_assert_eq(io(VIRTIO_BLK_T_OUT, 0, "", 0), VIRTIO_BLK_S_OK);
 	cr_assert_eq(io(VIRTIO_BLK_T_IN, DISK_SECTORS, "", 0), VIRTIO_BLK_S_OK);
 	cr_assert_eq(io(VIRTIO_BLK_T_IN, DISK_SECTORS + 1, "", 0), VIRTIO_BLK_S_IOERR);
+}
+
+/* Data that points the wrong way, alone or beside some that does not, is never an answer that says OK. */
+Test(blk, data_the_wrong_way_is_an_io_error)
+{
+	static const uint32_t types[] = {VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_GET_ID,
+					 VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES};
+	static const uint32_t right_bytes[] = {SECTOR, SECTOR, VIRTIO_BLK_ID_BYTES, 16, 16};
+
+	for (size_t i = 0; i < countof(types); i++) {
+		bool reads = types[i] == VIRTIO_BLK_T_IN || types[i] == VIRTIO_BLK_T_GET_ID;
+		struct request r = request(types[i], 0, right_bytes[i], !reads);
+		struct request both = request(types[i], 0, right_bytes[i], reads);
+		struct fake_seg extra = {fake_alloc(&f, SECTOR, 1), SECTOR, !reads};
+		unsigned at = reads ? 1 : both.n - 1; /* what is readable comes first */
+
+		memmove(both.seg + at + 1, both.seg + at, (both.n - at) * sizeof(*both.seg));
+		both.seg[at] = extra;
+		both.n++;
+		cr_assert_leq(run(&r), 1, "type %u", types[i]);
+		cr_assert_eq(status_of(&r), VIRTIO_BLK_S_IOERR, "type %u", types[i]);
+		cr_assert_leq(run(&both), 1, "type %u", types[i]);
+		cr_assert_eq(status_of(&both), VIRTIO_BLK_S_IOERR, "type %u, both", types[i]);
+	}
 }
 
 /* The same request with header, data and status cut into pieces at every place. */
@@ -430,15 +289,6 @@ static uint8_t range(uint32_t type, uint64_t sector, uint32_t n, uint32_t flags)
 	struct virtio_blk_discard_write_zeroes r = {sector, n, flags};
 
 	return io(type, 0, &r, sizeof(r));
-}
-
-static void fill_disk(void)
-{
-	uint8_t b[SECTOR];
-
-	memset(b, 0xaa, sizeof(b));
-	for (unsigned i = 0; i < DISK_SECTORS; i++)
-		cr_assert_eq(pwrite(file, b, SECTOR, i * SECTOR), SECTOR);
 }
 
 static unsigned zero_sectors(void)
@@ -571,156 +421,4 @@ Test(blk_ro, reads_and_flushes_but_never_writes)
 	cr_assert_eq(io(VIRTIO_BLK_T_IN, 0, b, SECTOR), VIRTIO_BLK_S_OK);
 	cr_assert_eq(b[0], 0xaa);
 	cr_assert_eq(zero_sectors(), 0);
-}
-
-/* ---- broken guests ---- */
-
-static void breaks(const struct fake_seg *s, unsigned n)
-{
-	uint32_t head, len;
-
-	fake_add(&f, 0, s, n);
-	fake_kick(&f, 0);
-	fake_run(&f);
-	cr_assert_eq(fake_read(&f, VIRTIO_MMIO_STATUS), LIVE | NEEDS_RESET);
-	cr_assert_not(fake_used(&f, 0, &head, &len));
-	cr_assert_eq(fake_start(&f, 0), LIVE);
-	cr_assert_eq(io(VIRTIO_BLK_T_FLUSH, 0, "", 0), VIRTIO_BLK_S_OK);
-}
-
-Test(blk, a_request_without_room_for_its_status_breaks_it)
-{
-	struct request r = request(VIRTIO_BLK_T_FLUSH, 0, 0, false);
-
-	breaks(r.seg, 1);
-}
-
-Test(blk, a_request_with_a_short_header_breaks_it)
-{
-	struct request r = request(VIRTIO_BLK_T_FLUSH, 0, 0, false);
-
-	r.seg[0].len = 15;
-	breaks(r.seg, 2);
-}
-
-Test(blk, an_illegal_ring_breaks_it)
-{
-	struct request r = request(VIRTIO_BLK_T_FLUSH, 0, 0, false);
-
-	r.seg[1].at.raw = 0;
-	breaks(r.seg, 2);
-}
-
-Test(blk, what_was_under_way_when_it_broke_is_never_answered)
-{
-	struct request r = request(VIRTIO_BLK_T_IN, 0, 70 << 10, true), bad = r;
-	uint32_t head, len;
-
-	for (int i = 0; i < 3; i++) /* too large to be answered at once; all four in one step */
-		fake_add(&f, 0, r.seg, r.n);
-	bad.seg[0].len = 3;
-	fake_add(&f, 0, bad.seg, bad.n);
-	fake_kick(&f, 0);
-	fake_run(&f);
-	cr_assert_eq(fake_read(&f, VIRTIO_MMIO_STATUS), LIVE | NEEDS_RESET);
-	usleep(20000);
-	fake_run(&f);
-	cr_assert_not(fake_used(&f, 0, &head, &len));
-	cr_assert_eq(status_of(&r), UNTOUCHED);
-}
-
-/* ---- many at once ---- */
-
-Test(blk, more_requests_than_slots_are_all_answered_once)
-{
-	enum { N = 1000, BATCH = 20 }; /* 20 * 3 descriptors of 64 */
-	static struct request r[BATCH];
-	uint8_t b[SECTOR];
-
-	for (unsigned i = 0; i < BATCH; i++) {
-		r[i] = request(VIRTIO_BLK_T_OUT, i * 3, SECTOR, false);
-		pattern(fake_ptr(&f, r[i].data), SECTOR, i);
-	}
-	for (unsigned n = 0; n < N; n += BATCH) {
-		for (unsigned i = 0; i < BATCH; i++)
-			fake_add(&f, 0, r[i].seg, r[i].n);
-		fake_kick(&f, 0);
-		for (unsigned i = 0; i < BATCH; i++)
-			cr_assert_eq(wait_one(), 1);
-	}
-	for (unsigned i = 0; i < BATCH; i++) {
-		cr_assert_eq(status_of(&r[i]), VIRTIO_BLK_S_OK);
-		cr_assert_eq(pread(file, b, SECTOR, i * 3 * SECTOR), SECTOR);
-		cr_assert_arr_eq(b, (uint8_t *)fake_ptr(&f, r[i].data), SECTOR);
-	}
-}
-
-Test(blk, a_full_queue_of_indirect_requests_is_answered)
-{
-	struct request r = request(VIRTIO_BLK_T_IN, 0, SECTOR, true);
-	uint32_t head, len;
-	uint64_t seen = 0;
-
-	for (unsigned i = 0; i < 64; i++)
-		fake_expose(&f, 0, fake_chain_indirect(&f, 0, r.seg, r.n));
-	fake_kick(&f, 0);
-	for (unsigned i = 0; i < 64; i++) {
-		cr_assert(fake_wait_used(&f, 0, 20000));
-		cr_assert(fake_used(&f, 0, &head, &len));
-		cr_assert_not(seen >> head & 1, "head %u twice", head);
-		seen |= UINT64_C(1) << head;
-	}
-	fake_run(&f);
-	cr_assert_not(fake_used(&f, 0, &head, &len));
-	cr_assert_eq(seen, UINT64_MAX);
-}
-
-Test(blk, reset_leaves_nothing_in_flight)
-{
-	enum { LEN = 1 << 20 };
-	struct request r = request(VIRTIO_BLK_T_IN, 0, LEN, true);
-	uint64_t keep = f.next_free;
-
-	fill_disk();
-	for (int round = 0; round < 60; round++) {
-		for (unsigned i = 0; i < 20; i++)
-			fake_add(&f, 0, r.seg, r.n);
-		fake_kick(&f, 0);
-		cr_assert_geq(loop_step(&f.loop, 1000), 0);
-		if (round % 3 == 1)
-			usleep(300);
-		cr_assert_eq(fake_reset(&f), 0);
-		memset(fake_ptr(&f, r.data), 0x11, LEN);
-		*(uint8_t *)fake_ptr(&f, r.status) = UNTOUCHED;
-		usleep(200);
-		fake_run(&f);
-		cr_assert_eq(status_of(&r), UNTOUCHED);
-		for (unsigned i = 0; i < LEN; i += SECTOR)
-			cr_assert_eq(((uint8_t *)fake_ptr(&f, r.data))[i], 0x11);
-		f.next_free = keep;
-		cr_assert_eq(fake_start(&f, 0), LIVE);
-	}
-}
-
-Test(blk, may_be_freed_with_requests_under_way)
-{
-	struct request r = request(VIRTIO_BLK_T_IN, 0, 512 << 10, true);
-
-	for (unsigned i = 0; i < 20; i++)
-		fake_add(&f, 0, r.seg, r.n);
-	fake_kick(&f, 0);
-	cr_assert_geq(loop_step(&f.loop, 1000), 0); /* teardown is the test */
-}
-
-Test(blk, interrupts_come_once_per_batch_with_event_idx)
-{
-	struct request r = request(VIRTIO_BLK_T_GET_ID, 0, 20, true);
-
-	for (unsigned i = 0; i < 10; i++)
-		fake_add(&f, 0, r.seg, r.n);
-	fake_kick(&f, 0);
-	fake_run(&f);
-	for (unsigned i = 0; i < 10; i++)
-		(void)wait_one();
-	cr_assert(saw_irqs(1));
 }

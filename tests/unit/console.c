@@ -261,6 +261,45 @@ Test(console, reset_in_the_middle_of_a_chain_forgets_it)
 }
 #endif
 
+/* The chain under way is let go of, and nothing of it is output later. */
+Test(console, a_stopped_queue_is_not_looked_at_again)
+{
+	int fd = temp_file();
+	struct stat st;
+
+	start(fd);
+	say_much(4 << 20);
+	fake_kick(&f, TX);
+	cr_assert_geq(loop_step(&f.loop, 0), 0);
+	fake_write(&f, VIRTIO_MMIO_QUEUE_SEL, TX);
+	fake_write(&f, VIRTIO_MMIO_QUEUE_READY, 0);
+	cr_assert_eq(fake_read(&f, VIRTIO_MMIO_QUEUE_READY), 0);
+	cr_assert_eq(fstat(fd, &st), 0);
+	off_t was = st.st_size;
+	(void)answers();
+	say("tail");
+	go();
+	console_drain(f.dev);
+	cr_assert_eq(answers(), 0);
+	cr_assert_eq(fstat(fd, &st), 0);
+	cr_assert_eq(st.st_size, was);
+	f.next_free = 0;
+	cr_assert_eq(fake_start(&f, 0), LIVE);
+	say("tail");
+	go();
+	cr_assert_eq(answers(), 1);
+}
+
+Test(console, the_other_queue_of_a_stopped_one_goes_on)
+{
+	start(temp_file());
+	fake_write(&f, VIRTIO_MMIO_QUEUE_SEL, RX);
+	fake_write(&f, VIRTIO_MMIO_QUEUE_READY, 0);
+	say("tail");
+	go();
+	cr_assert_eq(answers(), 1);
+}
+
 Test(console, drain_takes_what_was_never_kicked)
 {
 	int fd = temp_file();

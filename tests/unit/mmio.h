@@ -22,7 +22,8 @@ struct probe {
 	int fail;    /* what activate returns */
 	bool breaks; /* the device, at its first kick */
 	uint64_t features;
-	unsigned activated, resets, kicks[VIRTIO_QUEUES];
+	unsigned activated, resets, kicks[VIRTIO_QUEUES], stops[VIRTIO_QUEUES];
+	bool had_queue;   /* at the last stop */
 	unsigned *freed;  /* set to 1 + resets */
 	pthread_t thread; /* of the last op */
 };
@@ -54,6 +55,15 @@ static void probe_reset(struct virtio_dev *d)
 	p->thread = pthread_self();
 }
 
+static void probe_stop(struct virtio_dev *d, unsigned q)
+{
+	struct probe *p = container_of(d, struct probe, dev);
+
+	p->stops[q]++;
+	p->had_queue = d->vq[q];
+	p->thread = pthread_self();
+}
+
 static void probe_free(struct virtio_dev *d)
 {
 	struct probe *p = container_of(d, struct probe, dev);
@@ -64,7 +74,12 @@ static void probe_free(struct virtio_dev *d)
 }
 
 static const struct virtio_ops probe_ops = {
-	.activate = probe_activate, .kick = probe_kick, .reset = probe_reset, .free = probe_free};
+	.activate = probe_activate,
+	.kick = probe_kick,
+	.stop = probe_stop,
+	.reset = probe_reset,
+	.free = probe_free,
+};
 static const struct virtio_class probe_class = {
 	.name = "probe",
 	.id = 42,

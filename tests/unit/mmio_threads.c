@@ -57,6 +57,33 @@ Test(mmio_threads, the_loop_itself_never_waits, .timeout = 60)
 	pthread_join(a, NULL);
 }
 
+static void *stop_first_queue(void *arg)
+{
+	uint32_t v = 0;
+
+	virtio_port_access(arg, true, VIRTIO_MMIO_QUEUE_READY, &v, sizeof(v));
+	virtio_port_access(arg, false, VIRTIO_MMIO_QUEUE_READY, &v, sizeof(v));
+	return (void *)(uintptr_t)v;
+}
+
+Test(mmio_threads, a_vcpu_that_stops_a_queue_waits_until_it_is_let_go_of)
+{
+	pthread_t a;
+	void *seen = (void *)1;
+
+	fake_start(&f, 0);
+	set(VIRTIO_MMIO_QUEUE_SEL, 0);
+	pthread_create(&a, NULL, stop_first_queue, f.port);
+	while (!virtio_port_busy(f.port))
+		usleep(1000);
+	cr_assert_not_null(dev->dev.vq[0]);
+	cr_assert_eq(dev->stops[0], 0);
+	fake_run(&f);
+	pthread_join(a, &seen);
+	cr_assert_null(seen);
+	cr_assert_eq(dev->stops[0], 1);
+}
+
 Test(mmio_threads, stop_frees_a_vcpu_that_waits_for_a_loop_that_no_longer_turns, .timeout = 60)
 {
 	pthread_t a, b;

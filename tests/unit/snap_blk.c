@@ -1,7 +1,8 @@
-/* What blk.c says of a disk, of one that is saved, through the bytes of a state file, and restored into a new
+/* What blk.c and blk_many.c say of a disk, of one that is saved, through the bytes of a state file, and restored into a new
  * one, before each register access of the driver and after each step of the loop. */
 #define MOVED 1
 #include "tests/unit/blk.c"
+#include "tests/unit/blk_many.c"
 
 #include "vmm/virtio/state.h"
 

@@ -286,6 +286,25 @@ Test(snap_port, selectors_generation_and_harmless_nonsense_are_kept)
 	cr_assert_eq(fake_irqs(&f), 2, "the change, and again as nobody took note");
 }
 
+Test(snap_port, a_stopped_queue_stays_stopped_and_the_others_go_on)
+{
+	fake_start(&f, 0);
+	add(1);
+	cr_assert(pop_push(1));
+	set(VIRTIO_MMIO_QUEUE_SEL, 0);
+	set(VIRTIO_MMIO_QUEUE_READY, 0);
+	fake_move(&f);
+	cr_assert_eq(status(), LIVE);
+	cr_assert_eq(reg(VIRTIO_MMIO_QUEUE_READY), 0);
+	cr_assert_null(dev->dev.vq[0]);
+	add(1);
+	cr_assert(pop_push(1));
+	set(VIRTIO_MMIO_QUEUE_READY, 1);
+	cr_assert_eq(status(), LIVE | NEEDS_RESET, "not even here");
+	f.next_free = 0;
+	cr_assert_eq(fake_start(&f, 0), LIVE);
+}
+
 Test(snap_port, a_device_that_needs_a_reset_still_does)
 {
 	fake_start(&f, 0);

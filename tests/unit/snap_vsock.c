@@ -38,6 +38,29 @@ static void assert_serves(struct vguest *g)
 	close(fd);
 }
 
+/* ---- queues that are stopped ---- */
+
+Test(snap_vsock, a_stopped_queue_stays_stopped)
+{
+	for (unsigned q = VGUEST_RX; q <= VGUEST_EVENT; q++) {
+		struct vguest *g = vguest_serve(0);
+
+		fake_write(&g->f, VIRTIO_MMIO_QUEUE_SEL, q);
+		fake_write(&g->f, VIRTIO_MMIO_QUEUE_READY, 0);
+		fake_move(&g->f);
+		cr_assert_eq(fake_read(&g->f, VIRTIO_MMIO_QUEUE_READY), 0);
+		cr_assert_eq(fake_read(&g->f, VIRTIO_MMIO_STATUS), 0xf);
+		if (q == VGUEST_EVENT)
+			assert_serves(g);
+		cr_assert_eq(fake_start(&g->f, 0), 0xf);
+		vguest_post_all_rx(g);
+		vguest_ring(g);
+		cr_assert_eq(vguest_recv(g), VSOCK_OP_RST);
+		assert_serves(g);
+		vguest_stop(g);
+	}
+}
+
 /* ---- the one that goes on ---- */
 
 static int dial_kept(struct vguest *g, uint32_t *ret_port)

@@ -560,6 +560,65 @@ Test(vsock, a_readable_segment_in_rx_breaks_the_device)
 	vguest_stop(g);
 }
 
+/* ---- a queue that is stopped ---- */
+
+static void stop_queue(struct vguest *g, unsigned q)
+{
+	fake_write(&g->f, VIRTIO_MMIO_QUEUE_SEL, q);
+	fake_write(&g->f, VIRTIO_MMIO_QUEUE_READY, 0);
+	cr_assert_eq(fake_read(&g->f, VIRTIO_MMIO_QUEUE_READY), 0);
+	cr_assert_eq(fake_read(&g->f, VIRTIO_MMIO_STATUS), 0xf);
+}
+
+Test(vsock, without_its_rx_queue_it_hears_and_does_not_speak)
+{
+	struct vguest *g = vguest_serve(0);
+	char buf[8];
+	uint32_t port;
+	int fd = vguest_dial_open(g, &port);
+
+	stop_queue(g, VGUEST_RX);
+	cr_assert_eq(write(fd, "ping", 4), 4);
+	vguest_send_data(g, port, "pong", 4);
+	cr_assert_eq(vguest_client_read(fd, buf, sizeof(buf)), 4);
+	cr_assert_eq(vguest_recv(g), 0);
+	cr_assert(vguest_is_idle(g));
+	close(fd);
+	vguest_stop(g);
+}
+
+Test(vsock, without_its_tx_queue_it_speaks_and_does_not_hear)
+{
+	struct vguest *g = vguest_serve(0);
+	char buf[8];
+	uint32_t port;
+	int fd = vguest_dial_open(g, &port);
+
+	stop_queue(g, VGUEST_TX);
+	vguest_send_data(g, port, "pong", 4);
+	cr_assert_eq(vguest_client_read(fd, buf, sizeof(buf)), -EAGAIN);
+	cr_assert_eq(write(fd, "ping", 4), 4);
+	cr_assert_eq(vguest_recv(g), VSOCK_OP_RW);
+	close(fd);
+	vguest_stop(g);
+}
+
+Test(vsock, starts_anew_after_a_queue_was_stopped)
+{
+	for (unsigned q = VGUEST_RX; q <= VGUEST_EVENT; q++) {
+		struct vguest *g = vguest_serve(0);
+		uint32_t port;
+
+		stop_queue(g, q);
+		cr_assert_eq(fake_start(&g->f, 0), 0xf);
+		vguest_post_all_rx(g);
+		vguest_ring(g);
+		cr_assert_eq(vguest_recv(g), VSOCK_OP_RST);
+		close(vguest_dial_open(g, &port));
+		vguest_stop(g);
+	}
+}
+
 /* ---- reset ---- */
 
 Test(vsock, a_reset_closes_all_and_the_device_starts_anew)

@@ -143,3 +143,13 @@ test_a_box_has_a_maximum_life() {
 	has "$(conker info mayfly)" 'reached its maximum life'
 	conker rm mayfly
 }
+
+# More at once than any backlog on the way was long, and than the service has room for.
+test_a_burst_of_connections_is_served_whole() {
+	serve 7010
+	forward "$TMP/sock:7010"
+	is "$("$BUILD/tests/host/forward" "$TMP/sock" 60 1000)" "60 of 60 connections, 1000 bytes each way"
+	soon 60 no_forwards
+	unforward
+	conker kill shared port7010
+}

@@ -15,11 +15,12 @@
  *
  * Duties: sizes and ranges are checked against the capacity once, on the copied header; the data goes
  * between file and guest memory without another copy. A request that cannot be answered (no header,
- * no room for the status) breaks the device; any other nonsense is answered with IOERR or UNSUPP.
+ * no room for the status) breaks the device; any other nonsense, data that points the wrong way included,
+ * is answered with IOERR or UNSUPP.
  * Limits: DISK_DEPTH requests under way (the queue holds more), one range per DISCARD or WRITE_ZEROES;
  * bytes and requests per second as blk_limit() says: the next request is taken when the last is paid for.
  * The host's disk: a file is never grown, so it takes at most its size at start.
- * Reset: what is under way is cancelled (disk_cancel()); the guest's memory is then untouched.
+ * Reset, stop: what is under way is cancelled (disk_cancel()); the guest's memory is then untouched.
  * Snapshot: it is busy until what is under way has been answered; then there is nothing to save.
  */
 #include "vmm/virtio/blk.h"
@@ -144,13 +145,20 @@ static bool read_cached(struct blk *b, const struct disk_req *r)
 	return n == (ssize_t)r->len_bytes;
 }
 
+/* Is all that the guest gave for this request's data to be written by us, or all to be read? Without data,
+ * either. */
+static bool is_one_way(const struct vq_chain *c, bool in)
+{
+	return in ? c->out_len == sizeof(struct blk_header) : c->in_len == 1;
+}
+
 static int do_in(struct blk *b, uint16_t i, const struct blk_header *h)
 {
 	struct slot *s = &b->slot[i];
 	struct disk_req r = {.op = DISK_READ, .fd = b->fd, .slot = i, .segs = s->segs};
 	uint32_t len = s->chain.in_len - 1;
 
-	if (!fits(b, h->sector, len))
+	if (!is_one_way(&s->chain, true) || !fits(b, h->sector, len))
 		return VIRTIO_BLK_S_IOERR;
 	r.nsegs = (uint16_t)chain_rest_in(&s->chain, len, s->segs);
 	r.off_bytes = h->sector * SECTOR_BYTES;
@@ -164,7 +172,7 @@ static int do_out(struct blk *b, uint16_t i, const struct blk_header *h)
 	struct disk_req r = {.op = DISK_WRITE, .fd = b->fd, .slot = i, .segs = s->segs};
 	uint32_t len = s->chain.out_len - (uint32_t)sizeof(*h);
 
-	if (b->read_only || !fits(b, h->sector, len))
+	if (b->read_only || !is_one_way(&s->chain, false) || !fits(b, h->sector, len))
 		return VIRTIO_BLK_S_IOERR;
 	if (!has(b, VIRTIO_BLK_F_FLUSH))
 		r.op = DISK_WRITE_SYNC;
@@ -188,7 +196,7 @@ static int do_get_id(struct blk *b, uint16_t i, const struct blk_header *h)
 
 	(void)h;
 	(void)snprintf(id, sizeof(id), "conker-%u", b->client.id);
-	if (chain_put(&s->chain, id, n) < 0)
+	if (!is_one_way(&s->chain, true) || chain_put(&s->chain, id, n) < 0)
 		return VIRTIO_BLK_S_IOERR;
 	s->data_in_bytes = n;
 	return VIRTIO_BLK_S_OK;
@@ -221,7 +229,7 @@ static int get_range(struct blk *b, uint16_t i, unsigned feature,
 		return VIRTIO_BLK_S_IOERR;
 	if (!has(b, feature))
 		return VIRTIO_BLK_S_UNSUPP;
-	if (c->out_len != sizeof(struct blk_header) + sizeof(*ret) ||
+	if (!is_one_way(c, false) || c->out_len != sizeof(struct blk_header) + sizeof(*ret) ||
 	    chain_get(c, ret, sizeof(*ret)))
 		return VIRTIO_BLK_S_IOERR;
 	return 0;
@@ -351,6 +359,12 @@ static int blk_activate(struct virtio_dev *d, uint64_t features)
 	return 0;
 }
 
+static void blk_stop(struct virtio_dev *d, unsigned q)
+{
+	(void)q;
+	forget(blk_of(d));
+}
+
 static void blk_reset(struct virtio_dev *d)
 {
 	forget(blk_of(d));
@@ -372,6 +386,7 @@ static bool blk_busy(const struct virtio_dev *d)
 static const struct virtio_ops blk_ops = {
 	.activate = blk_activate,
 	.kick = blk_kick,
+	.stop = blk_stop,
 	.reset = blk_reset,
 	.free = blk_free,
 	.busy = blk_busy,

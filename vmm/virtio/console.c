@@ -8,7 +8,7 @@
  * queue is accepted, as drivers insist on filling it, and never answered.
  * Limits: a step takes VIRTIO_BUDGET_BYTES at most, also of a longer chain, which then stays the
  * current one. Bytes and chains per second as console_limit() says. What the reader does not take in time is dropped by the sink, visibly.
- * Reset: the current chain is forgotten.
+ * Reset, stop: the current chain is forgotten.
  * Snapshot: how far the current chain got, and what the sink holds for a slow reader. The restored device
  * takes that chain again and leaves out what already went to the sink; the guest's last bytes so come out
  * once in each line of descent.
@@ -147,6 +147,12 @@ static void console_reset(struct virtio_dev *d)
 	console_of(d)->left_bytes = console_of(d)->skip_bytes = 0;
 }
 
+static void console_stop(struct virtio_dev *d, unsigned q)
+{
+	if (q == TX)
+		console_reset(d);
+}
+
 static void console_save(const struct virtio_dev *d, struct port_state *ret)
 {
 	const struct console *c = container_of(d, const struct console, dev);
@@ -181,6 +187,7 @@ static void console_free(struct virtio_dev *d)
 static const struct virtio_ops console_ops = {
 	.activate = console_activate,
 	.kick = console_kick,
+	.stop = console_stop,
 	.reset = console_reset,
 	.free = console_free,
 	.save = console_save,

@@ -31,6 +31,9 @@ struct virtio_ops {
 	 * the transport then answers DEVICE_NEEDS_RESET. Each queue is kicked once afterwards. */
 	int (*activate)(struct virtio_dev *d, uint64_t features);
 	void (*kick)(struct virtio_dev *d, unsigned q);
+	/* The driver stops queue q, which d->vq has until the return: no chain of it is touched any more, and
+	 * none of it is answered. The others go on; it comes back with the next activate. May be NULL. */
+	void (*stop)(struct virtio_dev *d, unsigned q);
 	void (*reset)(struct virtio_dev *d); /* on return: no request in flight, d->vq unused */
 	void (*free)(struct virtio_dev *d);  /* NULL-safe, half-built-safe; after reset */
 
@@ -47,6 +50,7 @@ struct virtio_class {
 	const char *name; /* "blk"; used in logs and counters */
 	uint32_t id;      /* VIRTIO_ID_* */
 	uint16_t nvqs, vq_max[VIRTIO_QUEUES];
+	uint16_t needed; /* a bit for each queue without which it does not start */
 	const struct virtio_ops *ops;
 };
 
@@ -55,7 +59,8 @@ struct virtio_dev { /* first member of struct blk, struct console, ... */
 	uint64_t offered;   /* feature bits of this instance, VIRTIO_F_VERSION_1 included */
 	const void *config; /* device configuration space; the transport serves reads itself */
 	size_t config_len;
-	struct vq *vq[VIRTIO_QUEUES]; /* valid between activate and reset; NULL: not enabled */
+	/* Valid between activate and reset; NULL: not enabled, or stopped. */
+	struct vq *vq[VIRTIO_QUEUES];
 	struct virtio_port *port;
 };
 

@@ -8,7 +8,9 @@
  *   3. sets FEATURES_OK and reads it back: it stays clear when we refuse the choice;
  *   4. for each queue (QueueSel): size, three addresses, QueueReady = 1;
  *   5. sets DRIVER_OK. From here on QueueNotify = q says "look at queue q";
- *   6. answers our line by reading InterruptStatus and writing it to InterruptACK.
+ *   6. answers our line by reading InterruptStatus and writing it to InterruptACK;
+ *   7. may stop a queue at any time: QueueReady = 0, which it reads back. From then on its memory is the
+ *      driver's again. Its other queues go on, and it may be set up again after a reset.
  *
  * Duties: what breaks the protocol breaks the device (DEVICE_NEEDS_RESET, and a configuration
  * interrupt if the driver was up), counted, and logged once per reset. Harmless nonsense (unknown
@@ -16,8 +18,8 @@
  * Limits: VIRTIO_QUEUES queues, STATE_CONFIG_BYTES of configuration, LOG_MAX lines in a port's life; storms
  * of notifications see pace.h.
  *
- * Device code runs on the loop alone. So a vCPU that writes DRIVER_OK, or resets a live device,
- * leaves a command, and it and every other vCPU that comes by sleeps until the loop has run it: that
+ * Device code runs on the loop alone. So a vCPU that writes DRIVER_OK, or resets a live device or stops
+ * a queue of one, leaves a command, and it and every other vCPU that comes by sleeps until the loop has run it: that
  * freezes the register file meanwhile, so the loop may read it unlocked while the command stands.
  */
 #include "vmm/virtio/mmio.h"
@@ -217,9 +219,17 @@ static void forget_queues(struct virtio_dev *d)
 	memset(d->vq, 0, sizeof(d->vq));
 }
 
+static bool has_needed(const struct virtio_port *p)
+{
+	for (unsigned q = 0; q < p->dev->cls->nvqs; q++)
+		if (p->dev->cls->needed >> q & 1 && !p->regs.queue[q].ready)
+			return false;
+	return true;
+}
+
 static void run_activate(struct virtio_port *p)
 {
-	const char *why = port_activate(p);
+	const char *why = has_needed(p) ? port_activate(p) : "it cannot be without its queues";
 
 	pthread_mutex_lock(&p->lock);
 	p->live = true;
@@ -251,6 +261,19 @@ static void run_reset(struct virtio_port *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+static void run_stop(struct virtio_port *p)
+{
+	struct virtio_dev *d = p->dev;
+	unsigned q = p->regs.queue_sel; /* stands still */
+
+	if (d->vq[q] && d->cls->ops->stop)
+		d->cls->ops->stop(d, q);
+	d->vq[q] = NULL;
+	pthread_mutex_lock(&p->lock);
+	p->regs.queue[q].ready = false;
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* Runs the command that stands, if any, and wakes who waits for it. */
 static void run_cmd(struct virtio_port *p)
 {
@@ -260,10 +283,11 @@ static void run_cmd(struct virtio_port *p)
 
 	if (cmd == CMD_NONE)
 		return;
-	if (cmd == CMD_ACTIVATE)
-		run_activate(p);
-	else
-		run_reset(p);
+	switch (cmd) {
+	case CMD_ACTIVATE: run_activate(p); break;
+	case CMD_STOP: run_stop(p); break;
+	default: run_reset(p);
+	}
 	pthread_mutex_lock(&p->lock);
 	p->cmd = CMD_NONE;
 	pthread_cond_broadcast(&p->idle);
@@ -414,15 +438,28 @@ static void set_high(gpa_t *a, uint32_t v)
 	a->raw = (a->raw & 0xffffffff) | (uint64_t)v << 32;
 }
 
+/* Whatever became of the device: a queue that is not ready is not touched. */
+static void stop_queue(struct virtio_port *p, struct queue_regs *r)
+{
+	if (r->ready && p->live)
+		run_on_loop(p, CMD_STOP);
+	else
+		r->ready = false;
+}
+
 static void write_queue(struct virtio_port *p, uint64_t off, uint32_t v)
 {
 	struct queue_regs *r;
 
-	if (p->regs.status & FOREVER_GONE || p->regs.queue_sel >= p->dev->cls->nvqs)
+	if (p->regs.queue_sel >= p->dev->cls->nvqs)
 		return;
 	r = &p->regs.queue[p->regs.queue_sel];
-	if (off == VIRTIO_MMIO_QUEUE_READY && (v & 1) == r->ready)
-		return; /* drivers clear it again after a reset */
+	if (off == VIRTIO_MMIO_QUEUE_READY && !(v & 1)) {
+		stop_queue(p, r);
+		return;
+	}
+	if (p->regs.status & FOREVER_GONE || (off == VIRTIO_MMIO_QUEUE_READY && r->ready))
+		return;
 	if (p->regs.status != S_FEATURES) {
 		break_locked(p, "queue set up outside its window");
 		return;
@@ -438,7 +475,7 @@ static void write_queue(struct virtio_port *p, uint64_t off, uint32_t v)
 		else
 			r->layout.size = (uint16_t)v;
 		break;
-	case VIRTIO_MMIO_QUEUE_READY: r->ready = v & 1; break;
+	case VIRTIO_MMIO_QUEUE_READY: r->ready = true; break;
 	case VIRTIO_MMIO_QUEUE_DESC_LOW: set_low(&r->layout.desc, v); break;
 	case VIRTIO_MMIO_QUEUE_DESC_HIGH: set_high(&r->layout.desc, v); break;
 	case VIRTIO_MMIO_QUEUE_AVAIL_LOW: set_low(&r->layout.avail, v); break;

@@ -2,8 +2,8 @@
  *
  * Thread: everything here is called on the loop thread, but for virtio_port_access(), which any
  * vCPU thread calls. A vCPU touches the register file under the port's mutex, and the interrupt
- * status, an atomic, without it. DRIVER_OK and reset change the device itself: they are handed to
- * the loop, and the vCPU sleeps until they are done.
+ * status, an atomic, without it. DRIVER_OK, reset and the stop of a queue change the device itself: they
+ * are handed to the loop, and the vCPU sleeps until they are done.
  * Lock order: the port's mutex; nothing is taken inside it.
  *
  * Teardown: virtio_port_stop() on every port, kick and join the vCPUs, then virtio_port_free().
@@ -55,7 +55,7 @@ void virtio_port_access(struct virtio_port *p, bool write, uint64_t off, void *d
 
 /* From now on nothing is taken from the queues: kicks and waits wait for virtio_port_release(). What is
  * under way goes on, as do the device's other sources (sockets, timers), but for what they would
- * say to the guest; DRIVER_OK and reset are still obeyed. May be repeated. */
+ * say to the guest; DRIVER_OK, stops and reset are still obeyed. May be repeated. */
 void virtio_port_hold(struct virtio_port *p);
 
 /* Something is under way: requests at the disk, or a vCPU that waits for the loop. */
@@ -76,8 +76,8 @@ void virtio_port_release(struct virtio_port *p);
 
 /* ---- the end ---- */
 
-/* From now on no access waits: those that do return at once, and later DRIVER_OK or reset writes are
- * ignored. Any thread; may be repeated. */
+/* From now on no access waits: those that do return at once, and later writes of DRIVER_OK, resets and
+ * stops of queues are ignored. Any thread; may be repeated. */
 void virtio_port_stop(struct virtio_port *p);
 
 void virtio_port_stats(struct virtio_port *p, struct virtio_port_stats *ret);

@@ -22,7 +22,7 @@ enum { /* the states a driver walks through */
 
 enum { FOREVER_GONE = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED }; /* until reset */
 
-enum cmd { CMD_NONE, CMD_ACTIVATE, CMD_RESET };
+enum cmd { CMD_NONE, CMD_ACTIVATE, CMD_STOP, CMD_RESET }; /* CMD_STOP: the selected queue */
 
 struct queue_regs {
 	struct vq_layout layout;

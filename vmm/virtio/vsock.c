@@ -22,6 +22,9 @@
  *     packet, every TX_IRQ_PACKETS, or after TX_IRQ_DELAY_MS, whatever comes first. An exchange of
  *     small messages so costs one interrupt each way instead of two.
  *
+ * A queue that the driver stops is left alone; the other goes on as far as it can: what cannot be said is owed,
+ * within the limits of each, and clients wait.
+ *
  * A buffer that cannot hold, or does not hold, a header breaks the device: the framing is lost. A
  * bad packet in a good buffer only harms its own flow (vsock_pkt.c).
  *
@@ -114,7 +117,7 @@ static enum pass run_tx(struct vsock *v)
 	struct budget b = {0};
 	struct vq_chain c;
 
-	for (;;) {
+	for (; q;) {
 		if (is_used_up(&b) || !vsock_mux_has_room(&v->mux))
 			return PASS_STOPPED;
 		if (!rate_open(&v->tx))
@@ -164,7 +167,7 @@ static enum pass run_rx(struct vsock *v)
 	struct budget b = {0};
 	struct vq_chain c;
 
-	while (vsock_mux_has_work(&v->mux)) {
+	while (q && vsock_mux_has_work(&v->mux)) {
 		if (is_used_up(&b))
 			return PASS_STOPPED;
 		if (!rate_open(&v->rx))
@@ -256,8 +259,6 @@ static int vsock_activate(struct virtio_dev *d, uint64_t features)
 	struct vsock *v = vsock_of(d);
 
 	(void)features; /* the queues know theirs, and there are no others */
-	if (!d->vq[RX] || !d->vq[TX])
-		return -EINVAL;
 	v->active = true;
 	return 0;
 }
@@ -336,6 +337,7 @@ static const struct virtio_class class = {
 	.id = VIRTIO_ID_VSOCK,
 	.nvqs = QUEUES,
 	.vq_max = {RX_SIZE, TX_SIZE, EVENT_SIZE},
+	.needed = 1 << RX | 1 << TX,
 	.ops = &ops,
 };
 

@@ -10,16 +10,17 @@
 
 #include <sys/uio.h>
 
+#include "proto/ports.h"
 #include "util/loop.h"
 #include "vmm/virtio/vsock.h"
 #include "vmm/virtio/vsock_conn.h"
 
 enum {
-	VSOCK_CONNS_MAX = 1024,       /* further clients wait in the listeners' backlogs */
-	VSOCK_RSTS_MAX = 64,          /* resets owed to packets of no connection */
-	VSOCK_PORT_FIRST = 1 << 30,   /* host ports are ephemeral: [2^30, 2^31) */
-	VSOCK_PORT_USES = 1 << 20,    /* of a slot, before its ports come back */
-	VSOCK_ACCEPT_RETRY_MS = 1000, /* after the host ran out of descriptors or memory */
+	VSOCK_CONNS_MAX = PORT_STREAMS_MAX, /* further clients wait in the listeners' backlogs */
+	VSOCK_RSTS_MAX = 64,                /* resets owed to packets of no connection */
+	VSOCK_PORT_FIRST = 1 << 30,         /* host ports are ephemeral: [2^30, 2^31) */
+	VSOCK_PORT_USES = 1 << 20,          /* of a slot, before its ports come back */
+	VSOCK_ACCEPT_RETRY_MS = 1000,       /* after the host ran out of descriptors or memory */
 };
 
 struct vsock_mux;
