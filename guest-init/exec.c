@@ -408,6 +408,8 @@ void exec_on_exit(struct server *s, struct exec *x)
 		return;
 	reap(s, x, &si, &ru);
 	output_main_ended(s, x);
+	if (x->out[0].due_us)
+		output_hurry(s, x);
 	transit(s, x, leaves_others(s, x) ? EV_LEAVING : EV_EXITED);
 	exec_check_output_end(s, x);
 }

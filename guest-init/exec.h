@@ -45,6 +45,9 @@ struct exec_out {
 	int wr;           /* -1, or the other end, kept to use the pipe again (pipes.h) */
 	int armed;        /* in the epoll set */
 	uint64_t settled; /* LEAVING: offset up to which it is main's */
+	int64_t read_us;  /* when it was last read */
+	int64_t due_us; /* 0, or when it will be read, and until then it is not looked at (output.c) */
+	uint32_t gather_ms;
 };
 
 /* Start.restart, and what is needed to start again. */
