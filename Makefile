@@ -209,6 +209,12 @@ $(foreach v,release asan,$(foreach n,$(call names,unit),\
 # Plain programs: Criterion aborts under TSan, and a fuzz target has libFuzzer's main().
 $(foreach n,$(call names,tsan),$(eval $(call test-program,tsan,tsan,$(n),,$(B)/tests/tsan)))
 $(foreach n,$(call names,fuzz),$(eval $(call test-program,fuzz,fuzz,$(n),,$(B)/tests/fuzz)))
+# Library and init in one program: init as one object, of which only the door is seen, for some names are the library's too.
+ALONE_SRC := tests/lib/init_alone.c $(filter-out %/main.c %/spawn.c %/cg.c %/cg_freeze.c %/cg_mount.c %/cg_usage.c,$(INIT_SRC))
+$(B)/obj/fuzz/init-alone.o: $(call obj,fuzz,$(ALONE_SRC) $(HOST_SRC))
+	$(call say,LINK,$@)
+	$(Q)ld -r -o $@ $^ && objcopy --wildcard --keep-global-symbol='init_alone_*' $@
+$(B)/tests/fuzz/lib_init: $(B)/obj/fuzz/init-alone.o
 # The library as strangers meet it: through its header and its shared object only.
 API_LINK = -I. -o $@ $< -L$(B) -lconker -Wl,-rpath,'$$ORIGIN/../..'
 $(B)/tests/lib/c99: tests/lib/c99.c lib/conker.h $(B)/libconker.so

@@ -232,11 +232,25 @@ static void take_usage(struct server *s, struct exec *x)
 	x->oom_kills = x->cg < 0 ? 0 : cg_usage_end(&s->cg, x->cg, &m, &x->usage);
 }
 
+/* Whether a request is what ended this run: main died of that signal, or exited on SIGTERM, for which it may need its
+ * time. One that took SIGTERM as a hint and lived on has had it, and ends some day for reasons of its own. */
+static int ended_as_asked(const struct exec *x)
+{
+	int orderly = x->code == 0 || x->code == 128 + SIGTERM;
+	int64_t most_ms = orderly ? TERM_ORDERLY_MS : TERM_MIN_MS;
+
+	if (was_killed(x))
+		return 1;
+	most_ms = most_ms > x->grace_ms ? most_ms : x->grace_ms;
+	return !x->signo && (x->asked & ASKED_TERM) &&
+	       x->end_us - x->termed_us <= ms_to_us(most_ms);
+}
+
 static int wants_again(const struct exec *x)
 {
 	const struct exec_restart *r = &x->restart;
 
-	if (x->asked || x->abandoned || (r->max && r->n == r->max))
+	if (ended_as_asked(x) || (r->max && r->n == r->max))
 		return 0;
 	return r->policy == CONKER__RESTART__POLICY__ALWAYS ||
 	       (r->policy == CONKER__RESTART__POLICY__ON_FAILURE && !x->timed_out &&
@@ -396,6 +410,8 @@ void exec_on_exit(struct server *s, struct exec *x)
 		return;
 	reap(s, x, &si, &ru);
 	output_main_ended(s, x);
+	if (x->out[0].due_us)
+		output_hurry(s, x);
 	transit(s, x, leaves_others(s, x) ? EV_LEAVING : EV_EXITED);
 	exec_check_output_end(s, x);
 }
@@ -472,6 +488,7 @@ void exec_thawed(struct server *s, int64_t frozen_us, int forgive)
 
 		if (x->deadline_us)
 			x->deadline_us += frozen_us;
+		x->termed_us += frozen_us;
 		if (x->orphaned)
 			resolve_orphan(s, x, forgive);
 	}
@@ -509,6 +526,8 @@ int exec_signal(struct server *s, struct exec *x, int signo, Conker__Scope scope
 	if (x->cg < 0 || (x->pidfd < 0 && !x->left))
 		return -ESRCH;
 	x->asked |= ends;
+	if (ends & ASKED_TERM)
+		x->termed_us = s->now_us;
 	if (x->left && ends)
 		x->abandoned = 1;
 	if (x->left || scope == CONKER__SCOPE__ALL)

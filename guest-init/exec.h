@@ -29,6 +29,9 @@ enum {
 	KILL_AGAIN_MS = 1000,
 	BACKOFF_MS = 500, /* defaults of Restart */
 	BACKOFF_MAX_MS = 30000,
+	TERM_MIN_MS =
+		2000, /* who exits so soon after a SIGTERM by request has done so because of it ... */
+	TERM_ORDERLY_MS = 60000, /* ... also so late, with a status that tells of an orderly end */
 };
 
 struct server;
@@ -42,6 +45,9 @@ struct exec_out {
 	int wr;           /* -1, or the other end, kept to use the pipe again (pipes.h) */
 	int armed;        /* in the epoll set */
 	uint64_t settled; /* LEAVING: offset up to which it is main's */
+	int64_t read_us;  /* when it was last read */
+	int64_t due_us; /* 0, or when it will be read, and until then it is not looked at (output.c) */
+	uint32_t gather_ms;
 };
 
 /* Start.restart, and what is needed to start again. */
@@ -76,6 +82,7 @@ struct exec {
 	int in_fd;              /* -1: closed */
 	int in_open;            /* there is, or will be, a stdin to feed */
 	int in_armed, in_eof;   /* waits for room in the pipe; close it once the queue is empty */
+	int in_last;            /* the last byte that a terminal took */
 	int in_used;            /* the queue's memory was touched */
 	int in_flush;           /* somebody waits for Credit... */
 	uint32_t in_flush_left; /* ...until this much of the queue was taken */
@@ -88,8 +95,9 @@ struct exec {
 	struct exec_restart restart;
 
 	int timed_out, failed;
-	int asked;     /* bits: by Signal, SIGTERM or SIGKILL went out */
-	int orphaned;  /* lost its starter while the box was frozen */
+	int asked;         /* bits: by Signal, SIGTERM or SIGKILL went out to this run... */
+	int64_t termed_us; /* ...SIGTERM last at that time */
+	int orphaned;      /* lost its starter while the box was frozen */
 	int abandoned; /* its starter went, or it was asked to end when it had no process to ask */
 	int code, signo;
 	Conker__Status status; /* of the end; of LEFT and BACKOFF: main's */

@@ -48,30 +48,39 @@ void in_flow_drop(struct in_flow *f, size_t n)
 	assert(n <= f->len);
 	f->head = (f->head + (uint32_t)n) % f->size_bytes;
 	f->len -= (uint32_t)n;
+
+	uint32_t foreign = min_((uint32_t)n, f->foreign_bytes);
+
+	f->foreign_bytes -= foreign;
+	f->cleared_bytes += foreign;
+	in_flow_pass(f, n - foreign);
 }
 
-void in_flow_done(struct in_flow *f, size_t n)
+void in_flow_pass(struct in_flow *f, size_t n)
 {
 	f->owed_bytes += (uint32_t)n;
-	assert(f->owed_bytes <= f->size_bytes - f->open_bytes);
+	assert(f->owed_bytes + f->cleared_bytes <= f->size_bytes - f->open_bytes - f->len);
 }
 
-uint32_t in_flow_take_all(struct in_flow *f)
+struct in_credit in_flow_take_all(struct in_flow *f)
 {
-	uint32_t n = f->owed_bytes;
+	struct in_credit c = {.bytes = f->owed_bytes, .opened = f->cleared_bytes};
 
-	f->owed_bytes = 0;
-	f->open_bytes += n;
-	return n;
+	f->owed_bytes = f->cleared_bytes = 0;
+	f->open_bytes += c.bytes + c.opened;
+	return c;
 }
 
-uint32_t in_flow_take_credit(struct in_flow *f)
+struct in_credit in_flow_take_credit(struct in_flow *f)
 {
-	return f->owed_bytes < f->size_bytes / 4 ? 0 : in_flow_take_all(f);
+	if (f->owed_bytes + f->cleared_bytes < f->size_bytes / 4)
+		return (struct in_credit){0};
+	return in_flow_take_all(f);
 }
 
 void in_flow_reopen(struct in_flow *f)
 {
-	f->owed_bytes = 0;
+	f->owed_bytes = f->cleared_bytes = 0;
+	f->foreign_bytes = f->len;
 	f->open_bytes = f->size_bytes - f->len;
 }

@@ -2,24 +2,31 @@
 #include "guest-init/input.h"
 
 #include <sys/epoll.h>
+#include <termios.h>
 
 #include "guest-init/server.h"
 #include "guest-init/sys.h"
 
 /* ---- credit ---- */
 
-static void send_credit(struct view *v, uint32_t bytes, int dropped)
+static void send_credit(struct view *v, struct in_credit c, int dropped)
 {
 	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Credit credit = CONKER__CREDIT__INIT;
 
 	credit.stream = CONKER__STREAM__STDIN;
-	credit.bytes = bytes;
+	credit.bytes = c.bytes;
+	credit.opened = c.opened;
 	credit.dropped = dropped;
 	m.channel = v->channel;
 	m.msg_case = CONKER__SERVER_MSG__MSG_CREDIT;
 	m.credit = &credit;
 	client_send(v->client, &m);
+}
+
+static int is_nothing(struct in_credit c)
+{
+	return c.bytes == 0 && c.opened == 0;
 }
 
 /* A flush is answered once its part of the queue was taken, even if all of that was granted before. */
@@ -34,22 +41,21 @@ void input_resume(struct exec *x)
 		v->client->stalled = 1;
 		return;
 	}
-	uint32_t n = x->in_flush ? in_flow_take_all(&x->in) : in_flow_take_credit(&x->in);
-	if (n > 0 || flushed)
-		send_credit(v, n, 0);
+	struct in_credit c = x->in_flush ? in_flow_take_all(&x->in) : in_flow_take_credit(&x->in);
+	if (!is_nothing(c) || flushed)
+		send_credit(v, c, 0);
 	if (flushed)
 		x->in_flush = 0;
 }
 
 /* ---- who feeds ---- */
 
-uint32_t input_join(struct exec *x, struct view *v)
+void input_join(struct exec *x, struct view *v)
 {
 	if (x->feeder || !x->in_open || x->in_eof || !exec_is_live(x))
-		return 0;
+		return;
 	x->feeder = v;
 	v->flags |= VIEW_FEEDS;
-	return x->in.open_bytes;
 }
 
 void input_leave(struct exec *x)
@@ -73,26 +79,31 @@ static void close_input(struct server *s, struct exec *x)
 	x->in_armed = 0;
 }
 
-/* n received bytes went nowhere; what was taken before is told apart. */
-static void grant_dropped(struct exec *x, size_t n)
+/* What the process has taken, before anything is told that it has not. */
+static void grant_taken(struct exec *x)
 {
-	uint32_t taken = in_flow_take_all(&x->in);
+	struct in_credit c = in_flow_take_all(&x->in);
 
-	if (x->feeder && taken > 0)
-		send_credit(x->feeder, taken, 0);
-	in_flow_done(&x->in, n);
-	n = in_flow_take_all(&x->in);
-	if (x->feeder && (n > 0 || x->in_flush))
-		send_credit(x->feeder, (uint32_t)n, 1);
+	if (x->feeder && !is_nothing(c))
+		send_credit(x->feeder, c, 0);
+}
+
+/* What is owed now went nowhere. Who has nothing among that hears of it too if it was in his way: he may have been
+ * waiting for just that. */
+static void grant_dropped(struct exec *x)
+{
+	struct in_credit c = in_flow_take_all(&x->in);
+
+	if (x->feeder && (!is_nothing(c) || x->in_flush))
+		send_credit(x->feeder, c, 1);
 	x->in_flush = 0;
 }
 
 void input_drop(struct server *s, struct exec *x)
 {
-	uint32_t n = x->in.len;
-
-	in_flow_drop(&x->in, n);
-	grant_dropped(x, n);
+	grant_taken(x);
+	in_flow_drop(&x->in, x->in.len);
+	grant_dropped(x);
 	close_input(s, x);
 }
 
@@ -110,18 +121,54 @@ static ssize_t feed(struct exec *x, const uint8_t *data, size_t n)
 
 	if (r < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	in_flow_done(&x->in, (size_t)r);
+	if (r > 0)
+		x->in_last = data[r - 1];
 	return r;
 }
 
-/* A terminal has no end of its own: the line discipline makes one of VEOF. */
+static void await_room(struct server *s, struct exec *x)
+{
+	if (!x->in_armed)
+		x->in_armed = exec_watch(s, x, x->in_fd, EPOLLOUT,
+					 (struct ev_name){.kind = KIND_INPUT}) == 0;
+}
+
+/* ---- the end ---- */
+
+/* Whether the terminal holds the beginning of a line. */
+static int is_mid_line(const struct exec *x, const struct termios *t)
+{
+	static const int ends[] = {VEOF, VEOL, VEOL2, VKILL};
+
+	if (!(t->c_lflag & ICANON) || x->in_last == '\n' ||
+	    (x->in_last == '\r' && (t->c_iflag & ICRNL)))
+		return 0;
+	for (size_t i = 0; i < countof(ends); i++)
+		if (t->c_cc[ends[i]] && x->in_last == t->c_cc[ends[i]])
+			return 0;
+	return 1;
+}
+
+/* A terminal has no end of its own: the line discipline makes one of VEOF at the beginning of a line; elsewhere that
+ * ends the line only. 0: there was no room for all of it. */
+static int put_eof(struct exec *x)
+{
+	struct termios t = {.c_cc[VEOF] = 4};
+
+	(void)tcgetattr(x->in_fd, &t);
+	const uint8_t eof = t.c_cc[VEOF] ? t.c_cc[VEOF] : 4, both[2] = {eof, eof};
+	size_t want = is_mid_line(x, &t) ? 2 : 1;
+	ssize_t n = feed(x, both, want); /* the first of two is what the terminal then took last */
+
+	return n < 0 || (size_t)n == want;
+}
+
 static void end_input(struct server *s, struct exec *x)
 {
-	static const char veof = 4;
-
-	if (x->tty)
-		(void)!write(x->in_fd, &veof, 1);
-	close_input(s, x);
+	if (x->tty && !put_eof(x))
+		await_room(s, x);
+	else
+		close_input(s, x);
 }
 
 void input_on_event(struct server *s, struct exec *x)
@@ -158,9 +205,7 @@ static void queue(struct server *s, struct exec *x, const uint8_t *data, size_t 
 {
 	in_flow_queue(&x->in, data, n);
 	x->in_used = 1;
-	if (!x->in_armed)
-		x->in_armed = exec_watch(s, x, x->in_fd, EPOLLOUT,
-					 (struct ev_name){.kind = KIND_INPUT}) == 0;
+	await_room(s, x);
 }
 
 static void take(struct server *s, struct exec *x, const uint8_t *data, size_t len)
@@ -172,6 +217,7 @@ static void take(struct server *s, struct exec *x, const uint8_t *data, size_t l
 		input_drop(s, x);
 		return;
 	}
+	in_flow_pass(&x->in, (size_t)r);
 	if ((size_t)r < len)
 		queue(s, x, data + r, len - (size_t)r);
 	else if (x->in_eof && x->in.len == 0)
@@ -185,7 +231,7 @@ int input_receive(struct server *s, struct view *v, const Conker__Stdin *m, cons
 
 	if (!(v->flags & VIEW_FEEDS)) {
 		if (d->len > 0 || m->flush)
-			send_credit(v, (uint32_t)d->len, 1);
+			send_credit(v, (struct in_credit){.bytes = (uint32_t)d->len}, 1);
 		return 0;
 	}
 	if (in_flow_receive(&x->in, d->len) < 0) {
@@ -194,7 +240,9 @@ int input_receive(struct server *s, struct view *v, const Conker__Stdin *m, cons
 	}
 	x->in_flush |= m->flush;
 	if (x->in_fd < 0 || x->in_eof) { /* the process has closed it, or we have on request */
-		grant_dropped(x, d->len);
+		grant_taken(x);
+		in_flow_pass(&x->in, d->len);
+		grant_dropped(x);
 		return 0;
 	}
 	x->in_eof = m->eof;

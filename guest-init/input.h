@@ -6,8 +6,9 @@
  * at once. A credit waits while its client's outbox is crowded: it is the one message that a process
  * could provoke without end.
  *
- * When the feeder goes and the execution stays, stdin stays open, and what the feeder had of the window
- * is the next one's.
+ * When the feeder goes and the execution stays, stdin stays open, and what it has sent is fed before anything that the
+ * next one sends. The next one's window is what that leaves of the queue, at first perhaps nothing, and opens as it
+ * goes; its credit counts its own bytes only (flow.h).
  */
 #ifndef INIT_INPUT_H
 #define INIT_INPUT_H
@@ -18,9 +19,8 @@ struct server;
 struct exec;
 struct view;
 
-/* v feeds stdin from now on, if there is one and nobody feeds it. Returns the window: bytes that v may send
- * without credit; 0: it does not feed. */
-uint32_t input_join(struct exec *x, struct view *v);
+/* v feeds stdin from now on (VIEW_FEEDS), if there is one and nobody feeds it. */
+void input_join(struct exec *x, struct view *v);
 
 /* The feeder stops. */
 void input_leave(struct exec *x);

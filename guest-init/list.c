@@ -199,7 +199,7 @@ void list_begin(struct server *s, struct client *c, uint32_t channel, const Conk
 
 /* ---- views ---- */
 
-void list_send_started(struct server *s, struct view *v, uint32_t stdin_window, int existing)
+void list_send_started(struct server *s, struct view *v, int existing)
 {
 	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Started started = CONKER__STARTED__INIT;
@@ -208,7 +208,8 @@ void list_send_started(struct server *s, struct view *v, uint32_t stdin_window, 
 	started.exec = x->id;
 	started.pid = x->pidfd >= 0 ? (uint32_t)x->box_pid : 0;
 	started.existing = existing;
-	started.stdin_window = stdin_window;
+	started.feeds = (v->flags & VIEW_FEEDS) != 0;
+	started.stdin_window = started.feeds ? x->in.open_bytes : 0;
 	m.channel = v->channel;
 	m.msg_case = CONKER__SERVER_MSG__MSG_STARTED;
 	m.started = &started;
@@ -255,11 +256,13 @@ static void set_streams(struct server *s, struct view *v, const Conker__Attach *
 }
 
 /* Started, then what is there. */
-static void begin(struct server *s, struct view *v, uint32_t stdin_window, int existing)
+static void begin(struct server *s, struct view *v, int feed, int existing)
 {
 	struct exec *x = v->exec;
 
-	list_send_started(s, v, stdin_window, existing);
+	if (feed)
+		input_join(x, v);
+	list_send_started(s, v, existing);
 	if (view_pump(s, v, INT32_MAX) < 0)
 		output_rearm(s, x);
 }
@@ -282,7 +285,7 @@ void list_attach(struct server *s, struct client *c, uint32_t channel, const Con
 	if (!v)
 		return;
 	set_streams(s, v, m);
-	begin(s, v, m->feed ? input_join(x, v) : 0, 0);
+	begin(s, v, m->feed, 0);
 }
 
 void list_start_existing(struct server *s, struct client *c, uint32_t channel, struct exec *x,
@@ -295,7 +298,7 @@ void list_start_existing(struct server *s, struct client *c, uint32_t channel, s
 	if (!v)
 		return;
 	set_streams(s, v, &from_start);
-	begin(s, v, m->stdin_open || m->tty ? input_join(x, v) : 0, 1);
+	begin(s, v, m->stdin_open || m->tty, 1);
 }
 
 void list_detach(struct server *s, struct view *v)

@@ -36,7 +36,7 @@ void list_start_existing(struct server *s, struct client *c, uint32_t channel, s
 			 const Conker__Start *m);
 
 /* Started, for any view. A lazy one waits for company. */
-void list_send_started(struct server *s, struct view *v, uint32_t stdin_window, int existing);
+void list_send_started(struct server *s, struct view *v, int existing);
 
 /* c has room again. */
 void list_go_on(struct server *s, struct client *c);

@@ -5,6 +5,11 @@
  * read, the descriptor leaves the epoll set (a mask of 0 would not do: a hang-up is reported
  * regardless) and comes back with credit or room.
  *
+ * What a terminal shows comes line by line, also from a program that writes to a pipe in blocks, and each piece costs
+ * the guest far more than the bytes in it: a wake-up, three calls and a packet. So one that says little and often is not
+ * looked at for a few milliseconds, longer each time; pieces that come after a pause, or are large, are passed on at once,
+ * and so is the rest when main has ended. Pipes are not treated so: it would mix up the order of two streams.
+ *
  * The pipes stay in blocking mode on both ends, which saves two calls: init reads once per event, and
  * such a read cannot block.
  */
@@ -21,6 +26,13 @@ void output_on_event(struct server *s, struct exec *x, int k, uint32_t revents);
 
 /* Something that may have kept pipes from being read has changed. */
 void output_rearm(struct server *s, struct exec *x);
+
+/* Reads the terminals for which it is time, and when it is for the next one (INT64_MAX: there is none). */
+void output_run(struct server *s);
+int64_t output_due_us(const struct server *s);
+
+/* Its terminal is looked at again now. */
+void output_hurry(struct server *s, struct exec *x);
 
 void output_close(struct server *s, struct exec *x, int k);
 

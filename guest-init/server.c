@@ -162,6 +162,7 @@ static int next_timeout_ms(const struct server *s)
 	due = min_(due, ports_due_us(s));
 	due = min_(due, idle_due_us(s));
 	due = min_(due, freeze_due_us(s));
+	due = min_(due, output_due_us(s));
 	for (unsigned i = 0; i < s->n_live && !freeze_is_on(s); i++) {
 		int64_t d = s->exec[s->live[i]].deadline_us;
 
@@ -260,6 +261,7 @@ static int turn(struct server *s)
 		r = on_event(s, &ev[i]);
 	}
 	run_timers(s);
+	output_run(s); /* also of a frozen box: what it said before is told */
 	ports_run(s);
 	freeze_run(s);
 	idle_run(s);

@@ -98,6 +98,7 @@ static int open_tty(struct server *s, struct exec *x, const Conker__Tty *t, stru
 	int fd = openat(s->box.pts_fd, "ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 
 	x->tty = 1;
+	x->in_last = '\n'; /* a new terminal is at the beginning of a line */
 	x->out[0].fd = fd;
 	if (fd < 0 || ioctl(fd, TIOCSPTLCK, &unlock) < 0 || ioctl(fd, TIOCSWINSZ, &w) < 0)
 		return -errno;
@@ -359,7 +360,8 @@ static void open_view(struct server *s, struct client *c, uint32_t channel, stru
 	v->flags = VIEW_OUT | VIEW_ERR | VIEW_FOLLOW | VIEW_LOSSLESS | VIEW_STARTER;
 	for (int k = 0; k < 2; k++)
 		v->stream[k].credit_bytes = window ? window : WINDOW_DEFAULT_BYTES;
-	list_send_started(s, v, input_join(x, v), 0);
+	input_join(x, v);
+	list_send_started(s, v, 0);
 }
 
 static void give_up(struct server *s, struct refusal no)
@@ -426,7 +428,7 @@ int exec_start_again(struct server *s, struct exec *x)
 	int r = codec_decode_client(x->restart.start, x->restart.start_len, &s->arena, &m, &channel,
 				    &why);
 	assert(r == 0); /* it could be decoded before */
-	x->timed_out = 0;
+	x->timed_out = x->asked = 0;
 	x->run_us = s->now_us;
 	x->restart.n++;
 	struct refusal no = launch(s, x, m->start, &process);

@@ -315,7 +315,9 @@ typedef struct conker_exec_cb {
 } conker_exec_cb;
 
 enum {
-	CONKER_EXEC_STDIN = 1 << 0,      /* conker_exec_write() feeds stdin; else it reads EOF */
+	/* conker_exec_write() feeds stdin. Else it reads EOF; from a terminal nothing comes, so that a read waits, until
+	 * a view with CONKER_VIEW_STDIN feeds it. */
+	CONKER_EXEC_STDIN = 1 << 0,
 	CONKER_EXEC_TTY = 1 << 1,        /* one terminal for stdin, stdout and stderr */
 	CONKER_EXEC_MANUAL_ACK = 1 << 2, /* output windows open by conker_exec_ack() only */
 	CONKER_EXEC_KEEP = 1 << 3,       /* outlives its handle and connection: others may attach */
@@ -361,8 +363,11 @@ typedef struct conker_exec_opts {
 	 * becomes a view of that one from its first byte kept, and nothing is started. Implies KEEP. Not
 	 * "". */
 	const char *key;
-	enum conker_restart restart; /* same id, environment and log; conker_exec_kill() stops it */
-	uint32_t restart_max;        /* 0: unlimited */
+	/* Same id, environment and log. conker_exec_kill() and conker_box_kill() end it for good with SIGKILL, and with
+	 * SIGTERM if the command dies of that, exits within grace_ms (at least 2,000), or exits within a minute with
+	 * status 0 or 143. A SIGTERM that it lives on after, as one that makes it reload, does not. */
+	enum conker_restart restart;
+	uint32_t restart_max;                /* 0: unlimited */
 	uint32_t backoff_ms, backoff_max_ms; /* 0: 500, doubling up to 30,000 */
 	const conker_rlimit *rlimits;
 	size_t n_rlimits;
@@ -455,7 +460,7 @@ CONKER_PUBLIC int conker_exec_flush(conker_exec *e, int64_t ticket, int timeout_
 /* Bytes of stdin that are written but not taken by the process yet: back-pressure in numbers. */
 CONKER_PUBLIC size_t conker_exec_stdin_pending(const conker_exec *e);
 
-/* EOF after what was written so far. Idempotent. */
+/* EOF after what was written so far; on a terminal by its EOF character, also in the middle of a line. Idempotent. */
 CONKER_PUBLIC int conker_exec_close_stdin(conker_exec *e);
 
 /* Opens the output windows further, with CONKER_EXEC_MANUAL_ACK; stream is CONKER_STDOUT or CONKER_STDERR. */
@@ -500,8 +505,9 @@ CONKER_PUBLIC int conker_exec_detach(conker_exec *e);
 
 enum {
 	CONKER_VIEW_FOLLOW = 1 << 0, /* until its EXIT; else what is there now, then DETACHED */
-	CONKER_VIEW_STDIN =
-		1 << 1, /* feed its stdin from now on; -EBUSY as LOST: another view does */
+	/* Feed its stdin from now on, after what others have fed and it has not read yet, which leaves less room at first.
+	 * -EBUSY as LOST: another view does. */
+	CONKER_VIEW_STDIN = 1 << 1,
 	CONKER_VIEW_NO_STDOUT = 1 << 2, /* neither: only the EXIT */
 	CONKER_VIEW_NO_STDERR = 1 << 3,
 	CONKER_VIEW_LOSSLESS = 1 << 4, /* the command waits for this reader too; else gaps */

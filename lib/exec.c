@@ -181,7 +181,7 @@ static void on_started(conker_exec *e, const Conker__Started *s)
 		e->owner = 0;
 	exec_call(e, CONKER_STARTED, NULL, 0);
 	if (e->fate == FATE_NONE)
-		input_on_started(e, s->stdin_window);
+		input_on_started(e, s);
 }
 
 static void on_error(conker_exec *e, const Conker__Error *m)

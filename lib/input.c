@@ -5,7 +5,8 @@
  *
  * conker_exec_write() takes what both the guest's window and our outgoing buffer have room for, and nothing
  * while blocks wait, so that order is kept. Each byte that the pipe took comes back as credit, at the
- * guest's convenience; the last frame of a block asks for it at once, so that its completion is exact.
+ * guest's convenience; the last frame of a block asks for it at once, so that its completion is exact. Where another
+ * has fed before us his bytes go first: they narrow our window at the beginning, and are never counted as ours.
  *
  * What becomes of stdin is said once and stays: closed by the user (ESHUTDOWN), by the process (EPIPE), or
  * the process has ended (ESRCH).
@@ -105,15 +106,15 @@ void input_pump(conker_exec *e)
 	exec_queue(e);
 }
 
-void input_on_started(conker_exec *e, uint32_t window_bytes)
+void input_on_started(conker_exec *e, const Conker__Started *s)
 {
 	struct input *in = &e->in;
 
 	if (in->held) {
 		in->held = 0;
-		in->credit = window_bytes;
-		if (window_bytes == 0)
-			input_end(e, EPIPE); /* it has no stdin that could be fed */
+		in->credit = s->stdin_window;
+		if (!s->feeds && s->stdin_window == 0) /* an older init says the one by the other */
+			input_end(e, EPIPE);           /* it has no stdin that could be fed */
 	}
 	input_pump(e);
 }
@@ -168,11 +169,14 @@ int input_on_credit(conker_exec *e, const Conker__Credit *c, const char **ret_wh
 	*ret_why = "credit for stdin that was not sent";
 	if (c->bytes > in->sent - in->taken)
 		return -EPROTO;
-	in->credit += c->bytes;
 	if (c->dropped) {
 		input_end(e, EPIPE);
 		return 0;
 	}
+	*ret_why = "more of a window for stdin than there is";
+	if (in->credit + (in->sent - in->taken) + c->opened > STDIN_WINDOW_BYTES)
+		return -EPROTO;
+	in->credit += (uint64_t)c->bytes + c->opened;
 	in->taken += c->bytes;
 	complete(e);
 	input_pump(e);

@@ -472,7 +472,7 @@ must_check int flow_on_exit(conker_exec *e, const Conker__Exit *x, const char **
 void flow_credit(conker_exec *e); /* [locked] tells the guest what was taken, when it is worth it */
 /* The guest took bytes of stdin, or will take none any more. 0 or -EPROTO. [locked][leader] */
 must_check int input_on_credit(conker_exec *e, const Conker__Credit *c, const char **ret_why);
-void input_on_started(conker_exec *e, uint32_t window_bytes); /* [locked][leader] */
+void input_on_started(conker_exec *e, const Conker__Started *s); /* [locked][leader] */
 void input_pump(conker_exec *e); /* [locked] sends what is queued, queues WRITABLE when it is due */
 void input_end(conker_exec *e, int error); /* [locked] nothing will be taken any more */
 void input_tell(conker_exec *e);           /* [locked][leader] WRITTEN for what is complete */

@@ -12,6 +12,7 @@ enum {
 	ROWS_DEFAULT = 24,
 	COLS_DEFAULT = 80,
 	KEEP_ALIVE_MS = 600000,
+	GRACE_MS = 2000,
 	EXEC_FLAGS = CONKER_EXEC_STDIN | CONKER_EXEC_TTY | CONKER_EXEC_MANUAL_ACK |
 		     CONKER_EXEC_KEEP | CONKER_EXEC_LEAVE_CHILDREN | CONKER_EXEC_KEEP_ALIVE |
 		     CONKER_EXEC_LINES | CONKER_EXEC_MERGE_STDERR | CONKER_EXEC_NO_STDOUT |
@@ -108,6 +109,7 @@ static void set_defaults(conker_exec_opts *o)
 	o->window_bytes = o->window_bytes ? o->window_bytes : WINDOW_DEFAULT_BYTES;
 	o->rows = o->rows ? o->rows : ROWS_DEFAULT;
 	o->cols = o->cols ? o->cols : COLS_DEFAULT;
+	o->grace_ms = o->grace_ms ? o->grace_ms : GRACE_MS;
 	if (o->key && *o->key)
 		o->flags |= CONKER_EXEC_KEEP;
 	if (o->flags & CONKER_EXEC_KEEP_ALIVE && o->timeout_ms == 0)

@@ -259,7 +259,7 @@ static void turned_away(conker_box *b, const Conker__Error *e)
 	char text[TEXT_BYTES];
 
 	(void)snprintf(text, sizeof(text), "guest-init closed the connection: %.200s", e->text);
-	text_clean(text);
+	clean_text(text);
 	pthread_mutex_lock(&b->lock);
 	wire_stop(b);
 	box_lose(b, EAGAIN, text);

@@ -215,6 +215,13 @@ static const char *check_output(const Conker__Output *o)
 	return NULL;
 }
 
+static const char *check_started(const Conker__Started *s)
+{
+	if (s->exec == 0)
+		return "execution number 0";
+	return s->stdin_window > STDIN_WINDOW_BYTES ? "stdin window above 256 KiB" : NULL;
+}
+
 static const char *check_exit(const Conker__Exit *x)
 {
 	if ((unsigned)x->status > CONKER__STATUS__LEFT)
@@ -242,8 +249,7 @@ const char *rules_server(const Conker__ServerMsg *m)
 	case CONKER__SERVER_MSG__MSG_OUTPUT: return check_output(m->output);
 	case CONKER__SERVER_MSG__MSG_EXIT: return check_exit(m->exit);
 	case CONKER__SERVER_MSG__MSG_LISTING: return check_listing(m->listing);
-	case CONKER__SERVER_MSG__MSG_STARTED:
-		return m->started->exec == 0 ? "execution number 0" : NULL;
+	case CONKER__SERVER_MSG__MSG_STARTED: return check_started(m->started);
 	case CONKER__SERVER_MSG__MSG_CREDIT:
 		return m->credit->stream != CONKER__STREAM__STDIN
 			       ? "credit for a stream that the server does not receive"

@@ -12,339 +12,21 @@
  * some); a second client is answered all along; after the end of both no view, no execution and no
  * descriptor is left.
  */
-#include <assert.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "guest-init/server.h"
-#include "guest-init/sys.h"
+#include "tests/lib/init_world.h"
 
-enum { PROCESSES_MAX = EXEC_MAX, QUIET_TURNS = 400, FDS_KEPT_MAX = 2, IDLE_MS = 30000 };
-
-/* ---- the world around the server ---- */
-
-struct process {
-	int alive, ended; /* alive: not reaped */
-	int pidfd;        /* the server's, an eventfd */
-	int end_fd;       /* ours of the same */
-	int out_fd;       /* its stdout, or -1 */
-	int in_fd;
-	int cg, status;
-};
+enum { QUIET_TURNS = 400, FDS_KEPT_MAX = 2, IDLE_MS = 30000 };
 
 static struct {
 	struct server *server;
 	const uint8_t *script;
 	size_t left;
-	int64_t skew_us;
-	int64_t passes_us; /* so much time the server is ready to wait */
-	int listen_fd, bad, good, deaf, ending, turns, over;
-	int frozen, fails_to_freeze;
+	int listen_fd, bad, good, deaf, turns, over;
 	unsigned answers, asked;
 	struct sockaddr_un address;
-	struct process process[PROCESSES_MAX];
-	uint8_t used[CG_MAX];
-} w;
-
-static long raw(long n, long a, long b, long c, long d, long e, long f)
-{
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	register long r9 __asm__("r9") = f;
-	long ret;
-
-	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	if (ret < 0 && ret > -4096) {
-		errno = (int)-ret;
-		return -1;
-	}
-	return ret;
-}
-
-int clock_gettime(clockid_t clock, struct timespec *ts)
-{
-	int r = (int)raw(SYS_clock_gettime, clock, (long)ts, 0, 0, 0, 0);
-	int64_t ns = ts->tv_nsec + w.skew_us * 1000;
-
-	ts->tv_sec += ns / 1000000000;
-	ts->tv_nsec = ns % 1000000000;
-	return r;
-}
-
-/* Of the machine that fuzzes. */
-int clock_settime(clockid_t clock, const struct timespec *ts)
-{
-	assert(clock == CLOCK_REALTIME && ts->tv_nsec >= 0 && ts->tv_nsec < 1000000000);
-	return 0;
-}
-
-int sethostname(const char *name, size_t len)
-{
-	assert(len <= HOSTNAME_MAX_BYTES && strnlen(name, len) == len);
-	return 0;
-}
-
-/* ---- processes ---- */
-
-static struct process *process_of(int pidfd)
-{
-	for (struct process *p = w.process; p < w.process + PROCESSES_MAX; p++)
-		if (p->alive && p->pidfd == pidfd)
-			return p;
-	return NULL;
-}
-
-static void close_if(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-static void end_process(struct process *p, int status)
-{
-	if (!p->alive || p->ended)
-		return;
-	p->ended = 1;
-	p->status = status;
-	close_if(&p->out_fd);
-	close_if(&p->in_fd);
-	(void)eventfd_write(p->end_fd, 1);
-	close_if(&p->end_fd);
-}
-
-static long wait_process(int pidfd, siginfo_t *si)
-{
-	struct process *p = process_of(pidfd);
-
-	if (!p || !p->ended) {
-		errno = EAGAIN;
-		return -1;
-	}
-	si->si_code = p->status < 256 ? CLD_EXITED : CLD_KILLED;
-	si->si_status = p->status & 255;
-	p->alive = 0;
-	return 0;
-}
-
-/* sys.h's calls about processes. Reads arguments that were not passed, as libc's own does. */
-__attribute__((no_sanitize("address"))) long syscall(long n, ...)
-{
-	va_list ap;
-	long a[6];
-
-	va_start(ap, n);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(ap, long);
-	va_end(ap);
-	if (n == SYS_waitid)
-		return (a[3] & WNOHANG) ? 0 : wait_process((int)a[1], (siginfo_t *)a[2]);
-	if (n == SYS_pidfd_send_signal) {
-		if ((int)a[1] == SIGKILL && process_of((int)a[0]))
-			end_process(process_of((int)a[0]), 256 + SIGKILL);
-		return 0;
-	}
-	return raw(n, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
-
-static int copy_fd(int fd)
-{
-	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-}
-
-/* What spawn_end() will say is in the area until then, as with the real one; "!" fails there, "?" at once. */
-void spawn_begin(struct spawn_area *a, const struct spawn_req *req, struct spawn_result *ret)
-{
-	struct process *p = w.process;
-
-	assert(!w.frozen);
-	assert(a->tid == 0); /* the one before has been waited for */
-	memset(ret, 0, sizeof(*ret));
-	ret->pidfd = -1;
-	while (p < w.process + PROCESSES_MAX && p->alive)
-		p++;
-	if (w.ending || p == w.process + PROCESSES_MAX || req->argv[0][0] == '?') {
-		ret->error = ENOENT;
-		ret->step = "clone";
-		return;
-	}
-	a->tid = 1;
-	a->error = req->argv[0][0] == '!' ? ENOENT : 0;
-	*p = (struct process){.alive = 1, .pidfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-	p->end_fd = copy_fd(p->pidfd);
-	p->out_fd = copy_fd(req->tty_fd >= 0 ? req->tty_fd : req->out_fd);
-	p->in_fd = copy_fd(req->in_fd);
-	p->cg = req->cgroup_fd;
-	ret->pidfd = p->pidfd;
-	ret->pid = (pid_t)(p - w.process) + 2;
-}
-
-void spawn_end(struct spawn_area *a, struct spawn_result *ret)
-{
-	assert(a->tid == 1);
-	a->tid = 0;
-	ret->box_pid = ret->pid;
-	ret->error = a->error;
-	ret->step = "exec";
-	if (ret->error == 0)
-		return;
-	struct process *p = process_of(ret->pidfd);
-	if (p) {
-		end_process(p, 127);
-		p->alive = 0;
-	}
-	close(ret->pidfd);
-	ret->pidfd = -1;
-}
-
-/* ---- control groups ---- */
-
-void cg_init(struct cg *c, int box_fd, const struct cg_limits *each)
-{
-	c->box_fd = box_fd;
-	c->each = *each;
-}
-
-int cg_get(struct cg *c, const struct cg_limits *l)
-{
-	(void)l;
-	for (int i = 0; i < CG_MAX; i++) {
-		if (w.used[i])
-			continue;
-		w.used[i] = 1;
-		c->group[i].dir_fd = i;
-		return i;
-	}
-	return -EAGAIN;
-}
-
-void cg_put(struct cg *c, int i)
-{
-	(void)c;
-	assert(w.used[i]);
-	w.used[i] = 0;
-}
-
-int cg_populated(struct cg *c, int i)
-{
-	(void)c;
-	for (struct process *p = w.process; p < w.process + PROCESSES_MAX; p++)
-		if (p->alive && !p->ended && p->cg == i)
-			return 1;
-	return 0;
-}
-
-void cg_kill(struct cg *c, int i)
-{
-	(void)c;
-	for (struct process *p = w.process; p < w.process + PROCESSES_MAX; p++)
-		if (p->alive && p->cg == i)
-			end_process(p, 256 + SIGKILL);
-}
-
-int cg_signal(struct cg *c, int i, int signo)
-{
-	(void)signo;
-	return cg_populated(c, i) ? 0 : -ESRCH;
-}
-
-int cg_left_behind(struct cg *c, int i)
-{
-	return cg_populated(c, i);
-}
-
-int cg_fd(struct cg *c, int i, enum cg_file f)
-{
-	(void)c, (void)i, (void)f;
-	return -ENOENT;
-}
-
-int cg_limit_cpu(struct cg *c, int i, uint32_t permille)
-{
-	(void)c, (void)i;
-	return permille == 1 ? -EOPNOTSUPP : 0;
-}
-
-void cg_tidy(struct cg *c)
-{
-	(void)c;
-}
-
-void cg_spoil(struct cg *c, int i)
-{
-	(void)c, (void)i;
-}
-
-int cg_freezer_open(const struct cg *c, struct cg_freezer *ret)
-{
-	(void)c;
-	ret->flag_fd = eventfd(0, EFD_CLOEXEC);
-	ret->events_fd = eventfd(0, EFD_CLOEXEC);
-	return 0;
-}
-
-/* Its flag tells who may be started. */
-int cg_freezer_set(const struct cg_freezer *f, int on)
-{
-	(void)f;
-	w.frozen = on;
-	return 0;
-}
-
-/* Always, so that the flag tells. */
-int cg_freezer_has_any(const struct cg_freezer *f)
-{
-	(void)f;
-	return 1;
-}
-
-int cg_freezer_done(const struct cg_freezer *f)
-{
-	(void)f;
-	return !w.fails_to_freeze;
-}
-
-static int ring(void)
-{
-	assert(w.frozen);
-	return eventfd(0, EFD_CLOEXEC);
-}
-
-void cg_usage(struct cg *c, int i, struct cg_usage *ret)
-{
-	(void)c, (void)i;
-	memset(ret, 0, sizeof(*ret));
-}
-
-uint32_t cg_usage_end(struct cg *c, int i, const struct cg_main *m, struct cg_usage *sum)
-{
-	(void)c, (void)i, (void)m, (void)sum;
-	return 0;
-}
-
-void cg_usage_add(struct cg_usage *sum, const struct cg_usage *u)
-{
-	(void)sum, (void)u;
-}
-
-void cg_usage_box(struct cg *c, struct cg_usage *ret)
-{
-	cg_usage(c, 0, ret);
-}
+} t;
 
 /* ---- clients ---- */
 
@@ -354,7 +36,7 @@ static int dial(void)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	assert(fd >= 0);
-	if (connect(fd, (struct sockaddr *)&w.address, sizeof(w.address)) < 0)
+	if (connect(fd, (struct sockaddr *)&t.address, sizeof(t.address)) < 0)
 		abort();
 	(void)!send(fd, hello, sizeof(hello), MSG_NOSIGNAL);
 	return fd;
@@ -375,18 +57,18 @@ static void ask(void)
 {
 	static const uint8_t ping[] = {4, 0, 0, 0, 8, 50, 0x4a, 0};
 
-	if (send(w.good, ping, sizeof(ping), MSG_NOSIGNAL) == (ssize_t)sizeof(ping)) {
-		w.asked++;
+	if (send(t.good, ping, sizeof(ping), MSG_NOSIGNAL) == (ssize_t)sizeof(ping)) {
+		t.asked++;
 		return;
 	}
-	assert(w.server->freeze.n > 0); /* it was thrown out, which only Resume may do */
-	close(w.good);
-	w.good = dial();
+	assert(t.server->freeze.n > 0); /* it was thrown out, which only Resume may do */
+	close(t.good);
+	t.good = dial();
 }
 
 static void send_bytes(const uint8_t *data, size_t n)
 {
-	(void)!send(w.bad, data, n, MSG_NOSIGNAL);
+	(void)!send(t.bad, data, n, MSG_NOSIGNAL);
 }
 
 static void send_frame(const uint8_t *data, size_t n)
@@ -423,12 +105,12 @@ static void other_step(unsigned n)
 	if (n < 100) {
 		w.skew_us += (int64_t)n * n * 1000;
 	} else if (n < 120) {
-		w.deaf = !w.deaf;
+		t.deaf = !t.deaf;
 		w.fails_to_freeze = n % 2;
 	} else if (n < 140) {
-		close(w.bad);
-		w.bad = dial();
-		w.deaf = 0;
+		close(t.bad);
+		t.bad = dial();
+		t.deaf = 0;
 	} else {
 		ask();
 	}
@@ -436,21 +118,21 @@ static void other_step(unsigned n)
 
 static void next_step(void)
 {
-	unsigned kind = w.script[0] % 8;
-	uint8_t n = w.left > 1 ? w.script[1] : 0;
-	size_t skip = min_(w.left, (size_t)2);
+	unsigned kind = t.script[0] % 8;
+	uint8_t n = t.left > 1 ? t.script[1] : 0;
+	size_t skip = min_(t.left, (size_t)2);
 
-	w.script += skip;
-	w.left -= skip;
+	t.script += skip;
+	t.left -= skip;
 	if (kind <= 4) {
-		size_t len = min_((size_t)n, w.left);
+		size_t len = min_((size_t)n, t.left);
 
 		if (kind < 4)
-			send_frame(w.script, len);
+			send_frame(t.script, len);
 		else
-			send_bytes(w.script, len);
-		w.script += len;
-		w.left -= len;
+			send_bytes(t.script, len);
+		t.script += len;
+		t.left -= len;
 	} else if (kind == 5) {
 		end_process(pick(n), n % 3 ? 0 : n);
 	} else if (kind == 6) {
@@ -464,8 +146,8 @@ static void begin_the_end(void)
 {
 	w.ending = 1;
 	ask();
-	close(w.bad);
-	w.bad = -1;
+	close(t.bad);
+	t.bad = -1;
 }
 
 /* The server has nothing to do. Returns what its wait is to return. */
@@ -473,10 +155,10 @@ static int on_quiet(int timeout_ms)
 {
 	if (timeout_ms != 0)
 		w.skew_us += timeout_ms < 0 ? 1000000 : ms_to_us(timeout_ms);
-	if (w.bad >= 0 && !w.deaf)
-		(void)drain(w.bad);
-	w.answers += (unsigned)(drain(w.good) > 0);
-	if (w.left > 0) {
+	if (t.bad >= 0 && !t.deaf)
+		(void)drain(t.bad);
+	t.answers += (unsigned)(drain(t.good) > 0);
+	if (t.left > 0) {
 		next_step();
 		return 0;
 	}
@@ -484,9 +166,9 @@ static int on_quiet(int timeout_ms)
 		begin_the_end();
 	for (struct process *p = w.process; p < w.process + PROCESSES_MAX; p++)
 		end_process(p, 0);
-	if (w.turns++ < QUIET_TURNS)
+	if (t.turns++ < QUIET_TURNS)
 		return 0;
-	w.over = 1;
+	t.over = 1;
 	errno = EBADF;
 	return -1;
 }
@@ -521,17 +203,18 @@ static int count_fds(void)
 static void open_world(const uint8_t *data, size_t len)
 {
 	memset(&w, 0, sizeof(w));
-	w.script = data;
-	w.left = len;
-	w.address.sun_family = AF_UNIX;
-	(void)snprintf(w.address.sun_path + 1, sizeof(w.address.sun_path) - 1,
+	memset(&t, 0, sizeof(t));
+	t.script = data;
+	t.left = len;
+	t.address.sun_family = AF_UNIX;
+	(void)snprintf(t.address.sun_path + 1, sizeof(t.address.sun_path) - 1,
 		       "conker-fuzz-init-%d", getpid());
-	w.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(w.listen_fd, (struct sockaddr *)&w.address, sizeof(w.address)) < 0 ||
-	    listen(w.listen_fd, 16) < 0)
+	t.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(t.listen_fd, (struct sockaddr *)&t.address, sizeof(t.address)) < 0 ||
+	    listen(t.listen_fd, 16) < 0)
 		abort();
-	w.good = dial();
-	w.bad = dial();
+	t.good = dial();
+	t.bad = dial();
 }
 
 static void check_server(struct server *s)
@@ -546,7 +229,7 @@ static void check_server(struct server *s)
 		exec_release(s, &s->exec[s->live[0]]);
 	for (int i = 0; i < CG_MAX; i++)
 		assert(!w.used[i]);
-	assert(w.answers > 0);
+	assert(t.answers > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -561,24 +244,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct server *s = server_new();
 	if (!s)
 		abort();
-	w.server = s;
+	t.server = s;
 	s->box = (struct box){-1, -1, eventfd(0, EFD_CLOEXEC),
 			      open("/dev/pts", O_DIRECTORY | O_CLOEXEC)};
 	s->self_path = "/nowhere";
 	cg_init(&s->cg, -1, &none);
 	s->idle = (struct idle){.idle_ms = IDLE_MS, .suspends = 1, .since_us = now_us()};
 	s->freeze.ring = ring;
-	if (server_run(s, w.listen_fd) != -EBADF)
+	if (server_run(s, t.listen_fd) != -EBADF)
 		assert(s->power_off_us); /* it was asked to */
 	else
 		check_server(s);
 	w.ending = 1;
 	for (struct process *p = w.process; p < w.process + PROCESSES_MAX; p++)
 		end_process(p, 0);
-	if (w.bad >= 0)
-		close(w.bad);
-	close(w.good);
-	close(w.listen_fd);
+	if (t.bad >= 0)
+		close(t.bad);
+	close(t.good);
+	close(t.listen_fd);
 	close(s->ep);
 	if (s->freeze.is_open) {
 		close(s->freeze.freezer.flag_fd);
@@ -588,7 +271,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		close(s->freeze.ring_fd);
 	close(s->box.reaper);
 	close(s->box.pts_fd);
-	if (w.over)
+	if (t.over)
 		assert(count_fds() <= fds + FDS_KEPT_MAX + 1);
 	(void)raw(SYS_close_range, first_fd, ~0U, 0, 0, 0, 0); /* after a power-off */
 	(void)munmap(s, sizeof(*s));

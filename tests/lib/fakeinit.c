@@ -114,12 +114,14 @@ static void hold(struct fexec *x, const void *data, size_t len)
 	x->held_len += len;
 }
 
-static void put_stdin_credit(struct fake *f, struct fexec *x, size_t bytes)
+/* opened: of bytes that another has fed. */
+static void put_stdin_credit(struct fake *f, struct fexec *x, size_t bytes, uint32_t opened)
 {
 	Conker__Credit c = CONKER__CREDIT__INIT;
 
 	c.stream = CONKER__STREAM__STDIN;
 	c.bytes = (uint32_t)bytes;
+	c.opened = opened;
 	PUT(f, x->conn, x->channel, CREDIT, credit, &c);
 }
 
@@ -152,7 +154,7 @@ static void pump(struct fake *f, struct fexec *x)
 		memmove(x->held, x->held + at, x->held_len - at);
 		x->held_len -= at;
 		if (strcmp(x->kind, "cat") == 0)
-			put_stdin_credit(f, x, at);
+			put_stdin_credit(f, x, at, 0);
 	}
 	if (x->held_len == 0 && x->flood == 0 &&
 	    (x->has_exit || (x->eof && strcmp(x->kind, "cat") == 0)))
@@ -295,14 +297,15 @@ static struct fexec *slot(struct fake *f)
 	die("too many executions");
 }
 
-static void put_started(struct fake *f, const struct fexec *x, int existing)
+static void put_started(struct fake *f, const struct fexec *x, int existing, uint32_t window)
 {
 	Conker__Started st = CONKER__STARTED__INIT;
 
 	st.exec = x->id;
 	st.pid = (uint32_t)(1000 + x->id);
 	st.existing = existing;
-	st.stdin_window = x->eof ? 0 : STDIN_WINDOW_BYTES;
+	st.feeds = !x->eof;
+	st.stdin_window = x->eof ? 0 : window;
 	if (!f->s->drowsy)
 		PUT(f, x->conn, x->channel, STARTED, started, &st);
 }
@@ -321,7 +324,10 @@ static void on_attach(struct fake *f, int conn, uint32_t channel, const Conker__
 	x->window[0] = x->window[1] = WINDOW_DEFAULT_BYTES;
 	(void)snprintf(x->kind, sizeof(x->kind), "%s", a->feed ? "cat" : "view");
 	x->offset[0] = a->out_from;
-	put_started(f, x, 0);
+	int clogged = strcmp(of->name, "clogged") == 0;
+	put_started(f, x, 0, clogged ? 0 : STDIN_WINDOW_BYTES);
+	if (a->feed && clogged)
+		put_stdin_credit(f, x, 0, STDIN_WINDOW_BYTES);
 	if (a->feed)
 		return;
 	if (!a->no_out)
@@ -383,7 +389,7 @@ static void on_start(struct fake *f, int conn, uint32_t channel, const Conker__S
 	(void)snprintf(x->kind, sizeof(x->kind), "%.15s", (char *)s->argv[0].data);
 	(void)snprintf(x->name, sizeof(x->name), "%.79s", (char *)s->name.data);
 
-	put_started(f, x, strcmp((char *)s->key.data, "known") == 0);
+	put_started(f, x, strcmp((char *)s->key.data, "known") == 0, STDIN_WINDOW_BYTES);
 	if (s->builtin)
 		x->files = fakefiles_new(s);
 	else
@@ -460,7 +466,7 @@ static void on_input(struct fake *f, struct fexec *x, const Conker__Stdin *in)
 	}
 	if (in->data.len && x->files) {
 		fakefiles_input(x->files, in->data.data, in->data.len);
-		put_stdin_credit(f, x, in->data.len);
+		put_stdin_credit(f, x, in->data.len, 0);
 	} else if (in->data.len && strcmp(x->kind, "deaf") != 0) {
 		hold(x, in->data.data, in->data.len);
 	}

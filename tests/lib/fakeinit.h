@@ -18,6 +18,7 @@
  *	hangup		closes the connection
  *	bad-offset | bad-window | bad-order | bad-length | bad-bytes | bad-answer	break the protocol
  *	new-kind	a message of a later version, then exit 0
+ * A view that feeds one with the name "clogged" has no window until a moment later.
  *
  * Words of the kernel command line (conker_box_opts.cmdline_append):
  *	fake=noready | fail | panic | vanish | stderr | stubborn | hello2 | nohello

@@ -16,9 +16,9 @@ char *fakeshow_start(const Conker__Start *s)
 		fprintf(f, "arg=%s\n", (char *)s->argv[i].data);
 	for (size_t i = 0; i < s->n_env && i < 100; i++)
 		fprintf(f, "env=%.400s\n", (char *)s->env[i].data);
-	fprintf(f, "nenv=%zu\ncwd=%s\nuser=%s\nname=%s\nstdin=%d\ntimeout=%u\n", s->n_env,
+	fprintf(f, "nenv=%zu\ncwd=%s\nuser=%s\nname=%s\nstdin=%d\ntimeout=%u\ngrace=%u\n", s->n_env,
 		(char *)s->cwd.data, (char *)s->user.data, (char *)s->name.data, s->stdin_open,
-		s->timeout_ms);
+		s->timeout_ms, s->grace_ms);
 	if (s->tty)
 		fprintf(f, "tty=%ux%u %s\n", s->tty->rows, s->tty->cols, (char *)s->tty->term.data);
 	if (fclose(f) != 0)

@@ -208,6 +208,7 @@ struct result {
 	int started;
 	Conker__Started start;
 	uint64_t gap[2], dropped; /* dropped: stdin */
+	uint64_t opened;          /* the window of stdin, by others' bytes */
 	int n_credits;
 	Conker__Listing listing; /* the last one; only its numbers are valid */
 	char order[256];         /* 'o' or 'e' for each Output */
@@ -358,6 +359,7 @@ static void take(struct conn *c, const Conker__ServerMsg *m, struct result *r)
 		break;
 	case CONKER__SERVER_MSG__MSG_CREDIT:
 		r->credit += m->credit->bytes;
+		r->opened += m->credit->opened;
 		r->dropped += m->credit->dropped ? m->credit->bytes : 0;
 		r->n_credits++;
 		break;

@@ -138,6 +138,7 @@ Test(init_life, one_view_feeds_at_a_time_and_the_next_one_has_the_window)
 	send_input(&d, 1, "two", 1, 0);
 	r = (struct result){.out = keep(OUT_MAX)};
 	go_on(&d, 1, &r);
+	cr_assert_eq(r.start.feeds, 1);
 	cr_assert_eq(r.start.stdin_window, STDIN_WINDOW_BYTES);
 	cr_assert(said(&r, "one two"));
 	cr_assert_eq(r.exit.code, 7);
@@ -154,8 +155,163 @@ Test(init_life, a_view_that_does_not_feed_gets_its_stdin_back)
 	attach(&c, 1, id, &a);
 	send_input(&c, 1, "xyz", 0, 0);
 	await_credits(&c, &r, 1);
+	cr_assert_eq(r.start.feeds, 0);
 	cr_assert_eq(r.start.stdin_window, 0);
 	cr_assert_eq(r.dropped, 3);
+}
+
+/* Waits for a signal, then counts its input. */
+#define COUNTS_LATER "trap go=1 USR1; echo; until [ $go ]; do sleep 0.05; done; cat | wc -c"
+
+/* As much as a feeder may send while nobody reads: what the pipe takes, and a full queue behind it. Returns how much. */
+static size_t fill_input(struct conn *c, struct result *r)
+{
+	static const uint8_t zeros[FRAME_DATA_BYTES];
+	size_t sent = 0;
+
+	for (; sent < STDIN_WINDOW_BYTES; sent += sizeof(zeros))
+		send_stdin(c, zeros, sizeof(zeros), 0);
+	send_input(c, 1, "", 0, 1);
+	await_credits(c, r, 1);
+	for (size_t more = r->credit; more > 0; more -= min_(more, sizeof(zeros)))
+		send_stdin(c, zeros, min_(more, sizeof(zeros)), 0);
+	return sent + r->credit;
+}
+
+Test(init_life, what_one_feeder_has_left_is_fed_first_and_is_no_credit_of_the_next)
+{
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Attach a = CONKER__ATTACH__INIT;
+	struct conn c = connect_init(), d = connect_init();
+	char sum[32];
+
+	s.stdin_open = 1;
+	struct result r = begin(&c, 1, &s, COUNTS_LATER), v = {.out = keep(OUT_MAX)};
+	await_output(r.start.exec, 1);
+	size_t sent = fill_input(&c, &r);
+	detach(&c, 1);
+	go_on(&c, 1, &r);
+	a.follow = a.feed = 1;
+	attach(&d, 1, r.start.exec, &a);
+	while (!v.started && !v.done)
+		step(&d, 1, &v, 100);
+	cr_assert_eq(v.start.feeds, 1, "a window of 0 is not the same as no stdin");
+	cr_assert_eq(v.start.stdin_window, 0);
+	cr_assert_eq(signal_exec(r.start.exec, SIGUSR1, CONKER__SCOPE__PROCESS).done, 'd');
+	while (v.opened < STDIN_WINDOW_BYTES && !v.done)
+		step(&d, 1, &v, 100);
+	cr_assert_eq(v.opened, STDIN_WINDOW_BYTES);
+	cr_assert_eq(v.credit, 0, "it has sent nothing");
+	send_input(&d, 1, "xyz", 1, 1);
+	go_on(&d, 1, &v);
+	cr_assert_eq(v.credit, 3);
+	(void)snprintf(sum, sizeof(sum), "\n%zu\n", sent + 3);
+	cr_assert(said(&v, sum), "%.*s", (int)v.out_len, v.out);
+}
+
+Test(init_life, a_feeder_without_a_window_hears_that_stdin_was_closed)
+{
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Attach a = CONKER__ATTACH__INIT;
+	struct conn c = connect_init(), d = connect_init();
+
+	s.stdin_open = 1;
+	struct result r = begin(&c, 1, &s,
+				"trap 'exec <&-' USR1; echo; while :; do sleep 0.05; done"),
+		      v = {.out = keep(OUT_MAX)};
+	await_output(r.start.exec, 1);
+	(void)fill_input(&c, &r);
+	detach(&c, 1);
+	go_on(&c, 1, &r);
+	a.feed = a.follow = 1;
+	attach(&d, 1, r.start.exec, &a);
+	await_started(&d, 1);
+	cr_assert_eq(signal_exec(r.start.exec, SIGUSR1, CONKER__SCOPE__PROCESS).done, 'd');
+	await_credits(&d, &v, 1);
+	cr_assert_eq(v.credit, 0);
+	cr_assert_eq(v.opened, STDIN_WINDOW_BYTES);
+	cr_assert_eq(signal_exec(r.start.exec, SIGKILL, CONKER__SCOPE__ALL).done, 'd');
+}
+
+/* ---- the end of a terminal's input ---- */
+
+Test(init_life, the_end_of_input_arrives_behind_whatever_a_terminal_was_sent_last)
+{
+	static const struct {
+		const char *script, *input, *output;
+	} cases[] = {
+		{"stty -echo; echo; cat", "half", "\r\nhalf"},
+		{"stty -echo; echo; cat", "line\n", "\r\nline\r\n"},
+		{"stty -echo; echo; cat", "line\r", "\r\nline\r\n"},
+		{"stty -echo; echo; cat", "", "\r\n"},
+		{"stty -echo; echo; cat", "half\x04", "\r\nhalf"},
+		{"stty -echo eof '#'; echo; cat", "half", "\r\nhalf"},
+		{"stty -echo; echo; cat; head -c 1; echo .", "half\n\x04x", "\r\nhalf\r\nx.\r\n"},
+	};
+
+	for (size_t i = 0; i < countof(cases); i++) {
+		Conker__Start s = CONKER__START__INIT;
+		Conker__Tty t = CONKER__TTY__INIT;
+		struct conn c = connect_init();
+
+		s.tty = &t;
+		struct result r = begin(&c, 1, &s, cases[i].script);
+		await_output(r.start.exec, 2);
+		send_input(&c, 1, cases[i].input, 1, 0);
+		go_on(&c, 1, &r);
+		cr_assert(said(&r, cases[i].output), "case %zu: %.*s", i, (int)r.out_len, r.out);
+		cr_assert_eq(r.exit.code, 0);
+		(void)close(c.fd);
+	}
+}
+
+/* Fills a terminal that nobody reads, and ends its input when it has taken so many bytes (0: all that it takes). Returns
+ * what it took. */
+static size_t fill_terminal(size_t most, struct result *ret)
+{
+	static const char line[] = "0123456789abcde\n";
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Tty t = CONKER__TTY__INIT;
+	struct conn c = connect_init();
+	char chunk[1024];
+	size_t sent = 0;
+
+	for (size_t i = 0; i < sizeof(chunk); i++)
+		chunk[i] = line[i % 16];
+	s.tty = &t;
+	*ret = begin(&c, 1, &s, "stty -echo; " COUNTS_LATER);
+	await_output(ret->start.exec, 2);
+	for (int full = 0; !full && sent < STDIN_WINDOW_BYTES && (!most || sent < most);) {
+		size_t n = most ? min_(most - sent, sizeof(chunk)) : sizeof(chunk);
+
+		send_stdin(&c, chunk, n, 0);
+		sent += n;
+		send_input(&c, 1, "", 0, 1);
+		for (int i = 0; i < 20 && ret->credit < sent; i++)
+			step(&c, 1, ret, 50);
+		full = ret->credit < sent;
+	}
+	size_t taken = ret->credit;
+	if (most) {
+		send_stdin(&c, "", 0, 1);
+		usleep(100000); /* it has been told, and there was no room */
+		(void)signal_exec(ret->start.exec, SIGUSR1, CONKER__SCOPE__PROCESS);
+		go_on(&c, 1, ret);
+	}
+	(void)close(c.fd);
+	return taken;
+}
+
+Test(init_life, the_end_of_input_waits_until_a_terminal_has_room_for_it)
+{
+	struct result r;
+	size_t room = fill_terminal(0, &r);
+	char sum[32];
+
+	cr_assert_gt(room, 4096);
+	cr_assert_eq(fill_terminal(room, &r), room);
+	(void)snprintf(sum, sizeof(sum), "\r\n%zu\r\n", room);
+	cr_assert(said(&r, sum), "%.*s", (int)r.out_len, r.out);
 }
 
 /* ---- restarts ---- */
@@ -221,6 +377,60 @@ Test(init_life, kill_stops_the_restarts_while_it_runs_and_while_it_waits)
 	r = wait_exit(b);
 	cr_assert_eq(r.exit.status, CONKER__STATUS__KILLED);
 	cr_assert_eq(r.exit.code, 1);
+}
+
+static void ask_to_end(uint64_t id)
+{
+	cr_assert_eq(signal_exec(id, SIGTERM, CONKER__SCOPE__PROCESS).done, 'd');
+}
+
+Test(init_life, a_sigterm_that_a_run_survives_does_not_end_its_restarts)
+{
+	uint64_t id = begin_restarted(CONKER__RESTART__POLICY__ALWAYS, 0, 10,
+				      "trap 'echo t' TERM; echo; while :; do sleep 0.05; done");
+
+	for (uint64_t run = 0; run < 3; run++) {
+		await_output(id, run * 3 + 1);
+		ask_to_end(id);
+		await_output(id, run * 3 + 3);
+		cr_assert_eq(list_of("", id, 0).listing.restarts, run);
+		cr_assert_eq(signal_exec(id, SIGUSR1, CONKER__SCOPE__PROCESS).done, 'd');
+	}
+	await_output(id, 10);
+	cr_assert_eq(signal_exec(id, SIGKILL, CONKER__SCOPE__PROCESS).done, 'd');
+	cr_assert_eq(wait_exit(id).exit.restarts, 3);
+}
+
+Test(init_life, a_failure_long_after_a_sigterm_is_none_of_its_doing)
+{
+	uint64_t id = begin_restarted(CONKER__RESTART__POLICY__ON_FAILURE, 1, 10,
+				      "trap 'go=1' TERM; echo; until [ $go ]; do sleep 0.05; done; "
+				      "sleep 3; exit 5");
+
+	await_output(id, 1);
+	ask_to_end(id);
+	await_output(id, 2);
+	cr_assert_eq(signal_exec(id, SIGKILL, CONKER__SCOPE__PROCESS).done, 'd');
+	cr_assert_eq(wait_exit(id).exit.restarts, 1);
+}
+
+Test(init_life, an_exit_on_sigterm_ends_the_restarts_also_an_orderly_one_that_takes_its_time)
+{
+	static const char *const scripts[] = {
+		"trap 'exit 3' TERM; echo; while :; do sleep 0.05; done",
+		"trap 'sleep 3; exit 0' TERM; echo; while :; do sleep 0.05; done",
+		"trap 'sleep 3; exit 143' TERM; echo; while :; do sleep 0.05; done",
+	};
+
+	for (size_t i = 0; i < countof(scripts); i++) {
+		uint64_t id = begin_restarted(CONKER__RESTART__POLICY__ALWAYS, 1, 10, scripts[i]);
+
+		await_output(id, 1);
+		ask_to_end(id);
+		struct result r = wait_exit(id);
+		cr_assert_eq(r.exit.restarts, 0, "case %zu", i);
+		cr_assert_eq(r.exit.status, CONKER__STATUS__EXITED);
+	}
 }
 
 Test(init_life, a_timeout_counts_per_run_and_is_restarted_only_by_always)

@@ -505,3 +505,37 @@ Test(init_view, a_view_that_stalls_on_an_ended_execution_does_not_keep_it_for_ev
 	cr_assert_eq(r.exit.out_bytes, 60000);
 	cr_assert_eq(r.out_len, WINDOW_MIN_BYTES);
 }
+
+/* ---- terminals ---- */
+
+static struct result on_terminal(const char *script)
+{
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Tty t = CONKER__TTY__INIT;
+	struct conn c = connect_init();
+
+	s.tty = &t;
+	struct result r = begin(&c, 1, &s, script);
+	go_on(&c, 1, &r);
+	return r;
+}
+
+Test(init_view, a_terminal_that_says_little_and_often_is_read_in_bunches)
+{
+	struct result r =
+		on_terminal("i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo x; sleep 0.001; done");
+
+	cr_assert_eq(r.out_len, 200 * 3);
+	cr_assert_lt(r.n_outputs, 100, "%zu pieces of 200 lines", r.n_outputs);
+}
+
+Test(init_view, what_a_terminal_says_at_once_or_at_last_is_not_held_back)
+{
+	struct result r =
+		on_terminal("head -c 3000000 /dev/zero | tr '\\0' x; "
+			    "for i in 1 2 3 4 5 6 7 8 9; do echo; sleep 0.001; done; exit 3");
+
+	cr_assert_eq(r.out_len, 3000000 + 9 * 2);
+	cr_assert_eq(r.exit.out_bytes, r.out_len);
+	cr_assert_eq(r.exit.code, 3);
+}

@@ -107,10 +107,10 @@ Test(lib_exec, all_options_reach_the_guest)
 	cr_assert_eq(conker_exec_start(box, &o, (conker_exec_cb){.fn = on_event, .user = &g}, &e),
 		     0);
 	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
-	cr_expect_str_eq(
-		g.out,
-		"arg=show\narg=a b\narg=\xff\xfe\nenv=A=1\nenv=B=\nnenv=2\ncwd=/tmp\n"
-		"user=nobody:nogroup\nname=job\nstdin=0\ntimeout=77\ntty=3x80 xterm-256color\n");
+	cr_expect_str_eq(g.out,
+			 "arg=show\narg=a b\narg=\xff\xfe\nenv=A=1\nenv=B=\nnenv=2\ncwd=/tmp\n"
+			 "user=nobody:nogroup\nname=job\nstdin=0\ntimeout=77\ngrace=2000\ntty=3x80 "
+			 "xterm-256color\n");
 	conker_exec_free(e);
 }
 

@@ -144,6 +144,22 @@ Test(lib_view, a_view_can_feed)
 	conker_exec_free(e);
 }
 
+Test(lib_view, a_view_whose_window_is_not_open_yet_can_feed_later)
+{
+	struct got g = {0}, v = {0};
+	conker_exec *e = start_named(&g, "clogged", 0);
+	conker_exec *w = attach(&v, "clogged", CONKER_VIEW_FOLLOW | CONKER_VIEW_STDIN);
+
+	cr_expect_eq(conker_exec_write_all(w, "hello", 5), 1);
+	cr_expect_eq(conker_exec_flush(w, 1, 20000), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_exec_stdin_pending(w), 0);
+	conker_exec_close_stdin(w);
+	cr_expect_eq(conker_exec_wait(w, 20000, NULL), 0, "%s", conker_errmsg());
+	cr_expect_str_eq(v.out, "hello");
+	conker_exec_free(w);
+	conker_exec_free(e);
+}
+
 /* ---- output ---------------------------------------------------------------------------------------- */
 
 Test(lib_view, missing_bytes_are_told_also_at_the_end)

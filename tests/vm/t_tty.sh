@@ -214,3 +214,8 @@ test_nothing_is_a_terminal_without_t() {
 	on_screen none
 	leave_terminal
 }
+
+test_input_from_a_pipe_ends_on_a_terminal_also_in_the_middle_of_a_line() {
+	is "$(printf half | timeout 60 conker exec -it shared -- cat)" halfhalf # the echo, and cat
+	printf 'a line\n' | timeout 60 conker exec -it shared -- cat >/dev/null
+}

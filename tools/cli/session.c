@@ -41,6 +41,7 @@ struct pump {
 	int over;       /* EXIT, DETACHED or LOST came */
 	int has_read;   /* of our stdin, which cannot be read again */
 	int stdin_open; /* there may be more to read */
+	int in_ended;   /* what is in `in` is the last of it */
 	int started;
 	int typed; /* stdin is a terminal for a command on a terminal: raw mode, keys */
 	int raw;
@@ -147,15 +148,18 @@ static void push_stdin(struct pump *p)
 		p->in_head += (size_t)n;
 	}
 	p->in_head = p->in_tail = 0;
+	if (p->in_ended)
+		(void)conker_exec_close_stdin(p->exec);
+	p->in_ended = 0;
 }
 
 static void close_stdin(struct pump *p)
 {
 	p->in_tail = p->keys.n_held; /* what was held back for the keys comes to nothing more */
 	memcpy(p->in, p->keys.held, p->in_tail);
-	push_stdin(p);
 	p->stdin_open = 0;
-	(void)conker_exec_close_stdin(p->exec);
+	p->in_ended = 1;
+	push_stdin(p); /* if the box does not take that now, its end waits as well */
 }
 
 static void read_stdin(struct pump *p)
