@@ -90,19 +90,30 @@ static struct report give_up_everything(void)
 	return told((int)syscall(SYS_capset, &h, none), STEP_CAPS);
 }
 
+/* Of the box's own mounts, as its processes see it; opened before any of them runs. Else it stays init's. */
+static void take_null(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)dup3(fd, 0, 0);
+}
+
 /* root: of the first reaper; the later ones have NULL, and enter mnt_ns instead. */
 static _Noreturn void reaper_main(int mnt_ns, const char *root, int report_fd)
 {
 	struct report report = root ? enter_new_root(root) : reenter_root(mnt_ns);
 
+	if (report.r == 0 && root)
+		take_null();
 	if (report.r == 0)
 		report = give_up_everything();
 	signal(SIGCHLD, SIG_IGN); /* the kernel then buries orphans by itself */
 	/* Before the report: init must not close anything that lives on in here. */
-	(void)dup3(report_fd, 0, 0);
-	(void)syscall(SYS_close_range, 1, ~0U, 0);
-	(void)!write(0, &report, sizeof(report));
-	(void)close(0);
+	(void)dup3(report_fd, 1, 0);
+	(void)syscall(SYS_close_range, 2, ~0U, 0);
+	(void)!write(1, &report, sizeof(report));
+	(void)close(1);
 	if (report.r < 0)
 		_exit(1);
 	for (;;)
@@ -140,6 +151,15 @@ static int start_reaper(struct box *b, const char *root, struct err *e)
 	return said.r < 0 ? err_set(e, -said.r, "%s: %s", steps[said.step], strerror(-said.r)) : 0;
 }
 
+/* fd 0 of the reaper becomes ours: stdin of every process that is given none. */
+static void share_null(int reaper)
+{
+	auto_close int fd = sys_pidfd_getfd(reaper, 0);
+
+	if (fd >= 0)
+		(void)dup3(fd, 0, 0);
+}
+
 int box_open(struct box *b, const char *root, struct err *e)
 {
 	b->mnt_ns = b->reaper = -1;
@@ -150,6 +170,7 @@ int box_open(struct box *b, const char *root, struct err *e)
 	int r = start_reaper(b, root, e);
 	if (r < 0)
 		return r;
+	share_null(b->reaper);
 	b->mnt_ns = ioctl(b->reaper, PIDFD_GET_MNT_NS, 0);
 	return b->mnt_ns < 0 ? err_errno(e, "mount namespace of the box") : 0;
 }

@@ -2,14 +2,15 @@
  *
  * Everything a user starts is in a pid and a mount namespace that init is not in: it cannot name init,
  * so it cannot signal or trace it, and what it mounts or unmounts is its own affair. PID 1 in there is
- * the reaper, a fork of init without descriptors or capabilities: all that it does is to exist, since
+ * the reaper, a fork of init without capabilities, and with /dev/null alone: all that it does is to exist, since
  * the kernel buries orphans by itself for a parent that ignores SIGCHLD. When the reaper dies, the
  * kernel kills everything in the pid namespace; box_renew() then makes a new one around the same
  * mounts. Between its death and its burial, for which all its children must be reaped, a start fails with
  * ENOMEM.
  *
- * Until execve() a new process still holds init's descriptors and memory. It is safe from its
- * neighbours: it is not dumpable, has more capabilities than they, and they have no CAP_SYS_PTRACE.
+ * Until execve() a new process still holds init's memory, and its descriptors until it follows the first path of
+ * the box's (spawn.c). It is safe from its neighbours: it is not dumpable, has more capabilities than they, and they
+ * have no CAP_SYS_PTRACE.
  */
 #ifndef INIT_BOX_H
 #define INIT_BOX_H
@@ -29,7 +30,8 @@ struct box {
 must_check int box_drop_caps(struct err *e);
 
 /* Starts the reaper around the tree at `root`, a mount point with everything mounted below it but
- * /proc. From here on, children of init are born into the box's pid namespace. */
+ * /proc. From here on, children of init are born into the box's pid namespace, and init's fd 0 is the box's
+ * /dev/null. */
 must_check int box_open(struct box *b, const char *root, struct err *e);
 
 /* After the reaper died: a new pid namespace with a new reaper. */

@@ -38,7 +38,8 @@ enum {
 	FILES_MAX = 65536, /* 4 descriptors an execution, and what users' programs are used to */
 };
 
-/* fd 0 becomes /dev/null, not CLOEXEC: it is the stdin of every process that was given none. fds 1
+/* fd 0 becomes /dev/null, not CLOEXEC: it is the stdin of every process that was given none (box_open() has the
+ * box's own take its place). fds 1
  * and 2 stay the console; each process gets its own in their place. */
 static int null_stdin(struct err *e)
 {
@@ -93,6 +94,8 @@ static int make_box(struct box *b, struct cg_limits *ret_each, struct err *e)
 	int r = box_drop_caps(e);
 	if (r == 0)
 		r = box_open(b, MOUNTS_ROOT, e);
+	if (r == 0)
+		r = mounts_seal(e);
 	return r < 0 ? r : take_fd(group);
 }
 

@@ -87,6 +87,15 @@ static void add_links(void)
 		(void)!symlink(link[i][0], link[i][1]);
 }
 
+int mounts_seal(struct err *e)
+{
+	const unsigned long flags = MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV;
+
+	return mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0
+		       ? err_errno(e, "seal init's root")
+		       : 0;
+}
+
 int mounts_box(const char *disk, struct err *e)
 {
 	int r = mount_root(disk, e);

@@ -18,6 +18,11 @@
 /* /dev of the initramfs, for what follows. */
 must_check int mounts_dev(struct err *e);
 
+/* After all else: init's own root, the initramfs, becomes read-only and nothing in it can be run any more, also by
+ * a process that names it by a link in /proc: init's executable can be neither started in the box nor changed.
+ * What is mounted below stays as it is. */
+must_check int mounts_seal(struct err *e);
+
 /* Everything else. disk: "vda", or NULL. Returns an open descriptor of the box's /dev/pts. */
 must_check int mounts_box(const char *disk, struct err *e);
 

@@ -119,6 +119,24 @@ static int take_streams(const struct spawn_req *q)
 	return (int)min_(r, 0L);
 }
 
+/* All that init has open is closed before the first path of the box's is followed: a user's file, the working
+ * directory, the program and its interpreter may be links into /proc/self/fd, and execve() itself would close too
+ * late. init's own executable, if that is what is to run, stays as SELF_FD. */
+static int leave_init(struct spawn_area *a)
+{
+	enum { SELF_FD = 3 };
+	unsigned first = SELF_FD;
+	int r = 0;
+
+	if (a->req.self_fd >= 0) {
+		if (a->req.self_fd != SELF_FD)
+			r = (int)sys_raw(SYS_dup3, a->req.self_fd, SELF_FD, O_CLOEXEC);
+		a->req.self_fd = SELF_FD;
+		first++;
+	}
+	return r < 0 ? r : (int)sys_raw(SYS_close_range, first, ~0U, 0);
+}
+
 /* execvp() but for its fallback to /bin/sh: a file without a known format is the caller's error. A
  * directory that may not be searched hides what is behind it, but is remembered. */
 static int exec_along_path(struct spawn_area *a)
@@ -179,6 +197,9 @@ static int child(void *arg)
 	r = take_streams(q);
 	if (r < 0)
 		return fail(a, "tty", -r);
+	r = leave_init(a);
+	if (r < 0)
+		return fail(a, "namespace", -r);
 	if (take_identity(a) != 0)
 		return 127;
 	if (q->user[0])

@@ -6,9 +6,9 @@
  * time limit, that the kernel clears when the child leaves the shared memory. Until then it goes on with
  * other work, and the child must not touch what both have, errno least of all: its calls are sys_raw().
  *
- * Child:  setns (mounts of the box, a new cgroup namespace), setsid, one dup3 per stream,
+ * Child:  setns (mounts of the box, a new cgroup namespace), setsid, one dup3 per stream, close_range,
  *         one prlimit per rlimit, with a terminal TIOCSCTTY, with a user the lookup and three id calls, with a cwd chdir, execve.
- * What needs no call: descriptors are all CLOEXEC; fd 0 of init is /dev/null; signals are at their
+ * What needs no call: fd 0 of init is the box's /dev/null; signals are at their
  * defaults and none is blocked, since PID 1 needs no handlers to be safe from them; bounding set and
  * umask are inherited; the cgroup is given to clone3.
  */
@@ -37,7 +37,7 @@ struct spawn_req {
 	const char *user; /* a spec for user_resolve(), or "": root */
 	Conker__Rlimit *const *rlimits;
 	size_t n_rlimits;
-	int in_fd; /* -1: init's fd 0, which is /dev/null */
+	int in_fd; /* -1: init's fd 0, which is the box's /dev/null */
 	int out_fd, err_fd;
 	int tty_fd;  /* -1, or the terminal that takes the place of all three */
 	int self_fd; /* -1, or init's own executable, which is run in place of argv[0]'s */

@@ -32,6 +32,11 @@ static inline int sys_pidfd_open(pid_t pid)
 	return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
+static inline int sys_pidfd_getfd(int pidfd, int fd)
+{
+	return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+}
+
 /* The kernel's waitid() also returns the resource usage. */
 static inline int sys_waitid(int pidfd, siginfo_t *si, struct rusage *ru)
 {
