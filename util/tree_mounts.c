@@ -88,7 +88,9 @@ static char *read_all(const char *path)
 	auto_free char *text = fd < 0 ? NULL : malloc(cap);
 	ssize_t n = 1;
 
-	while (text && n > 0) {
+	if (!text)
+		return NULL;
+	while (n > 0) {
 		if (cap - len < 2) {
 			char *more = cap < MAX_BYTES ? realloc(text, 2 * cap) : NULL;
 
@@ -100,8 +102,7 @@ static char *read_all(const char *path)
 		n = read(fd, text + len, cap - len - 1);
 		len += n > 0 ? (size_t)n : 0;
 	}
-	if (text)
-		text[len] = 0;
+	text[len] = 0;
 	return take_ptr(text);
 }
 

@@ -276,7 +276,7 @@ static int hard_link(struct walk *w, const struct stat *st)
 
 static int more_room(struct walk *w)
 {
-	size_t cap = w->whole_cap ? 2 * w->whole_cap : 2 * BUFFER_BYTES;
+	size_t cap = w->whole_cap ? 2 * w->whole_cap : (size_t)2 * BUFFER_BYTES;
 	uint8_t *p = cap > WHOLE_MAX_BYTES ? NULL : realloc(w->whole, cap);
 
 	if (!p)

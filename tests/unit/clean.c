@@ -11,7 +11,7 @@ static void becomes(const char *from, const char *to)
 {
 	char s[64];
 
-	(void)strcpy(s, from);
+	memcpy(s, from, strlen(from) + 1);
 	clean_text(s);
 	cr_expect_str_eq(s, to);
 	cr_expect_eq(clean_is_fit(from, strlen(from)), strcmp(from, to) == 0);
