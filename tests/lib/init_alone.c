@@ -43,7 +43,7 @@ static void check(struct server *s)
 	assert(s->views.n == 0);
 	for (int i = 0; i < CG_MAX; i++)
 		assert(!w.used[i]);
-	for (int i = 0; i < CLIENTS_MAX; i++)
+	for (unsigned i = 0; i < s->n_client_slots; i++)
 		assert(s->client[i].fd < 0);
 }
 
