@@ -49,13 +49,15 @@ static int mount_proc(const char *path)
 	return -errno;
 }
 
+enum step { STEP_ROOT, STEP_PROC, STEP_CAPS };
+
 /* What the reaper tells init: 0, or -errno of a step. */
 struct report {
 	int r;
-	enum { STEP_ROOT, STEP_PROC, STEP_CAPS } step;
+	enum step step;
 };
 
-static struct report told(int r, int step)
+static struct report told(int r, enum step step)
 {
 	return (struct report){.r = r < 0 ? -errno : 0, .step = step};
 }
