@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -12,6 +13,10 @@
 #include "guest-init/sys.h"
 
 enum { HOST, BOX };
+enum {
+	SYN_RETRIES = 1,    /* beside those that come each second: six seconds a try */
+	CONNECT_TRIES = 20, /* of who is at the head of the queue */
+};
 
 static unsigned index_of(const struct server *s, const struct forward *f)
 {
@@ -47,6 +52,7 @@ static uint32_t wanted(const struct forward *f, int side)
 {
 	switch (f->state) {
 	case FORWARD_HEAD: return side == HOST ? EPOLLIN : 0;
+	case FORWARD_QUEUED: return 0;
 	case FORWARD_CONNECTING: return side == BOX ? EPOLLOUT : 0;
 	case FORWARD_REFUSED: return side == HOST ? EPOLLOUT : 0;
 	default: return pump_events(&f->pump, side);
@@ -81,16 +87,26 @@ static void answer(struct forward *f, int code)
 	pump_put(&f->pump.half[BOX], &byte, 1);
 }
 
+static uint16_t port_of(const struct forward *f)
+{
+	return (uint16_t)(f->head[0] | f->head[1] << 8);
+}
+
 static void connect_box(struct forward *f)
 {
+	const int retries = SYN_RETRIES;
 	struct sockaddr_in a = {
 		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)(f->head[0] | f->head[1] << 8)),
+		.sin_port = htons(port_of(f)),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	f->pump.fd[BOX] = fd;
+	f->events[BOX] = 0;
+	f->tries++;
+	if (fd >= 0)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &retries, sizeof(retries));
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
 		answer(f, 0);
 	else if (fd >= 0 && errno == EINPROGRESS)
@@ -100,7 +116,7 @@ static void connect_box(struct forward *f)
 }
 
 /* 0, or -errno: it is of no use. */
-static int on_head(struct forward *f)
+static int on_head(struct server *s, struct forward *f)
 {
 	ssize_t n = recv(f->pump.fd[HOST], f->head + f->n_head, sizeof(f->head) - (size_t)f->n_head,
 			 MSG_DONTWAIT);
@@ -110,9 +126,39 @@ static int on_head(struct forward *f)
 	if (n == 0)
 		return -EPIPE;
 	f->n_head += (int)n;
-	if (f->n_head == sizeof(f->head))
-		connect_box(f);
+	if (f->n_head == sizeof(f->head)) {
+		f->state = FORWARD_QUEUED;
+		f->turn = s->forward_turns++;
+	}
 	return 0;
+}
+
+/* Who is next to connect to port, if nobody is just doing it. */
+static struct forward *next_to(struct server *s, uint16_t port)
+{
+	struct forward *next = NULL;
+
+	for (struct forward *f = s->forward; f < s->forward + FORWARDS_MAX; f++) {
+		if (f->state != FORWARD_QUEUED && f->state != FORWARD_CONNECTING)
+			continue;
+		if (port_of(f) != port)
+			continue;
+		if (f->state == FORWARD_CONNECTING)
+			return NULL;
+		if (!next || (int32_t)(f->turn - next->turn) < 0)
+			next = f;
+	}
+	return next;
+}
+
+static void advance(struct server *s, uint16_t port)
+{
+	struct forward *f;
+
+	while ((f = next_to(s, port))) {
+		connect_box(f);
+		rearm(s, f);
+	}
 }
 
 static void on_connected(struct forward *f)
@@ -122,17 +168,25 @@ static void on_connected(struct forward *f)
 
 	if (getsockopt(f->pump.fd[BOX], SOL_SOCKET, SO_ERROR, &code, &len) < 0)
 		code = errno;
-	answer(f, code);
+	if (code == ETIMEDOUT &&
+	    f->tries < CONNECT_TRIES) { /* its backlog is full: at once again */
+		close(f->pump.fd[BOX]);
+		connect_box(f);
+	} else {
+		answer(f, code);
+	}
 }
 
 void forward_on_event(struct server *s, unsigned index, int side, uint32_t revents)
 {
 	struct forward *f = &s->forward[index];
+	enum forward_state was = f->state;
 	int r = 0;
 
 	switch (f->state) {
-	case FORWARD_FREE: return;
-	case FORWARD_HEAD: r = on_head(f); break;
+	case FORWARD_FREE:
+	case FORWARD_QUEUED: return;
+	case FORWARD_HEAD: r = on_head(s, f); break;
 	case FORWARD_CONNECTING: on_connected(f); break;
 	case FORWARD_REFUSED:
 		r = pump_on_events(&f->pump, side, EPOLLOUT);
@@ -141,10 +195,13 @@ void forward_on_event(struct server *s, unsigned index, int side, uint32_t reven
 		break;
 	case FORWARD_OPEN: r = pump_on_events(&f->pump, side, revents); break;
 	}
+	uint16_t port = port_of(f);
 	if (r != 0)
 		end(s, f);
 	else
 		rearm(s, f);
+	if (was == FORWARD_HEAD || was == FORWARD_CONNECTING)
+		advance(s, port);
 }
 
 void forward_open(struct server *s, int fd)

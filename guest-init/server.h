@@ -81,6 +81,7 @@ struct server {
 	struct idle idle;
 	struct freeze freeze;
 	int n_forwards;
+	uint32_t forward_turns;
 	struct forward forward[FORWARDS_MAX];
 
 	/* exec[0 .. n_slots) were used at least once: live, ended or free. */

@@ -67,16 +67,6 @@ int mem_slice(const struct guest_mem *m, gpa_t gpa, size_t len, struct iovec *re
 	return -EFAULT;
 }
 
-int mem_read(const struct guest_mem *m, gpa_t gpa, void *buf, size_t len)
-{
-	struct iovec v;
-	int r = mem_slice(m, gpa, len, &v);
-
-	if (r == 0)
-		memcpy(buf, v.iov_base, len);
-	return r;
-}
-
 int mem_write(const struct guest_mem *m, gpa_t gpa, const void *buf, size_t len)
 {
 	struct iovec v;

@@ -44,7 +44,6 @@ uint64_t mem_bytes(const struct guest_mem *m);
 must_check int mem_slice(const struct guest_mem *m, gpa_t gpa, size_t len, struct iovec *ret);
 
 /* Copies; same errors as mem_slice(). */
-must_check int mem_read(const struct guest_mem *m, gpa_t gpa, void *buf, size_t len);
 must_check int mem_write(const struct guest_mem *m, gpa_t gpa, const void *buf, size_t len);
 
 #endif

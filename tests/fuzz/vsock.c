@@ -53,11 +53,6 @@ void virtio_irq_any(struct virtio_dev *d)
 		virtio_irq(d, q);
 }
 
-void virtio_config_changed(struct virtio_dev *d)
-{
-	(void)d;
-}
-
 /* Time does not pass here: what is over the limit stays where it is. */
 void virtio_later(struct virtio_dev *d, uint64_t wait_ns)
 {

@@ -90,3 +90,27 @@ Test(init_forward, who_is_beyond_the_limit_waits_for_his_turn)
 	struct sockaddr_un a = address();
 	(void)unlink(a.sun_path);
 }
+
+/* What a service's backlog has no room for waits in order, and is not left to the kernel's ever longer pauses. */
+Test(init_forward, a_service_that_is_slow_to_accept_gets_all_in_their_order)
+{
+	enum { BURST = 40 };
+	uint16_t port;
+	int service = serve_tcp(&port), fd[BURST];
+
+	cr_assert_eq(listen(service, 1), 0);
+	for (int i = 0; i < BURST; i++)
+		fd[i] = stream_to(port);
+	for (int i = 0; i < BURST; i++) {
+		await_answer(fd[i]);
+		if (i % 2)
+			continue;
+		for (int k = 0; k < 2; k++) /* room for two more */
+			(void)close(accept(service, NULL, NULL));
+	}
+	for (int i = 0; i < BURST; i++)
+		(void)close(fd[i]);
+	(void)close(service);
+	struct sockaddr_un a = address();
+	(void)unlink(a.sun_path);
+}

@@ -294,15 +294,6 @@ int machine_await_end(struct machine *m, int timeout_ms)
 	return machine_now_ns() < deadline ? 0 : -1;
 }
 
-pid_t machine_holder(const struct machine *m)
-{
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	if (fcntl(m->lock, F_GETLK, &l) == 0 && l.l_type != F_UNLCK)
-		return l.l_pid;
-	return 0;
-}
-
 /* A VMM's owner going ends it; its end of the socket is the last thing that it closes. */
 static void dismiss(struct machine *m)
 {

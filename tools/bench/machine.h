@@ -53,9 +53,6 @@ must_check int machine_await_text(struct machine *m, const char *text, int timeo
 /* Reads the console to its end. Likewise. */
 must_check int machine_await_end(struct machine *m, int timeout_ms);
 
-/* Which process holds the machine, or 0. */
-pid_t machine_holder(const struct machine *m);
-
 /* Ends it, waits until nothing of it is left, and closes the files. */
 void machine_end(struct machine *m);
 

@@ -35,7 +35,6 @@ static void put_port(struct snap_device *d)
 	m->offered = s->offered;
 	m->config.data = s->config;
 	m->config.len = s->config_bytes;
-	m->generation = s->generation;
 	m->status = s->status;
 	m->interrupt_status = s->isr;
 	m->driver_features = s->driver_features;
@@ -158,7 +157,6 @@ static int get_port(const Conker__State__Port *m, struct port_state *ret, struct
 	ret->config_bytes = (uint32_t)m->config.len;
 	if (m->config.len)
 		memcpy(ret->config, m->config.data, m->config.len);
-	ret->generation = m->generation;
 	ret->status = m->status;
 	ret->isr = m->interrupt_status;
 	ret->driver_features = m->driver_features;

@@ -56,8 +56,9 @@ struct virtio_class {
 
 struct virtio_dev { /* first member of struct blk, struct console, ... */
 	const struct virtio_class *cls;
-	uint64_t offered;   /* feature bits of this instance, VIRTIO_F_VERSION_1 included */
-	const void *config; /* device configuration space; the transport serves reads itself */
+	uint64_t offered; /* feature bits of this instance, VIRTIO_F_VERSION_1 included */
+	const void *
+		config; /* device configuration space; never changes: the transport serves reads itself */
 	size_t config_len;
 	/* Valid between activate and reset; NULL: not enabled, or stopped. */
 	struct vq *vq[VIRTIO_QUEUES];
@@ -68,7 +69,6 @@ struct virtio_dev { /* first member of struct blk, struct console, ... */
 void virtio_irq(struct virtio_dev *d, unsigned q); /* used buffer notification, if q wants one */
 void virtio_irq_any(
 	struct virtio_dev *d); /* one for all queues, if any wants one: the line is shared */
-void virtio_config_changed(struct virtio_dev *d);    /* after changing the bytes at d->config */
 void virtio_again(struct virtio_dev *d, unsigned q); /* kick q once more in a later step: a device
 						      * stops when its budget for one is spent */
 /* Kicks all queues once more after wait_ns, or a little sooner: a device that must not go on now. The

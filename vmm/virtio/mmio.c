@@ -95,18 +95,6 @@ void virtio_irq_any(struct virtio_dev *d)
 		raise_line(d->port, VIRTIO_MMIO_INT_VRING);
 }
 
-void virtio_config_changed(struct virtio_dev *d)
-{
-	struct virtio_port *p = d->port;
-
-	pthread_mutex_lock(&p->lock);
-	memcpy(p->config, d->config, d->config_len);
-	p->generation++;
-	if (p->regs.status & VIRTIO_CONFIG_S_DRIVER_OK)
-		raise_line(p, VIRTIO_MMIO_INT_CONFIG);
-	pthread_mutex_unlock(&p->lock);
-}
-
 void virtio_again(struct virtio_dev *d, unsigned q)
 {
 	port_signal(d->port->kick[q].fd);
@@ -528,7 +516,7 @@ static uint32_t read_reg(struct virtio_port *p, uint64_t off)
 	case VIRTIO_MMIO_SHM_LEN_HIGH:
 	case VIRTIO_MMIO_SHM_BASE_LOW:
 	case VIRTIO_MMIO_SHM_BASE_HIGH: return UINT32_MAX;
-	case VIRTIO_MMIO_CONFIG_GENERATION: return p->generation;
+	case VIRTIO_MMIO_CONFIG_GENERATION: return 0; /* no device here changes it */
 	default: count(&p->ignored); return 0;
 	}
 }
@@ -536,7 +524,8 @@ static uint32_t read_reg(struct virtio_port *p, uint64_t off)
 static void read_config(struct virtio_port *p, uint64_t at, void *data, size_t len)
 {
 	if (at < p->dev->config_len)
-		memcpy(data, p->config + at, min_(len, p->dev->config_len - at));
+		memcpy(data, (const uint8_t *)p->dev->config + at,
+		       min_(len, p->dev->config_len - at));
 }
 
 static void access_locked(struct virtio_port *p, bool write, uint64_t off, void *data, unsigned len)
@@ -672,8 +661,6 @@ struct virtio_port *virtio_port_new(struct virtio_dev *dev, const struct guest_m
 	p->cmd_src.fd = -1;
 	for (unsigned q = 0; q < VIRTIO_QUEUES; q++)
 		p->kick[q] = (struct kick){.port = p, .src.fd = -1, .fd = -1};
-	if (dev->config_len)
-		memcpy(p->config, dev->config, dev->config_len);
 	dev->port = p;
 
 	int r = add_events(p);

@@ -64,8 +64,6 @@ struct virtio_port {
 	bool stopped;
 	bool live; /* the device was activated and not yet reset */
 	struct regs regs;
-	uint32_t generation; /* of config */
-	uint8_t config[STATE_CONFIG_BYTES];
 	uint32_t broken;
 	const char *why;
 	bool unlogged;

@@ -77,7 +77,6 @@ static void save_regs(const struct virtio_port *p, struct port_state *ret)
 	ret->device_id = d->cls->id;
 	ret->offered = d->offered;
 	ret->config_bytes = (uint32_t)d->config_len;
-	ret->generation = p->generation;
 	ret->status = r->status;
 	ret->isr = atomic_load(&p->isr);
 	ret->device_features_sel = r->device_features_sel;
@@ -86,7 +85,8 @@ static void save_regs(const struct virtio_port *p, struct port_state *ret)
 	ret->driver_features = r->driver_features;
 	ret->alien_features = r->alien_features;
 	ret->nqueues = d->cls->nvqs;
-	memcpy(ret->config, p->config, d->config_len);
+	if (d->config_len)
+		memcpy(ret->config, d->config, d->config_len);
 	for (unsigned q = 0; q < d->cls->nvqs; q++)
 		save_queue(p, q, &ret->queue[q]);
 }
@@ -117,7 +117,8 @@ static int check_device(const struct virtio_port *p, const struct port_state *s,
 	if (s->offered != d->offered)
 		return err_set(e, EINVAL, "other features in the snapshot (%#llx, here %#llx)",
 			       (unsigned long long)s->offered, (unsigned long long)d->offered);
-	if (s->config_bytes != d->config_len || memcmp(s->config, p->config, d->config_len) != 0)
+	if (s->config_bytes != d->config_len ||
+	    (d->config_len && memcmp(s->config, d->config, d->config_len) != 0))
 		return err_set(e, EINVAL, "another configuration (a disk's size) in the snapshot");
 	return 0;
 }
@@ -147,7 +148,6 @@ static int check_regs(const struct virtio_port *p, const struct port_state *s, s
 
 static void load_regs(struct virtio_port *p, const struct port_state *s)
 {
-	p->generation = s->generation;
 	atomic_store(&p->isr, s->isr);
 	p->regs = (struct regs){
 		.status = s->status,

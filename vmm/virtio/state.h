@@ -61,7 +61,7 @@ struct port_state {
 	uint32_t config_bytes;
 	uint8_t config[STATE_CONFIG_BYTES];
 	/* The register file. */
-	uint32_t generation, status, isr;
+	uint32_t status, isr;
 	uint32_t device_features_sel, driver_features_sel, queue_sel;
 	uint64_t driver_features;
 	bool alien_features;
