@@ -2,7 +2,6 @@
 #
 # The guests are one-page programs: init replacements (build/tests/guest/end_*.cpio) and raw kernels
 # (build/tests/guest/raw_*). conker-vmm is started by hand, so that nothing but it is tested.
-# tags: kvm
 
 vmm() { # STATUS REASON [OPTION]...
 	want=$1 reason=$2

@@ -86,7 +86,7 @@ test_every_command_has_a_help_of_its_own() {
 	done
 }
 
-test_every_option_is_in_a_manual_page() {
+test_every_option_is_in_a_manual_page() { # kvm
 	man=$(dirname "$0")/../../docs/man
 	[ -d "$man" ] || skip "no manual pages here"
 	sed 's/\\-/-/g' "$man"/*.1 >"$TMP/man"

@@ -147,7 +147,7 @@ test_bytes_arrive_unchanged_through_cat() { # slow
 	[ "$rss" -lt $((128 * 1024 + 16 * 1024)) ] || fail "VMM holds $rss KiB"
 }
 
-test_every_byte_value_survives() {
+test_every_byte_value_survives() { # all
 	i=0
 	while [ $i -lt 256 ]; do
 		printf "\\$(printf %03o $i)"
@@ -157,7 +157,7 @@ test_every_byte_value_survives() {
 	cmp "$TMP/all" "$TMP/got"
 }
 
-test_reader_that_stops_stops_only_its_own_command() {
+test_reader_that_stops_stops_only_its_own_command() { # all
 	x shared -- sh -c 'while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; done' | sleep 15 &
 	slow=$!
 	sleep 3
@@ -167,7 +167,7 @@ test_reader_that_stops_stops_only_its_own_command() {
 	wait $slow || true
 }
 
-test_several_at_once_keep_their_streams_apart() {
+test_several_at_once_keep_their_streams_apart() { # all
 	for i in 1 2 3 4; do
 		x shared -- sh -c "echo start$i; sleep 1; echo end$i" >"$TMP/o$i" &
 		eval "p$i=\$!"
@@ -179,7 +179,7 @@ end$i"
 	done
 }
 
-test_output_of_a_short_command_is_never_lost() {
+test_output_of_a_short_command_is_never_lost() { # all
 	n=$(by_host 10 60 200)
 	i=0
 	while [ $i -lt "$n" ]; do
@@ -189,7 +189,7 @@ test_output_of_a_short_command_is_never_lost() {
 	done
 }
 
-test_grandchild_holding_the_pipe_does_not_delay_the_exit() {
+test_grandchild_holding_the_pipe_does_not_delay_the_exit() { # all
 	start=$(date +%s)
 	exits 3 x shared -- sh -c 'sleep 1000 & exit 3'
 	[ $(($(date +%s) - start)) -lt 60 ] || fail "waited for the grandchild"
@@ -234,7 +234,7 @@ test_timeout_is_124_and_kills() {
 	exits 0 x shared -- true
 }
 
-test_timeout_gives_grace_then_kills_all_that_was_started() {
+test_timeout_gives_grace_then_kills_all_that_was_started() { # all
 	exits 124 x --timeout 1 --grace 30 shared -- sh -c 'trap "echo cleaned up; exit 0" TERM; while :; do sleep 0.1; done'
 	is "$out" 'cleaned up'
 	start=$(date +%s)
@@ -244,7 +244,7 @@ test_timeout_gives_grace_then_kills_all_that_was_started() {
 	is "$out" 0
 }
 
-test_name_in_use_is_an_error() {
+test_name_in_use_is_an_error() { # all
 	x --name twin shared -- sleep 1000 &
 	pid=$!
 	soon 60 sh -c 'conker ps shared | grep -q twin'
@@ -254,7 +254,7 @@ test_name_in_use_is_an_error() {
 	wait $pid || true
 }
 
-test_client_that_dies_takes_its_command_along() {
+test_client_that_dies_takes_its_command_along() { # all
 	conker exec --name orphan shared -- sleep 1000 &
 	pid=$!
 	soon 60 sh -c 'conker ps shared | grep -q orphan'

@@ -37,9 +37,9 @@ each() { # KIND
 }
 
 test_out_of_memory() { each 1; }
-test_epoll_is_full() { each 5; }
-test_no_descriptor_for_a_client() { each 7; }
-test_reads_fail() { each 10; }
-test_writes_fail() { each 11; }
+test_epoll_is_full() { each 5; } # all
+test_no_descriptor_for_a_client() { each 7; } # all
+test_reads_fail() { each 10; } # all
+test_writes_fail() { each 11; } # all
 test_files_fail() { each 12; }
-test_interrupted() { each 15; }
+test_interrupted() { each 15; } # all

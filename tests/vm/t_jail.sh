@@ -215,7 +215,7 @@ test_a_host_without_namespaces_is_said_or_refused() {
 
 # --- no rule for nothing ---
 
-test_every_rule_of_the_filters_is_used() {
+test_every_rule_of_the_filters_is_used() { # all
 	need_inject
 	command -v strace >/dev/null && command -v python3 >/dev/null || skip 'no strace or no python3'
 	printf '#!/bin/sh\nexec strace -f -Y -qq -o "%s" "%s" "$@"\n' "$TMP/trace.\$\$" "$BUILD/conker-vmm" >"$TMP/vmm"

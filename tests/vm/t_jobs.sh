@@ -140,7 +140,7 @@ test_a_shell_without_arguments_is_shown_without_its_name() {
 	is "$out" 'sh one'
 }
 
-test_a_name_means_the_newest_of_that_name() {
+test_a_name_means_the_newest_of_that_name() { # all
 	first=$(d --name again -- sh -c 'exit 1')
 	exits 1 conker wait shared again
 	second=$(d --name again -- sh -c 'exit 2')
@@ -206,7 +206,7 @@ stdout: c"
 	has "$out" '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z a$'
 }
 
-test_logs_go_on_from_an_offset() {
+test_logs_go_on_from_an_offset() { # all
 	id=$(d -- sh -c 'printf 0123456789; printf abc >&2')
 	ended "$id"
 	exits 0 conker logs --stdout --from 7 shared "$id"
@@ -322,7 +322,7 @@ test_same_key_starts_once() {
 	exits 4 conker wait shared key:order/4711
 }
 
-test_key_survives_a_lost_starter() {
+test_key_survives_a_lost_starter() { # all
 	conker exec --key lost shared --sh 'echo run >>/tmp/lost; sleep 3; echo done' &
 	pid=$!
 	soon 60 sh -c 'conker exec shared -- test -e /tmp/lost'

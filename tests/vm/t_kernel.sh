@@ -1,5 +1,4 @@
 # t_kernel.sh - what our kernel's configuration and patches promise (kernel-config/README.md).
-# tags: kvm
 
 setup_file() {
 	conker create --name shared
@@ -33,7 +32,7 @@ test_the_generators_key_can_be_twisted() {
 }
 
 # Patch 0001 is off where SYSCALL works, and gives away nothing where it is on.
-test_jump_to_the_syscall_entry() {
+test_jump_to_the_syscall_entry() { # kvm
 	entry=$(sed -n 's/ T entry_SYSCALL_64$//p' "$BUILD/guest/System.map-up")
 	exits 0 program kernel_syscall "$entry"
 	case $HOST in

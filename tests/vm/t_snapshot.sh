@@ -7,8 +7,8 @@
 setup_file() {
 	S=$XDG_STATE_HOME/s
 	conker create --name shared
-	conker exec -d -n count shared -- sh -c 'i=0; while :; do i=$((i + 1)); echo $i >/count; sleep '"$(by_host 2 0.2)"'; done'
-	conker exec -d -n draw shared -- sh -c 'while :; do sleep '"$(by_host 3 1)"'; head -c 8 /dev/urandom | od -An -tx1; done'
+	conker exec -d -n count shared -- sh -c 'i=0; while :; do i=$((i + 1)); echo $i >/count; sleep '"$(by_host 4 0.2)"'; done'
+	conker exec -d -n draw shared -- sh -c 'while :; do sleep '"$(by_host 6 1)"'; head -c 8 /dev/urandom | od -An -tx1; done'
 	conker exec shared -- sh -c 'echo written >/here; until [ -s /count ]; do sleep 0.1; done'
 	conker exec -d -n late --timeout 25 shared -- sleep 1000
 	# As if the snapshot had been taken an hour ago.
@@ -83,7 +83,7 @@ test_clones_draw_different_numbers() {
 
 drawn() { [ "$(conker logs "$1" draw | wc -l)" -ge "$2" ]; }
 
-test_clones_are_snapshotted_in_turn_after_the_source_is_gone() {
+test_clones_are_snapshotted_in_turn_after_the_source_is_gone() { # all
 	cp -r "$S" "$TMP/copy"
 	conker restore -n c "$TMP/copy"
 	conker exec c -- sh -c 'echo second >/here'

@@ -33,7 +33,7 @@ test_suspended_and_back_by_the_next_command() {
 	is "$(state shared)" running
 }
 
-test_again_and_again_and_two_at_once() {
+test_again_and_again_and_two_at_once() { # all
 	i=0
 	while [ $i -lt 3 ]; do
 		conker suspend shared
@@ -98,7 +98,7 @@ moment() { awk -v i="$i" -v n="$MOMENTS" -v from="$1" -v to="$2" 'BEGIN { print 
 counted() { [ "$(conker exec shared2 -- wc -l /count)" = "$i /count" ]; }
 
 # Around the time when it suspends itself.
-test_a_command_at_any_moment_runs_exactly_once() {
+test_a_command_at_any_moment_runs_exactly_once() { # all
 	conker exec shared2 -- rm -f /count
 	i=0
 	while [ $i -lt "$MOMENTS" ]; do
@@ -110,7 +110,7 @@ test_a_command_at_any_moment_runs_exactly_once() {
 }
 
 # Two commands at once, and somebody who suspends it.
-test_so_do_commands_while_it_is_suspended() {
+test_so_do_commands_while_it_is_suspended() { # all
 	conker exec shared2 -- rm -f /count
 	MOMENTS=$((MOMENTS / 2))
 	i=0
@@ -133,7 +133,7 @@ is_suspended() { [ "$(state "$1")" = suspended ]; }
 
 ended() { [ "$(state "$1")" = poweroff ]; }
 
-test_each_clone_has_a_life_and_idle_times_of_its_own() {
+test_each_clone_has_a_life_and_idle_times_of_its_own() { # all
 	life=$(by_host 45 15)
 	conker create -n src --max-life "$life"
 	began_s=$(date +%s)
@@ -165,7 +165,7 @@ test_a_warm_box_may_suspend_itself() {
 }
 
 # The time on disk does not count.
-test_a_suspended_box_goes_on_with_its_life() {
+test_a_suspended_box_goes_on_with_its_life() { # all
 	life=$(by_host 45 15)
 	conker create -n a --max-life "$life"
 	sleep $((life / 3))

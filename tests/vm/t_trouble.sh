@@ -49,7 +49,7 @@ test_fork_bomb() {
 	end_attack
 }
 
-test_fork_bomb_of_a_shell() {
+test_fork_bomb_of_a_shell() { # all
 	conker exec --name bomb shared -- sh -c 'echo ready; b() { b | b & }; b; exec sleep 1000' >"$TMP/attack" 2>/dev/null &
 	pid=$!
 	soon 60 grep -q ready "$TMP/attack"
@@ -62,7 +62,7 @@ test_fork_bomb_of_a_shell() {
 	answers
 }
 
-test_fork_chain() {
+test_fork_chain() { # all
 	conker exec -d --name chain --leave-children shared -- trouble fork-chain
 	answers
 	sleep 1
@@ -84,7 +84,7 @@ test_memory_hog_is_killed_and_nobody_else() {
 	wait $bystander || true
 }
 
-test_memory_hogs() {
+test_memory_hogs() { # all
 	attack memory-hogs
 	end_attack
 }
@@ -119,7 +119,7 @@ test_stop_oneself() {
 	end_attack
 }
 
-test_stopped_meets_its_timeout() {
+test_stopped_meets_its_timeout() { # all
 	exits 124 conker exec --timeout 1 shared -- trouble stop-oneself
 	gone
 }
@@ -129,12 +129,12 @@ test_daemons_die_with_their_execution() {
 	gone
 }
 
-test_deaf_to_sigterm_meets_its_timeout() {
+test_deaf_to_sigterm_meets_its_timeout() { # all
 	exits 124 conker exec --timeout 1 shared -- trouble deaf
 	gone
 }
 
-test_a_grandchild_that_holds_the_pipe_does_not_delay_the_timeout() {
+test_a_grandchild_that_holds_the_pipe_does_not_delay_the_timeout() { # all
 	exits 124 conker exec --timeout 1 shared -- trouble pipe-holder
 	gone
 }
@@ -149,12 +149,12 @@ test_flood_that_nobody_reads() {
 	end_attack
 }
 
-test_tiny_writes() {
+test_tiny_writes() { # all
 	attack tiny-writes
 	end_attack
 }
 
-test_exec_for_ever() {
+test_exec_for_ever() { # all
 	attack exec-for-ever
 	end_attack
 }

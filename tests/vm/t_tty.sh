@@ -102,7 +102,7 @@ test_control_characters_are_signals_and_end_of_file_inside() {
 	leave_terminal
 }
 
-test_every_byte_that_is_typed_arrives() {
+test_every_byte_that_is_typed_arrives() { # all
 	on_terminal 'conker exec -it --detach-keys "" shared -- sh -c "stty raw -echo; echo rea\"\"dy; dd bs=1 count=255 2>/dev/null | od -An -tu1 -v | tr -s \" \\n\" \" \" >/tmp/bytes"; echo status=$?'
 	on_screen ready
 	i=1
@@ -165,8 +165,8 @@ by_crash() { kill -SEGV "$1"; }
 by_death_of_the_box() { kill -9 "$(conker info --json mortal | sed -n 's/.*"vmm_pid":\([0-9]*\).*/\1/p')"; }
 
 test_terminal_is_restored_after_exit() { restored_after by_exit conker shell shared; }
-test_terminal_is_restored_after_sigterm() { restored_after by_term conker shell shared; }
-test_terminal_is_restored_after_hangup() { restored_after by_hangup conker shell shared; }
+test_terminal_is_restored_after_sigterm() { restored_after by_term conker shell shared; } # all
+test_terminal_is_restored_after_hangup() { restored_after by_hangup conker shell shared; } # all
 test_terminal_is_restored_after_a_crash() { restored_after by_crash conker shell shared; }
 
 test_terminal_is_restored_after_the_death_of_the_box() {
