@@ -2,6 +2,7 @@
  * from its forward.sock: as many as its backlog holds wait there. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -29,7 +30,8 @@ static int dial(void)
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	a.sin_port = htons((uint16_t)atoi(strchr(conker_forward_address(forward), ':') + 1));
+	a.sin_port = htons(
+		(uint16_t)strtoul(strchr(conker_forward_address(forward), ':') + 1, NULL, 10));
 	cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	return fd;
 }
@@ -70,7 +72,7 @@ Test(lib_forward, without_a_descriptor_a_connection_waits_and_nothing_spins)
 	struct rlimit was, now;
 
 	listen_somewhere();
-	int fd = dial(), lowest = dup(fd);
+	int fd = dial(), lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
 	(void)close(lowest);
 	now = (struct rlimit){(rlim_t)lowest, was.rlim_max};
