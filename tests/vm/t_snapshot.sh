@@ -2,7 +2,7 @@
 #
 # The shared box runs, from the start: `count`, which counts up in a file and says each tenth; `draw`, which draws a random
 # number whenever it has slept; `late`, whose timeout is pending. $S is a snapshot of it in this state.
-# tags: kvm, clones
+# tags: clones
 
 setup_file() {
 	S=$XDG_STATE_HOME/s
