@@ -107,7 +107,7 @@ test_bad_names() {
 }
 
 test_vmm_killed_in_mid_exec() {
-	conker run $WARM --name doomed -- sleep 1000 2>"$TMP/err" &
+	conker run --name doomed -- sleep 1000 2>"$TMP/err" &
 	pid=$!
 	soon 60 sh -c 'conker ps doomed 2>/dev/null | grep -q sleep'
 	kill -9 "$(conker info --json doomed | sed -n 's/.*"vmm_pid": *\([0-9]*\).*/\1/p')"

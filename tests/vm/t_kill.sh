@@ -128,7 +128,7 @@ test_vmm_in_exec() { # slow
 	rest=$(often 1 2)
 	while [ "$rest" -gt 0 ]; do
 		random 500000
-		conker run $WARM --name victim -- sleep 1000 2>"$TMP/err" &
+		conker run --name victim -- sleep 1000 2>"$TMP/err" &
 		pid=$!
 		soon 60 sh -c 'conker ps victim 2>/dev/null | grep -q sleep'
 		usleep "$random" 2>/dev/null || sleep "0.$(printf %06d "$random")"
