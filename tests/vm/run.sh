@@ -176,17 +176,19 @@ run_function() { # FILE FUNCTION
 		status=1
 	fi
 	took=$(since "$started")
-	left=
+	failed=
 	if [ "$status" != 0 ] && [ "$status" != 77 ]; then
-		left=$(state)
+		failed=yes
+		state >"$scratch/state-of-boxes"
 		if tagged "$1" "$2" clones && emulator_failed; then
 			echo "$EMULATOR" >>"$log"
 			status=77
 		fi
 	fi
 	verdict "$(basename "$1" .sh).${2#test_}" "$status" "$log" "$took"
-	[ -z "$left" ] || printf '%s\n' "$left"
-	[ -z "$left" ] || afresh "$1"
+	[ -n "$failed" ] || return 0
+	cat "$scratch/state-of-boxes"
+	afresh "$1"
 }
 
 run_file() { # FILE [FUNCTION]

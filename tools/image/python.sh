@@ -25,7 +25,12 @@ versions() {
 	# shellcheck disable=SC2086
 	apt-cache policy $needed | awk '/^[a-z0-9]/ { p = $1 } $1 == "Candidate:" { print p, $2 }'
 }
-key=$({ cat "$here/python.sh"; dpkg --print-architecture; versions; } | sha256sum | cut -d ' ' -f 1)
+packages=$(versions)
+case $packages in
+*python3:*) ;;
+*) export CONKER_BUILD_CACHE=none ;; # apt does not tell them: nothing says what an image of then would hold
+esac
+key=$({ cat "$here/python.sh"; dpkg --print-architecture; echo "$packages"; } | sha256sum | cut -d ' ' -f 1)
 if "$cache" take image-python "$key" "$folder"; then
 	echo "image: Debian root file system with python3, from the cache"
 	mv "$folder/python.tar" "$out"
