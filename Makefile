@@ -70,11 +70,11 @@ LIB_SRC   := $(wildcard lib/*.c)
 BENCH_MAIN := $(addprefix tools/bench/,exec.c stream.c instructions.c count.c)
 BENCH_SRC := $(filter-out $(BENCH_MAIN),$(wildcard tools/bench/*.c))
 CLI_SRC   := $(wildcard tools/cli/*.c) $(BENCH_SRC)
-INIT_SRC  := $(wildcard guest-init/*.c)
+INIT_SRC  := $(wildcard guest-init/*.c guest-init/*/*.c)
 PB_SRC    := $(B)/gen/exec.pb-c.c
 STATE_SRC := $(B)/gen/state.pb-c.c
 FAKE_SRC  := $(wildcard tests/fake/*.c)
-LIBFAKE_SRC := $(wildcard tests/lib/fake*.c guest-init/files*.c)
+LIBFAKE_SRC := $(wildcard tests/lib/fake*.c guest-init/files/*.c)
 HOST_SRC  := $(UTIL_SRC) $(PROTO_SRC) $(PB_SRC)
 # What conker-vmm is made of.
 VMM_ALL   := $(VMM_SRC) $(STATE_SRC) $(filter-out util/tar% util/tree% util/pump%,$(UTIL_SRC))
@@ -147,7 +147,7 @@ INIT_CFLAGS := -std=gnu17 -D_GNU_SOURCE -Os -static -no-pie -I. -I$(B)/gen -idir
                -idirafter /usr/include/x86_64-linux-gnu -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes \
                -Wmissing-prototypes -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
                -fstack-protector-strong -Wl,--gc-sections -Wl,-z,noseparate-code -s
-INIT_DEPS   := $(INIT_SRC) $(PROTO_SRC) $(UTIL_SRC) $(wildcard guest-init/*.h proto/*.h util/*.h) $(PB_SRC)
+INIT_DEPS   := $(INIT_SRC) $(PROTO_SRC) $(UTIL_SRC) $(wildcard guest-init/*/*.h proto/*.h util/*.h) $(PB_SRC)
 
 $(B)/guest/init: $(INIT_DEPS)
 	@mkdir -p $(@D)
@@ -210,7 +210,7 @@ $(foreach v,release asan,$(foreach n,$(call names,unit),\
 $(foreach n,$(call names,tsan),$(eval $(call test-program,tsan,tsan,$(n),,$(B)/tests/tsan)))
 $(foreach n,$(call names,fuzz),$(eval $(call test-program,fuzz,fuzz,$(n),,$(B)/tests/fuzz)))
 # Library and init in one program: init as one object, of which only the door is seen, for some names are the library's too.
-ALONE_SRC := tests/lib/init_alone.c $(filter-out %/main.c %/spawn.c %/cg.c %/cg_freeze.c %/cg_mount.c %/cg_usage.c,$(INIT_SRC))
+ALONE_SRC := tests/lib/init_alone.c $(filter-out %/main.c %/child.c %/cg.c %/cg_freeze.c %/cg_mount.c %/cg_usage.c,$(INIT_SRC))
 $(B)/obj/fuzz/init-alone.o: $(call obj,fuzz,$(ALONE_SRC) $(HOST_SRC))
 	$(call say,LINK,$@)
 	$(Q)ld -r -o $@ $^ && objcopy --wildcard --keep-global-symbol='init_alone_*' $@

@@ -26,9 +26,10 @@
 
 #include <linux/vm_sockets.h>
 
-#include "guest-init/mounts.h"
-#include "guest-init/self.h"
-#include "guest-init/server.h"
+#include "guest-init/files/operations.h"
+#include "guest-init/sys/mounts.h"
+#include "guest-init/sys/self.h"
+#include "guest-init/serve/server.h"
 #include "proto/ports.h"
 #include "util/cleanup.h"
 
@@ -38,7 +39,7 @@ enum {
 	FILES_MAX = 65536, /* 4 descriptors an execution, and what users' programs are used to */
 };
 
-/* fd 0 becomes /dev/null, not CLOEXEC: it is the stdin of every process that was given none (box_open() has the
+/* fd 0 becomes /dev/null, not CLOEXEC: it is the stdin of every process that was given none (namespaces_open() has the
  * box's own take its place). fds 1
  * and 2 stay the console; each process gets its own in their place. */
 static int null_stdin(struct err *e)
@@ -76,7 +77,7 @@ static int machine(struct err *e)
 }
 
 /* Returns the cgroup of the box; *ret_each: what an execution in it may not exceed. */
-static int make_box(struct box *b, struct cg_limits *ret_each, struct err *e)
+static int make_box(struct namespaces *b, struct cg_limits *ret_each, struct err *e)
 {
 	struct sysinfo info;
 
@@ -91,9 +92,9 @@ static int make_box(struct box *b, struct cg_limits *ret_each, struct err *e)
 	auto_close int group = cg_mount(e, &plan.box);
 	if (group < 0)
 		return group;
-	int r = box_drop_caps(e);
+	int r = namespaces_drop_caps(e);
 	if (r == 0)
-		r = box_open(b, MOUNTS_ROOT, e);
+		r = namespaces_open(b, MOUNTS_ROOT, e);
 	if (r == 0)
 		r = mounts_seal(e);
 	return r < 0 ? r : take_fd(group);
@@ -150,7 +151,7 @@ static int64_t number(const char *name)
 }
 
 /* The reaper is forked off before the server's memory is there, which it then need not copy. */
-static int serve(const struct box *b, int group, const struct cg_limits *each, struct err *e)
+static int serve(const struct namespaces *b, int group, const struct cg_limits *each, struct err *e)
 {
 	struct server *s = server_new();
 
@@ -183,9 +184,10 @@ int main(int argc, char **argv)
 {
 	struct err e = {0};
 	struct cg_limits each;
-	struct box b;
+	struct namespaces b;
 
-	self_dispatch(argc, argv);
+	if (argc > 0 && self_has(argv[0]))
+		return files_main(argc, argv);
 	if (getpid() != 1) { /* somebody in the box runs the file that he found */
 		(void)dprintf(2, "conker-init: this is the first process of a box's kernel\n");
 		return 1;

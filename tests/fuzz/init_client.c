@@ -245,7 +245,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (!s)
 		abort();
 	t.server = s;
-	s->box = (struct box){-1, -1, eventfd(0, EFD_CLOEXEC),
+	s->box = (struct namespaces){-1, -1, eventfd(0, EFD_CLOEXEC),
 			      open("/dev/pts", O_DIRECTORY | O_CLOEXEC)};
 	s->self_path = "/nowhere";
 	cg_init(&s->cg, -1, &none);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest-init/ports.h"
+#include "guest-init/serve/ports.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

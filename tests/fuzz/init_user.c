@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest-init/user.h"
+#include "guest-init/sys/user.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "guest-init/files.h"
+#include "guest-init/files/operations.h"
 
 enum { ARGS_ROOM = 16, OUT_ROOM = 1 << 20 };
 

@@ -59,7 +59,7 @@ void init_alone_serve(int listen_fd, int (*next)(void *user), void *user)
 	(void)signal(SIGPIPE, SIG_IGN); /* the kernel spares PID 1 that */
 	if (!s)
 		abort();
-	s->box = (struct box){-1, -1, eventfd(0, EFD_CLOEXEC), -1};
+	s->box = (struct namespaces){-1, -1, eventfd(0, EFD_CLOEXEC), -1};
 	s->self_path = "/nowhere";
 	cg_init(&s->cg, -1, &none);
 	s->freeze.ring = ring;

@@ -26,11 +26,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "guest-init/env.h"
-#include "guest-init/generation.h"
-#include "guest-init/self.h"
-#include "guest-init/server.h"
-#include "guest-init/sys.h"
+#include "guest-init/files/operations.h"
+#include "guest-init/serve/generation.h"
+#include "guest-init/serve/server.h"
+#include "guest-init/sys/env.h"
+#include "guest-init/sys/self.h"
+#include "guest-init/sys/sys.h"
 
 enum { WAIT_MS = 20000, OUT_MAX = 4 << 20 };
 
@@ -101,7 +102,8 @@ static int listen_unix(void)
 /* This program stands for init's executable as well: argv[0] tells. */
 __attribute__((constructor)) static void as_builtin(int argc, char **argv)
 {
-	self_dispatch(argc, argv);
+	if (argc > 0 && self_has(argv[0]))
+		exit(files_main(argc, argv));
 }
 
 /* A test may have something to do in the server's process when it is about to serve. */
@@ -126,7 +128,7 @@ static _Noreturn void serve(int listen_fd, int ready_fd)
 	s->box.pts_fd = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	s->self_path = "/proc/self/exe";
 	cg_init(&s->cg, open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC), &none);
-	if (box_open(&s->box, root, &e) < 0) {
+	if (namespaces_open(&s->box, root, &e) < 0) {
 		(void)dprintf(2, "%s\n", e.msg);
 		_exit(77);
 	}

@@ -19,8 +19,8 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
-#include "guest-init/server.h"
-#include "guest-init/sys.h"
+#include "guest-init/serve/server.h"
+#include "guest-init/sys/sys.h"
 
 enum { PROCESSES_MAX = EXEC_MAX, WORLD_PIPE_BYTES = 4096 };
 
@@ -152,8 +152,8 @@ static int copy_fd(int fd)
 	return fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 }
 
-/* What spawn_end() will say is in the area until then, as with the real one; "!" fails there, "?" at once. */
-void spawn_begin(struct spawn_area *a, const struct spawn_req *req, struct spawn_result *ret)
+/* What child_end() will say is in the area until then, as with the real one; "!" fails there, "?" at once. */
+void child_begin(struct child_area *a, const struct child_req *req, struct child_result *ret)
 {
 	struct process *p = w.process;
 
@@ -180,7 +180,7 @@ void spawn_begin(struct spawn_area *a, const struct spawn_req *req, struct spawn
 	ret->pid = (pid_t)(p - w.process) + 2;
 }
 
-void spawn_end(struct spawn_area *a, struct spawn_result *ret)
+void child_end(struct child_area *a, struct child_result *ret)
 {
 	assert(a->tid == 1);
 	a->tid = 0;

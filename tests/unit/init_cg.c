@@ -1,5 +1,5 @@
 /* Rules of guest-init/cg*.c that need no cgroup; where files are read, a directory of plain ones stands for it. */
-#include "guest-init/cg.h"
+#include "guest-init/sys/cg.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "guest-init/env.h"
+#include "guest-init/sys/env.h"
 
 static char *env[] = {"PATHX=no", "A=1", "EMPTY=", "A=2", "NOVALUE", NULL};
 

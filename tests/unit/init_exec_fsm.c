@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "guest-init/exec_fsm.h"
+#include "guest-init/exec/exec_fsm.h"
 #include "util/util.h"
 
 /* The header's table, entry by entry; what is not here is a bug. */

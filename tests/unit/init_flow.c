@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "guest-init/flow.h"
+#include "guest-init/exec/credit.h"
 
 enum { SIZE = 16 };
 

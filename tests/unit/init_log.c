@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest-init/log.h"
+#include "guest-init/exec/log.h"
 
 static struct log_store *st;
 static uint8_t *mem;

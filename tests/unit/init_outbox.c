@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "guest-init/outbox.h"
+#include "guest-init/exec/outbox.h"
 
 static void append(struct outbox *o, const char *s)
 {

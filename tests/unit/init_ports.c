@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "guest-init/ports.h"
+#include "guest-init/serve/ports.h"
 
 static const char head[] =
 	"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n";

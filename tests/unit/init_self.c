@@ -1,5 +1,5 @@
 /* Rules of guest-init/self.c. */
-#include "guest-init/self.h"
+#include "guest-init/sys/self.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

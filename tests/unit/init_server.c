@@ -317,7 +317,7 @@ Test(init_server, a_channel_in_use_cannot_be_opened_again)
 	cr_assert_eq(r.code, EPROTO);
 }
 
-/* Each newborn may be stopped until its time is up (SPAWN_STUCK_MS), so there are few of them. */
+/* Each newborn may be stopped until its time is up (CHILD_STUCK_MS), so there are few of them. */
 Test(init_server, stopping_the_newborn_does_not_stop_init, .timeout = 240)
 {
 	struct conn storm = connect_init(), c = connect_init();

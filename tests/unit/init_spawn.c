@@ -119,7 +119,7 @@ Test(init_spawn, no_descriptor_of_init_is_a_file_of_users)
 		r = run("", "nobody", (const char *[]){"true", NULL});
 		cr_assert_eq(r.done, 'e');
 		cr_assert_str_eq(r.step, "user");
-		cr_assert_lt(now_us() / 1000 - before_ms, SPAWN_STUCK_MS / 2, "descriptor %d", fd);
+		cr_assert_lt(now_us() / 1000 - before_ms, CHILD_STUCK_MS / 2, "descriptor %d", fd);
 	}
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest-init/user.h"
+#include "guest-init/sys/user.h"
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
 			     "# a comment\n"

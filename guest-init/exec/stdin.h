@@ -1,0 +1,41 @@
+/* stdin.h - stdin: from the one view that feeds it to the process.
+ *
+ * What the process does not take at once waits in a queue as large as the window, so a sender that keeps
+ * to its window is never refused. Taken bytes are granted back when a quarter of the window has
+ * gathered, or at once while somebody waits for a flush; what went nowhere is granted back as dropped,
+ * at once. A credit waits while its client's outbox is crowded: it is the one message that a process
+ * could provoke without end.
+ *
+ * When the feeder goes and the execution stays, stdin stays open, and what it has sent is fed before anything that the
+ * next one sends. The next one's window is what that leaves of the queue, at first perhaps nothing, and opens as it
+ * goes; its credit counts its own bytes only (flow.h).
+ */
+#ifndef INIT_EXEC_STDIN
+#define INIT_EXEC_STDIN
+
+#include "proto/codec.h"
+
+struct server;
+struct exec;
+struct view;
+
+/* v feeds stdin from now on (VIEW_FEEDS), if there is one and nobody feeds it. */
+void input_join(struct exec *x, struct view *v);
+
+/* The feeder stops. */
+void input_leave(struct exec *x);
+
+/* From the view's client. Negative: it broke the protocol, *ret_why says how. */
+must_check int input_receive(struct server *s, struct view *v, const Conker__Stdin *m,
+			     const char **ret_why);
+
+/* There is room in the pipe. */
+void input_on_event(struct server *s, struct exec *x);
+
+/* Credit that was held back may go. */
+void input_resume(struct exec *x);
+
+/* The process's end is closed, or shall be: what is queued goes nowhere. */
+void input_drop(struct server *s, struct exec *x);
+
+#endif
