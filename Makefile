@@ -449,6 +449,9 @@ lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/g
 	$(Q)printf '%s\n' $(LINT_SRC) | xargs -P $$(nproc) -I{} \
 		clang-tidy --quiet {} -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
 
+lines: ## code lines by folder; REV=v0.1: those of that revision too, and the difference
+	@tools/lines $(REV) .
+
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1 share/man/man3 \
 		share/bash-completion/completions)
@@ -475,7 +478,7 @@ help: ## this list
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
 .PHONY: all examples guest run image-python units units-plain units-asan test-guests test-programs test test-all test-long test-deps test-deps-all fuzz lab lab-run lab-ready \
-	fmt lint install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
+	fmt lint lines install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
 	bench-forks bench-memory bench-memory-lab bench-instructions sizes
 .SECONDARY:
 
