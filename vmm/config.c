@@ -1,10 +1,11 @@
 /* config.c - see config.h. */
 #include "vmm/config.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+
+#include "util/num.h"
 
 const char config_usage[] =
 	"usage: conker-vmm --memory-mib N --cpus N --kernel-fd FD --cmdline STRING\n"
@@ -20,30 +21,13 @@ const char config_usage[] =
 	"  conker-vmm --memory-mib 128 --cpus 1 --kernel-fd 3 --initrd-fd 4 --console-fd 1 \\\n"
 	"             --cmdline 'console=hvc0 panic=-1' 3<vmlinux 4<initrd.cpio\n";
 
-/* Digits only, at most max; *end is what follows. No sign, no space, no other base: strtoul() takes
- * all of those. */
-static int parse_long(const char *s, const char **end, uint64_t max, uint64_t *ret)
-{
-	uint64_t n = 0;
-
-	assert(max < UINT64_MAX / 10 - 1);
-	if (*s < '0' || *s > '9')
-		return -EINVAL;
-	for (; *s >= '0' && *s <= '9'; s++) {
-		n = n * 10 + (uint64_t)(*s - '0');
-		if (n > max)
-			return -ERANGE;
-	}
-	*end = s;
-	*ret = n;
-	return 0;
-}
-
+/* *end is what follows. */
 static int parse_number(const char *s, const char **end, uint32_t max, uint32_t *ret)
 {
-	uint64_t n = 0;
-	int r = parse_long(s, end, max, &n);
+	uint64_t n;
+	int r = num_take(&s, NULL, 10, max, &n);
 
+	*end = s;
 	*ret = (uint32_t)n;
 	return r;
 }
@@ -78,9 +62,11 @@ static int take_rate(const char *opt, const char *val, struct limit *l, struct e
 	int r = 0;
 
 	if (*at != ':')
-		r = parse_long(at, &at, BUCKET_MAX, &want.bytes_per_s);
-	if (r == 0 && *at == ':')
-		r = parse_long(at + 1, &at, BUCKET_MAX, &want.ops_per_s);
+		r = num_take(&at, NULL, 10, BUCKET_MAX, &want.bytes_per_s);
+	if (r == 0 && *at == ':') {
+		at++;
+		r = num_take(&at, NULL, 10, BUCKET_MAX, &want.ops_per_s);
+	}
 	if (r == -ERANGE)
 		return err_set(e, ERANGE, "--%s: '%s': at most %llu a second; 0 is no limit", opt,
 			       val, (unsigned long long)BUCKET_MAX);

@@ -29,6 +29,7 @@
 
 #include "proto/box.h"
 #include "util/cleanup.h"
+#include "util/io.h"
 #include "vmm/arch/x86/boot.h"
 #include "vmm/arch/x86/layout.h"
 #include "vmm/snap/file.h"
@@ -108,17 +109,8 @@ static int write_file(int fd, const uint8_t *p, size_t len, struct err *e)
 {
 	if (ftruncate(fd, 0) < 0)
 		return err_errno(e, "make the state file");
-	for (size_t at = 0; at < len;) {
-		ssize_t n = pwrite(fd, p + at, len - at, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? err_errno(e, "write the state file")
-				     : err_set(e, EIO, "write the state file: nothing written");
-		at += (size_t)n;
-	}
-	return 0;
+	int r = io_pwrite_all(fd, p, len, 0);
+	return r < 0 ? err_set(e, -r, "write the state file: %s", strerror(-r)) : 0;
 }
 
 static int write_state(struct machine_state *m, int fd, struct err *e)
@@ -289,9 +281,9 @@ static int read_file(int fd, uint8_t **ret, size_t *ret_len, struct err *e)
 	auto_free uint8_t *p = malloc((size_t)st.st_size + 1);
 	if (!p)
 		return err_set(e, ENOMEM, "the state file: out of memory");
-	ssize_t n = pread(fd, p, (size_t)st.st_size, 0);
+	ssize_t n = io_pread_all(fd, p, (size_t)st.st_size, 0);
 	if (n < 0)
-		return err_errno(e, "read the state file");
+		return err_set(e, (int)-n, "read the state file: %s", strerror((int)-n));
 	*ret = take_ptr(p);
 	*ret_len = (size_t)n;
 	return 0;
