@@ -3,8 +3,8 @@
 """ceilings.py - how large a file or a function may grow, and which calls do not compile for us.
 
 Code lines: neither blank nor comment. Ceilings: file 600, function 80 lines. An exception is listed in
-EXCEPTIONS with its reason; there should be none. Functions of a file of the product and columns of a line are counted only:
-what is above is said in one line, and is no failure.
+EXCEPTIONS with its reason; there should be none. What ships reads numbers by util/num.h only. Functions of a file of the
+product and columns of a line are counted only: what is above is said in one line, and is no failure.
 """
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from collections.abc import Iterator
 FILE_MAX, FUNCTION_MAX = 600, 80
 FUNCTIONS_MAX, COLUMNS_MAX = 45, 100
 BANNED = ("strcpy", "strcat", "sprintf", "strtok", "atoi", "atol", "strtol", "system", "popen", "alloca", "dup", "gets")
+NUMBERS = re.compile(r"strto(u?l|u?ll|[iu]max|d|f|ld)|atof|atoll|v?[fs]?scanf")
+OTHERS = ("tests/", "tools/bench/guest/", "tools/bench/count.c")  # built without util/
 EXCEPTIONS: dict[str, str] = {}
 
 
@@ -60,6 +62,8 @@ def main() -> int:
             for word in re.findall(r"(?<![\w.>])(\w+)\s*\(", row):
                 if word in BANNED:
                     offences.append(f"{path}:{i}: {word}() is banned")
+                elif NUMBERS.fullmatch(word) and not path.startswith(OTHERS):
+                    offences.append(f"{path}:{i}: {word}() is banned: util/num.h")
     print(f"{crowded} files with more than {FUNCTIONS_MAX} functions, {wide} lines of more than {COLUMNS_MAX} columns (tests/lint/ceilings.py)")
     print("\n".join(offences), file=sys.stderr, end="\n" if offences else "")
     return 1 if offences else 0

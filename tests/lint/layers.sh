@@ -24,7 +24,7 @@ may() { # WHO-GLOB ALLOWED-REGEX: every include of these files must match
 	may 'lib/conker.h' 'nothing'
 	may 'lib/*.[ch]' 'util/|proto/|lib/'
 	may 'guest-init/*.[ch]' 'util/|proto/|guest-init/'
-	may 'tools/*/*.[ch]' 'util/(util|clean|cleanup|signame)\.h|lib/conker\.h|tools/'
+	may 'tools/*/*.[ch]' 'util/(util|clean|cleanup|io|num|signame)\.h|lib/conker\.h|tools/'
 	may 'vmm/mem.[ch]' 'util/|vmm/mem\.h|vmm/arch/x86/layout\.h'
 	may 'vmm/virtio/queue.[ch]' 'util/|vmm/mem\.h|vmm/virtio/queue\.h'
 	may 'vmm/virtio/*.[ch]' 'util/|proto/ports\.h|vmm/mem\.h|vmm/virtio/|vmm/disk/'
