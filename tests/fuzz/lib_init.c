@@ -27,7 +27,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "lib/handle/request.h"
 #include "tests/lib/init_alone.h"
 
 enum {

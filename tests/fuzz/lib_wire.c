@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "lib/handle/request.h"
 
 enum { EXECS = 4, VIEW = 3 /* the last one */, INPUT_MAX_BYTES = 32 << 10 };
 

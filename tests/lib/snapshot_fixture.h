@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/snapshot.h"
+#include "lib/box/snapshot.h"
 #include "tests/lib/fakeinit.h"
 
 static const char *dir;

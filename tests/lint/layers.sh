@@ -22,7 +22,7 @@ may() { # WHO-GLOB ALLOWED-REGEX: every include of these files must match
 	may 'util/*.[ch]' 'util/'
 	may 'proto/*.[ch]' 'util/|proto/|exec\.pb-c\.h'
 	may 'lib/conker.h' 'nothing'
-	may 'lib/*.[ch]' 'util/|proto/|lib/'
+	may 'lib/*/*.[ch]' 'util/|proto/|lib/'
 	may 'guest-init/*.[ch]' 'util/|proto/|guest-init/'
 	may 'tools/*/*.[ch]' 'util/(util|clean|cleanup|signame)\.h|lib/conker\.h|tools/'
 	may 'vmm/mem.[ch]' 'util/|vmm/mem\.h|vmm/arch/x86/layout\.h'

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "lib/conker.h"
-#include "lib/internal.h"
+#include "lib/handle/request.h"
 #include "tests/lib/fakeinit.h"
 
 static const char *dir;

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "lib/handle/request.h"
 
 TestSuite(lib_cut, .timeout = 240);
 

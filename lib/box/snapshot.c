@@ -1,0 +1,415 @@
+/* snapshot.c - taking a snapshot of a running box.
+ *
+ *	1. init stops the box's processes (a connection of our own, so that others are not disturbed)
+ *	2. the VMM stops the CPUs, writes state and memory into two files of ours, and goes on, or ends
+ *	3. init lets the processes go on
+ *	4. checksums, manifest, to disk; the directory gets its name
+ *
+ * Only 2 is a pause of the machine, and nothing in it is ours. Whatever fails, the box goes on as if nothing had been
+ * asked; if we are killed, init thaws by itself and a directory with a name of its own is left.
+ */
+#include "lib/box/snapshot.h"
+#include "lib/host/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+
+enum {
+	ANSWER_BYTES = 512,
+	ANSWER_MS = 300000, /* a large memory on a slow disk */
+	END_MS = 30000,
+};
+
+/* ---- the VMM --------------------------------------------------------------------------------------------- */
+
+static int connect_ctl(int dir, struct err *e)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	auto_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return err_errno(e, "make a socket");
+	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/ctl.sock", dir);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return err_errno(e, "connect to its VMM");
+	return take_fd(fd);
+}
+
+static int send_request(int ctl, const char *text, const int fds[2])
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+	} control = {0};
+	struct iovec iov = {.iov_base = (char *)text, .iov_len = strlen(text)};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control.buf,
+			   .msg_controllen = sizeof(control.buf)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
+	return sendmsg(ctl, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int snapshot_answer(char *text, conker_snapshot_result *ret, struct err *e)
+{
+	uint64_t pause_us, memory_bytes;
+	int code, at = 0;
+
+	clean_text(text);
+	/* NOLINTBEGIN(cert-err34-c): too large a number is the largest there is */
+	if (sscanf(text, "done %" SCNu64 " %" SCNu64, &pause_us, &memory_bytes) == 2) {
+		ret->pause_us = pause_us;
+		ret->memory_bytes = memory_bytes;
+		return 0;
+	}
+	if (sscanf(text, "failed %d %n", &code, &at) == 1 && at > 0 && code > 0 && code < 4096)
+		return err_set(e, code, "%s", text + at);
+	/* NOLINTEND(cert-err34-c) */
+	return err_set(e, EPROTO, "its VMM answered '%.80s'", text);
+}
+
+/* *ret_asked: 0, if it says that it failed. */
+static int await_answer(int ctl, conker_snapshot_result *ret, int *ret_asked, struct err *e)
+{
+	struct pollfd p = {.fd = ctl, .events = POLLIN};
+	char text[ANSWER_BYTES + 1];
+	int n;
+
+	do /* what has been asked is done in any case */
+		n = poll(&p, 1, ANSWER_MS);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_errno(e, "wait for its VMM");
+	if (n == 0)
+		return err_set(e, ETIMEDOUT, "its VMM does not answer");
+	ssize_t len = recv(ctl, text, ANSWER_BYTES, 0);
+	if (len < 0)
+		return err_errno(e, "hear from its VMM");
+	if (len == 0)
+		return err_set(e, ECONNABORTED, "its VMM ended without an answer");
+	text[len] = 0;
+	int r = snapshot_answer(text, ret, e);
+	*ret_asked = r == 0;
+	return r;
+}
+
+/* port: of our connection to init, which is to go on in copies of the box: that saves them making one. *ret_asked: it may
+ * be writing, or have written all. */
+static int ask_vmm(conker_box *c, const int fds[2], uint32_t flags, uint32_t port,
+		   conker_snapshot_result *ret, int *ret_asked, struct err *e)
+{
+	int stop = (flags & CONKER_SNAPSHOT_STOP) != 0;
+	char text[ANSWER_BYTES];
+
+	(void)snprintf(text, sizeof(text), "snapshot%s keep %u", stop ? " stop" : "", port);
+	auto_close int ctl = connect_ctl(c->dir, e);
+
+	if (ctl < 0)
+		return ctl;
+	int r = send_request(ctl, text, fds);
+	if (r < 0)
+		return err_set(e, -r, "ask its VMM: %s", strerror(-r));
+	*ret_asked = 1;
+	r = await_answer(ctl, ret, ret_asked, e);
+	if (r < 0 || !stop)
+		return r;
+	do
+		r = pidfd_wait(c->vmm, END_MS);
+	while (r == -EINTR); /* the box is in our hands only */
+	return r < 0 ? err_set(e, -r, "its VMM does not end") : 0;
+}
+
+int snapshot_take(const conker_box *b, const struct snapshot_files *to, uint32_t flags,
+		  conker_snapshot_result *ret, struct err *e)
+{
+	conker_box *c = box_second(b, e);
+	struct err later;
+	int fds[2];
+
+	if (!c)
+		return -e->code;
+	int64_t begun_us = clock_us();
+	uint32_t port;
+	int r = box_freeze(c, &port, e);
+	if (r == 0) {
+		int asked = 0;
+		r = to->open(to->user, fds, e);
+		if (r == 0)
+			r = ask_vmm(c, fds, flags, port, ret, &asked, e);
+		if (r < 0 && to->failed && (!asked || pidfd_wait(c->vmm, 0) == 0))
+			to->failed(to->user);
+		/* One that the VMM has ended cannot, and one that was too long has thawed by itself. */
+		while ((r < 0 || !(flags & CONKER_SNAPSHOT_STOP)) && box_thaw(c, &later) == -EINTR)
+			;
+	}
+	ret->frozen_us = (uint64_t)(clock_us() - begun_us);
+	box_teardown(c);
+	return r;
+}
+
+/* ---- what it depends on ------------------------------------------------------------------------------------ */
+
+/* The files are the ones that the box was made of; those it runs on, and does not need again, need not be. */
+static int check_layer(struct layer *l, int needed, int with_sum)
+{
+	auto_close int fd = open(l->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct identity is = {0};
+	int r = fd < 0 ? -errno : identity_of(fd, &is);
+
+	if (r == 0 && !identity_same(&is, &l->is))
+		r = -ESTALE;
+	if (r == 0 && with_sum)
+		r = layer_sum(fd, &is, l->sum);
+	return needed ? r : 0;
+}
+
+int snapshot_manifest(const conker_box *b, struct manifest *ret, char **ret_text, struct err *e)
+{
+	int r = manifest_load(b->dir, "manifest", ret, ret_text, e);
+
+	if (r < 0)
+		return r;
+	for (uint64_t i = 0; i < ret->ndisks && r == 0; i++)
+		if (ret->disk[i].ro)
+			r = check_layer(&ret->disk[i], 1, 0);
+	if (r == -ENOENT || r == -ESTALE)
+		return err_set(e, ESTALE,
+			       "its image or another disk has been replaced since it was created");
+	return r < 0 ? err_set(e, -r, "look at its disks: %s", strerror(-r)) : 0;
+}
+
+static int add_sums(struct manifest *m)
+{
+	int r = check_layer(&m->kernel, 0, 1);
+
+	if (r == 0)
+		r = check_layer(&m->initrd, 0, 1);
+	for (uint64_t i = 0; i < m->ndisks && r == 0; i++)
+		if (m->disk[i].ro)
+			r = check_layer(&m->disk[i], 1, 1);
+	return r;
+}
+
+static int has_writable(const struct manifest *m)
+{
+	for (uint64_t i = 0; i < m->ndisks; i++)
+		if (!m->disk[i].ro)
+			return 1;
+	return 0;
+}
+
+/* ---- the directory ------------------------------------------------------------------------------------------ */
+
+static const char *const disk_names[] = {
+	"disk-0", "disk-1", "disk-2",  "disk-3",  "disk-4",  "disk-5",  "disk-6",  "disk-7",
+	"disk-8", "disk-9", "disk-10", "disk-11", "disk-12", "disk-13", "disk-14", "disk-15"};
+_Static_assert(countof(disk_names) == DISKS_MAX + 1, "one for each");
+
+struct work {
+	int parent, dir; /* where it will be; the new one */
+	char name[NAME_MAX + 1], beside[NAME_MAX + 1];
+	int fds[2], made; /* made: it has not got its name yet */
+	struct manifest m;
+	char *text;
+};
+
+/* DIR as the directory it will be in, and its name there. */
+static int split(const char *path, struct work *w, struct err *e)
+{
+	char above[PATH_MAX];
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	if (n == 0 || n >= sizeof(above))
+		return err_set(e, EINVAL, "'%.80s' cannot be the name of a directory", path);
+	memcpy(above, path, n);
+	above[n] = 0;
+	char *slash = strrchr(above, '/'), *name = slash ? slash + 1 : above;
+	size_t len = strlen(name);
+	if (len == 0 || len > NAME_MAX || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return err_set(e, EINVAL, "'%.80s' cannot be the name of a new directory", path);
+	memcpy(w->name, name, len + 1);
+	*name = 0;
+	w->parent = open(*above ? above : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return w->parent < 0 ? err_errno(e, "directory '%s'", *above ? above : ".") : 0;
+}
+
+static int begin(struct work *w, const char *path, struct err *e)
+{
+	static const char *const files[] = {"state", "memory"};
+	struct stat st;
+	int r = split(path, w, e);
+
+	if (r < 0)
+		return r;
+	if (fstatat(w->parent, w->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return err_set(e, EEXIST, "'%s' exists; name a new directory", path);
+	(void)snprintf(w->beside, sizeof(w->beside), ".conker-snapshot-%d-%" PRIx64, (int)getpid(),
+		       (uint64_t)clock_us());
+	if (mkdirat(w->parent, w->beside, 0700) < 0)
+		return err_errno(e, "make a directory beside '%s'", path);
+	w->made = 1;
+	w->dir = openat(w->parent, w->beside, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	for (size_t i = 0; w->dir >= 0 && i < 2; i++)
+		w->fds[i] = openat(w->dir, files[i], O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return w->fds[0] < 0 || w->fds[1] < 0 ? err_errno(e, "make the files of '%s'", path) : 0;
+}
+
+/* What is left has no name of its own yet. By names, because a process out of descriptors could not list them. */
+static void end(struct work *w)
+{
+	static const char *const files[] = {"manifest", "manifest.part", "state", "memory"};
+
+	for (size_t i = 0; i < 2; i++)
+		if (w->fds[i] >= 0)
+			close(w->fds[i]);
+	for (size_t i = 0; w->made && w->dir >= 0 && i < countof(files); i++)
+		(void)unlinkat(w->dir, files[i], 0);
+	for (size_t i = 0; w->made && w->dir >= 0 && i < countof(disk_names); i++)
+		(void)unlinkat(w->dir, disk_names[i], 0);
+	if (w->made)
+		(void)unlinkat(w->parent, w->beside, AT_REMOVEDIR);
+	if (w->dir >= 0)
+		close(w->dir);
+	if (w->parent >= 0)
+		close(w->parent);
+	free(w->text);
+}
+
+static int copy_disks(struct work *w, struct err *e)
+{
+	for (uint64_t i = 0; i < w->m.ndisks; i++) {
+		struct layer *l = &w->m.disk[i];
+
+		if (l->ro)
+			continue;
+		auto_close int from = open(l->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (from < 0)
+			return err_errno(e, "disk '%s'", l->path);
+		auto_close int to = storage_copy(from, w->dir, disk_names[i], e);
+		if (to < 0)
+			return to;
+		int r = fsync(to) < 0 ? -errno : layer_of(to, (char *)disk_names[i], 0, l);
+		if (r == 0)
+			r = layer_sum_sparse(to, l->sum);
+		if (r < 0)
+			return err_set(e, -r, "disk '%s': %s", l->path, strerror(-r));
+	}
+	return 0;
+}
+
+/* Never replaces what has got that name meanwhile: a plain rename would take an empty directory's. There are file systems
+ * that cannot tell. */
+static int take_name(const struct work *w)
+{
+	int r = (int)syscall(SYS_renameat2, w->parent, w->beside, w->parent, w->name,
+			     RENAME_NOREPLACE);
+
+	if (r == 0 || (errno != EINVAL && errno != ENOSYS))
+		return r;
+	return renameat(w->parent, w->beside, w->parent, w->name);
+}
+
+static int finish(struct work *w, struct err *e)
+{
+	struct layer *own[] = {&w->m.state, &w->m.memory};
+	static char *const names[] = {(char *)"state", (char *)"memory"};
+	int r = add_sums(&w->m);
+
+	for (size_t i = 0; i < 2 && r == 0; i++) {
+		r = fsync(w->fds[i]) < 0 ? -errno : layer_of(w->fds[i], names[i], 1, own[i]);
+		if (r == 0)
+			r = layer_sum_sparse(w->fds[i], own[i]->sum);
+	}
+	if (r < 0)
+		return err_set(e, -r, "complete the snapshot: %s", strerror(-r));
+	w->m.synced = 1;
+	w->m.taken_s = (uint64_t)time(NULL);
+	host_boot(w->m.boot);
+	r = manifest_save(w->dir, "manifest", &w->m, e);
+	if (r < 0)
+		return r;
+	if (fsync(w->dir) < 0 || take_name(w) < 0)
+		return err_errno(e, "give the snapshot its name '%s'", w->name);
+	w->made = 0;
+	(void)fsync(w->parent); /* what is lost in a crash now is all of it */
+	return 0;
+}
+
+static int files_of(void *user, int ret_fds[2], struct err *e)
+{
+	const struct work *w = user;
+
+	(void)e;
+	memcpy(ret_fds, w->fds, sizeof(w->fds));
+	return 0;
+}
+
+static int snapshot(const conker_box *b, const char *dir, uint32_t flags, struct work *w,
+		    conker_snapshot_result *ret, struct err *e)
+{
+	int64_t begun_us = clock_us();
+	int r = snapshot_manifest(b, &w->m, &w->text, e);
+
+	if (r < 0)
+		return r;
+	if (has_writable(&w->m) && !(flags & CONKER_SNAPSHOT_STOP))
+		return err_set(e, ENOTSUP,
+			       "its writable disks would change meanwhile; let it stop (--stop)");
+	r = begin(w, dir, e);
+	if (r == 0)
+		r = snapshot_take(b, &(struct snapshot_files){files_of, NULL, w}, flags, ret, e);
+	if (r == 0)
+		r = copy_disks(w, e);
+	if (r == 0)
+		r = finish(w, e);
+	ret->total_us = (uint64_t)(clock_us() - begun_us);
+	return r;
+}
+
+int conker_box_snapshot(conker_box *b, const char *dir, const conker_snapshot_opts *opts,
+			conker_snapshot_result *ret)
+{
+	static const conker_snapshot_opts none = {.size = sizeof(none)};
+	conker_snapshot_result ours = {.size = sizeof(ours)};
+	struct work w = {-1, -1, .fds = {-1, -1}};
+	conker_snapshot_opts o = {0};
+	struct err *e;
+	int r = box_enter_to_wait(b, &e);
+
+	if (r == 0)
+		r = opts_in(&o, sizeof(o), opts ? opts : &none, e);
+	if (r < 0)
+		return r;
+	if (!dir || (o.flags & ~(uint32_t)CONKER_SNAPSHOT_STOP) ||
+	    (ret && ret->size < sizeof(size_t)))
+		return err_set(e, EINVAL, "no directory, unknown flags, or a result without size");
+	r = snapshot(b, dir, o.flags, &w, &ours, e);
+	end(&w);
+	if (r < 0)
+		return err_wrap(e, r, "snapshot of box '%s'", b->meta.name);
+	if (ret)
+		opts_out(ret, &ours, sizeof(ours));
+	return 0;
+}
