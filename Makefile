@@ -436,10 +436,11 @@ LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 fmt: $(B)/setup/lint.stamp ## format all C files
 	clang-format -i $(C_FILES)
-lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h ## format, layers, ceilings, cppcheck, clang-tidy
+lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(call obj,pic,$(LIB_SRC)) ## format, layers, ceilings, cppcheck, clang-tidy
 	$(call say,LINT,format layers ceilings)
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/lint/layers.sh
+	$(Q)tests/lint/circles.py lib $(call obj,pic,$(LIB_SRC))
 	$(Q)tests/lint/ceilings.py
 	$(call say,LINT,cppcheck)
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \

@@ -1,5 +1,6 @@
 /* freeze.c - the requests around a snapshot: Freeze, Thaw, Resume (exec.proto). */
 #include "lib/box/box.h"
+#include "lib/handle/request.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,50 +13,39 @@ enum {
 	RANDOM_BYTES = GENERATION_BYTES + SEED_BYTES,
 };
 
-static int ask(conker_box *b, Conker__ClientMsg *m, int timeout_ms, uint32_t *ret_port,
-	       struct err *e)
+int box_freeze(conker_box *b, uint32_t *ret_port, struct err *e)
 {
+	Conker__Freeze f = CONKER__FREEZE__INIT;
+	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	struct request q = {0};
-	int r = api_may_wait(e);
 
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&b->lock);
-	r = request_run(b, &q, m, timeout_ms, e);
-	box_unlock(b);
+	m.msg_case = CONKER__CLIENT_MSG__MSG_FREEZE;
+	m.freeze = &f;
+	int r = request_ask(b, &q, &m, FREEZE_TIMEOUT_MS, e);
 	if (ret_port)
 		*ret_port = q.host_port;
 	return r;
 }
 
-int box_freeze(conker_box *b, uint32_t *ret_port, struct err *e)
-{
-	Conker__Freeze f = CONKER__FREEZE__INIT;
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-
-	m.msg_case = CONKER__CLIENT_MSG__MSG_FREEZE;
-	m.freeze = &f;
-	return ask(b, &m, FREEZE_TIMEOUT_MS, ret_port, e);
-}
-
-static int thaw(conker_box *b, int timeout_ms, struct err *e)
+static int freeze_thaw(conker_box *b, int timeout_ms, struct err *e)
 {
 	Conker__Thaw t = CONKER__THAW__INIT;
 	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
+	struct request q = {0};
 
 	m.msg_case = CONKER__CLIENT_MSG__MSG_THAW;
 	m.thaw = &t;
-	return ask(b, &m, timeout_ms, NULL, e);
+	return request_ask(b, &q, &m, timeout_ms, e);
 }
 
 int box_thaw(conker_box *b, struct err *e)
 {
-	return thaw(b, FREEZE_TIMEOUT_MS, e);
+	return freeze_thaw(b, FREEZE_TIMEOUT_MS, e);
 }
 
 int box_is_awake(conker_box *b, int timeout_ms, struct err *e)
 {
-	int r = thaw(b, timeout_ms, e);
+	int r = freeze_thaw(b, timeout_ms, e);
 
 	return r == -EINVAL ? 1 : r == -EPERM ? 0 : r;
 }
@@ -81,8 +71,7 @@ static int fill_resume(const conker_box *b, const conker_box_opts *o, struct res
 		return err_errno(e, "getrandom");
 	p->generation = (ProtobufCBinaryData){GENERATION_BYTES, ret->random};
 	p->seed = (ProtobufCBinaryData){SEED_BYTES, ret->random + GENERATION_BYTES};
-	p->hostname =
-		(ProtobufCBinaryData){strlen(b->meta.name), (uint8_t *)(uintptr_t)b->meta.name};
+	p->hostname = (ProtobufCBinaryData){strlen(b->name), (uint8_t *)(uintptr_t)b->name};
 	if (o) {
 		p->lifetime = &ret->life;
 		ret->life.life_ms = o->max_life_ms;
@@ -98,10 +87,11 @@ static int fill_resume(const conker_box *b, const conker_box_opts *o, struct res
 
 int box_resume(conker_box *b, const conker_box_opts *o, struct err *e)
 {
-	struct resume q;
-	int r = fill_resume(b, o, &q, e);
+	struct request q = {0};
+	struct resume p;
+	int r = fill_resume(b, o, &p, e);
 
-	return r < 0 ? r : ask(b, &q.m, RESUME_TIMEOUT_MS, NULL, e);
+	return r < 0 ? r : request_ask(b, &q, &p.m, RESUME_TIMEOUT_MS, e);
 }
 
 /* The answer finds no conversation and is dropped. Had it been an error, those behind it would say so: a
@@ -109,7 +99,6 @@ int box_resume(conker_box *b, const conker_box_opts *o, struct err *e)
 int box_resume_send(conker_box *b, const conker_box_opts *o, struct err *e)
 {
 	struct resume q;
-	struct chan c = {0};
 	int r = fill_resume(b, o, &q, e);
 
 	if (r < 0)
@@ -118,12 +107,9 @@ int box_resume_send(conker_box *b, const conker_box_opts *o, struct err *e)
 	if (b->lost) {
 		r = box_lost_error(b, e);
 	} else {
-		chan_add(b, &c, CHAN_REQUEST);
-		q.m.channel = c.number;
-		chan_del(b, &c);
-		r = wire_send(b, &q.m, OUT_START_BYTES);
+		r = wire_send_aside(&b->wire, &q.m, OUT_START_BYTES);
 		if (r < 0)
-			r = err_set(e, -r, "box '%s': %s", b->meta.name, strerror(-r));
+			r = err_set(e, -r, "box '%s': %s", b->name, strerror(-r));
 	}
 	box_unlock(b);
 	return r;

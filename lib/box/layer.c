@@ -256,9 +256,5 @@ int host_identify(struct manifest *ret)
 
 void host_boot(char ret[BOOT_BYTES])
 {
-	auto_close int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, ret, BOOT_BYTES - 1);
-
-	ret[n > 0 ? n : 0] = 0;
-	ret[strcspn(ret, "\n")] = 0;
+	(void)dir_slurp(AT_FDCWD, "/proc/sys/kernel/random/boot_id", ret, BOOT_BYTES);
 }

@@ -10,7 +10,7 @@
 
 #include "util/cleanup.h"
 
-static int lookup(const char *name, conker_box_info *ret, struct err *e)
+static int list_lookup(const char *name, conker_box_info *ret, struct err *e)
 {
 	struct meta m;
 	struct vm_events v;
@@ -41,7 +41,7 @@ int conker_box_list(int (*fn)(const conker_box_info *info, void *user), void *us
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n && r == 0; i++) {
-		r = lookup(names[i], &info, &one);
+		r = list_lookup(names[i], &info, &one);
 		if (r == 0)
 			r = fn(&info, user);
 		else if (r == -ENOENT)
@@ -60,13 +60,13 @@ int conker_box_lookup(const char *name, conker_box_info *ret)
 
 	if (!name || !ret || ret->size < sizeof(ret->size))
 		return err_set(e, EINVAL, "no name, or the info's size field is not set");
-	int r = lookup(name, &info, e);
+	int r = list_lookup(name, &info, e);
 	if (r == 0)
 		opts_out(ret, &info, sizeof(info));
 	return r;
 }
 
-static int kill_vmm(int dir, const char *name, pid_t vmm, struct err *e)
+static int list_kill_vmm(int dir, const char *name, pid_t vmm, struct err *e)
 {
 	int r = registry_kill(dir);
 	if (r == -ETIMEDOUT)
@@ -76,14 +76,14 @@ static int kill_vmm(int dir, const char *name, pid_t vmm, struct err *e)
 }
 
 /* Whether it has gone to disk, or just goes, with all it has; or -errno. */
-static int is_suspended(int dir, int alive, const struct vm_events *v)
+static int list_is_suspended(int dir, int alive, const struct vm_events *v)
 {
-	return alive == BOX_OVER ? storage_settle(dir, v)
+	return alive == BOX_OVER ? suspended_settle(dir, v)
 				 : v->over && v->end == CONKER_BOX_SUSPENDED;
 }
 
 /* Sees to it that nobody is in there any more, nor resumes it before *ret_held is released. */
-static int end_box(int dir, const char *name, uint32_t flags, int *ret_held, struct err *e)
+static int list_end_box(int dir, const char *name, uint32_t flags, int *ret_held, struct err *e)
 {
 	struct vm_events v;
 	pid_t vmm;
@@ -98,14 +98,14 @@ static int end_box(int dir, const char *name, uint32_t flags, int *ret_held, str
 	if (r == 0 && alive == BOX_RUNS && !v.over && !force)
 		return err_set(e, EBUSY, "box '%s' is running; stop it first, or force", name);
 	if (r == 0 && !force)
-		r = is_suspended(dir, alive, &v);
+		r = list_is_suspended(dir, alive, &v);
 	if (r > 0)
 		return err_set(e, EBUSY,
 			       "box '%s' is suspended, with memory and files that would be lost; "
 			       "stop it first, or force",
 			       name);
 	if (r == 0 && alive == BOX_RUNS) {
-		r = kill_vmm(dir, name, vmm, e);
+		r = list_kill_vmm(dir, name, vmm, e);
 		if (r < 0)
 			return r;
 		alive = registry_hold(dir, &vmm, ret_held);
@@ -134,7 +134,7 @@ int conker_box_remove(const char *name, uint32_t flags)
 	if (dir < 0)
 		return dir;
 	auto_hold int held = -1;
-	r = end_box(dir, name, flags, &held, e);
+	r = list_end_box(dir, name, flags, &held, e);
 	if (r < 0)
 		return r;
 	r = registry_remove(m.name, dir);

@@ -20,7 +20,7 @@
 /* ---- does it fit? -------------------------------------------------------------------------------------- */
 
 /* What the caller asks for beside: the same, or nothing. */
-static int check_asked(const conker_box_opts *o, const struct manifest *m, struct err *e)
+static int restore_check_asked(const conker_box_opts *o, const struct manifest *m, struct err *e)
 {
 	if (o->memory_mib && o->memory_mib != m->memory_mib)
 		return err_set(e, EINVAL, "it is of a box with %u MiB of memory; leave that out",
@@ -38,7 +38,7 @@ static int check_asked(const conker_box_opts *o, const struct manifest *m, struc
 	return 0;
 }
 
-static int check_kernel(const conker_box_opts *o, const struct manifest *m, struct err *e)
+static int restore_check_kernel(const conker_box_opts *o, const struct manifest *m, struct err *e)
 {
 	if (!o->kernel)
 		return 0;
@@ -52,7 +52,7 @@ static int check_kernel(const conker_box_opts *o, const struct manifest *m, stru
 				 o->kernel);
 }
 
-static int check_host(const struct manifest *m, struct err *e)
+static int restore_check_host(const struct manifest *m, struct err *e)
 {
 	struct manifest here = {0};
 	char boot[BOOT_BYTES];
@@ -82,7 +82,7 @@ static int check_host(const struct manifest *m, struct err *e)
 
 /* ---- its files ----------------------------------------------------------------------------------------- */
 
-static int open_own(int dir, const struct layer *l, const char *what, struct err *e)
+static int restore_open_own(int dir, const struct layer *l, const char *what, struct err *e)
 {
 	struct stat st;
 
@@ -103,7 +103,7 @@ static int open_own(int dir, const struct layer *l, const char *what, struct err
 }
 
 /* Its image, or a disk of the host. */
-static int open_layer(const struct layer *l, struct err *e)
+static int restore_open_layer(const struct layer *l, struct err *e)
 {
 	auto_close int fd = open(l->path, (l->ro ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 
@@ -117,58 +117,58 @@ static int open_layer(const struct layer *l, struct err *e)
 	return r < 0 ? err_set(e, -r, "read '%s': %s", l->path, strerror(-r)) : take_fd(fd);
 }
 
-static int open_files(struct artefacts *a, struct err *e)
+static int restore_open_files(struct origin *a, struct err *e)
 {
 	const struct manifest *m = a->m;
 
-	a->state = open_own(a->snapshot, &m->state, "state file", e);
-	if (a->state < 0)
-		return a->state;
-	a->memory = open_own(a->snapshot, &m->memory, "memory file", e);
-	if (a->memory < 0)
-		return a->memory;
+	a->files.state = restore_open_own(a->snapshot, &m->state, "state file", e);
+	if (a->files.state < 0)
+		return a->files.state;
+	a->files.memory = restore_open_own(a->snapshot, &m->memory, "memory file", e);
+	if (a->files.memory < 0)
+		return a->files.memory;
 	for (uint64_t i = 0; i < m->ndisks; i++) {
 		const struct layer *l = &m->disk[i];
 		int own = *l->path != '/'; /* the clone gets a copy: restore_disks() */
-		int fd = own ? -1 : open_layer(l, e);
+		int fd = own ? -1 : restore_open_layer(l, e);
 
 		if (fd < 0 && !own)
 			return fd;
-		a->ro[a->ndisks] = l->ro;
-		a->disk[a->ndisks++] = fd;
+		a->files.ro[a->files.ndisks] = l->ro;
+		a->files.disk[a->files.ndisks++] = fd;
 	}
 	return 0;
 }
 
 /* Disk i as a copy of the snapshot's, under a path of its own. */
-static int give_disk(struct artefacts *a, int i, int dir, const char *id, struct err *e)
+static int restore_give_disk(struct origin *a, int i, int dir, const char *id, struct err *e)
 {
 	struct layer *l = &a->m->disk[i];
 	char name[24];
 	auto_close int storage = storage_make(dir, id, e);
-	auto_close int from = storage < 0 ? storage : open_own(a->snapshot, l, "disk", e);
+	auto_close int from = storage < 0 ? storage : restore_open_own(a->snapshot, l, "disk", e);
 
 	if (from < 0)
 		return from;
 	(void)snprintf(name, sizeof(name), "disk-%d", i);
-	a->disk[i] = storage_copy(from, storage, name, e);
-	if (a->disk[i] < 0)
-		return a->disk[i];
+	a->files.disk[i] = disk_copy(from, storage, name, e);
+	if (a->files.disk[i] < 0)
+		return a->files.disk[i];
 	if (!a->paths)
-		a->paths = malloc((size_t)a->ndisks * LAYER_PATH_BYTES);
+		a->paths = malloc((size_t)a->files.ndisks * LAYER_PATH_BYTES);
 	char *path = a->paths ? a->paths + (size_t)i * LAYER_PATH_BYTES : NULL;
 	int r = path ? storage_path(dir, path, LAYER_PATH_BYTES - NAME_BYTES) : -ENOMEM;
 	if (r == 0) {
 		(void)snprintf(path + strlen(path), NAME_BYTES, "/%s", name);
-		r = layer_of(a->disk[i], path, l->ro, l);
+		r = layer_of(a->files.disk[i], path, l->ro, l);
 	}
 	return r < 0 ? err_set(e, -r, "look at a disk: %s", strerror(-r)) : 0;
 }
 
-int restore_disks(struct artefacts *a, int dir, const char *id, struct err *e)
+int restore_disks(struct origin *a, int dir, const char *id, struct err *e)
 {
-	for (int i = 0; i < a->ndisks; i++) {
-		int r = a->disk[i] >= 0 ? 0 : give_disk(a, i, dir, id, e);
+	for (int i = 0; i < a->files.ndisks; i++) {
+		int r = a->files.disk[i] >= 0 ? 0 : restore_give_disk(a, i, dir, id, e);
 		if (r < 0)
 			return r;
 	}
@@ -177,23 +177,23 @@ int restore_disks(struct artefacts *a, int dir, const char *id, struct err *e)
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
-static void adopt_rate(conker_rate *to, const uint64_t from[2])
+static void restore_adopt_rate(conker_rate *to, const uint64_t from[2])
 {
 	if (!to->bytes_per_s && !to->ops_per_s)
 		*to = (conker_rate){.bytes_per_s = from[0], .ops_per_s = from[1]};
 }
 
 /* What the caller left open is as it was. */
-static void adopt(conker_box_opts *o, const struct manifest *m)
+static void restore_adopt(conker_box_opts *o, const struct manifest *m)
 {
 	o->memory_mib = (uint32_t)m->memory_mib;
 	o->cpus = (uint32_t)m->cpus;
-	adopt_rate(&o->disk_rate, m->disk_rate);
-	adopt_rate(&o->vsock_rate, m->vsock_rate);
-	adopt_rate(&o->console_rate, m->console_rate);
+	restore_adopt_rate(&o->disk_rate, m->disk_rate);
+	restore_adopt_rate(&o->vsock_rate, m->vsock_rate);
+	restore_adopt_rate(&o->console_rate, m->console_rate);
 }
 
-static int open_snapshot(struct artefacts *a, conker_box_opts *o, struct err *e)
+static int restore_open_snapshot(struct origin *a, conker_box_opts *o, struct err *e)
 {
 	a->snapshot = open(o->from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (a->snapshot < 0)
@@ -204,16 +204,16 @@ static int open_snapshot(struct artefacts *a, conker_box_opts *o, struct err *e)
 			       "it has no manifest: no snapshot, or one that was never "
 			       "completed");
 	if (r == 0)
-		r = check_host(a->m, e);
+		r = restore_check_host(a->m, e);
 	if (r == 0)
-		r = check_asked(o, a->m, e);
+		r = restore_check_asked(o, a->m, e);
 	if (r == 0)
-		r = check_kernel(o, a->m, e);
-	return r < 0 ? r : open_files(a, e);
+		r = restore_check_kernel(o, a->m, e);
+	return r < 0 ? r : restore_open_files(a, e);
 }
 
-/* What can be done about one that is not to be used again. */
-static int advise(struct err *e, int r, const char *what)
+/* To an error after which the snapshot cannot be used any more, adds what the user can do. */
+static int restore_advise(struct err *e, int r, const char *what)
 {
 	char said[ERR_MSG_BYTES];
 
@@ -223,32 +223,29 @@ static int advise(struct err *e, int r, const char *what)
 	return err_set(e, -r, "%s; %s", said, what);
 }
 
-static int open_any(struct artefacts *a, conker_box_opts *o, struct err *e)
+static int restore_open_any(struct origin *a, conker_box_opts *o, struct err *e)
 {
-	char link[32];
-	int r = open_snapshot(a, o, e);
+	int r = restore_open_snapshot(a, o, e);
 
 	if (r < 0)
 		return err_wrap(e, r, "snapshot '%s'", o->from);
-	adopt(o, a->m);
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", a->snapshot);
-	ssize_t n = readlink(link, a->from, sizeof(a->from) - 1);
-	a->from[n > 0 ? n : 0] = 0;
+	restore_adopt(o, a->m);
+	(void)fd_path(a->snapshot, a->from, sizeof(a->from));
 	clean_text(a->from);
 	return 0;
 }
 
-int restore_open(struct artefacts *a, conker_box_opts *o, struct err *e)
+int restore_open(struct origin *a, conker_box_opts *o, struct err *e)
 {
-	return advise(e, open_any(a, o, e), "take it again");
+	return restore_advise(e, restore_open_any(a, o, e), "take it again");
 }
 
-int restore_open_suspended(struct artefacts *a, conker_box_opts *o, const char *name, struct err *e)
+int restore_open_suspended(struct origin *a, conker_box_opts *o, const char *name, struct err *e)
 {
 	char what[NAME_BYTES + 32];
 
 	(void)snprintf(what, sizeof(what), "`conker rm -f %s` removes it", name);
-	int r = advise(e, open_any(a, o, e), what);
+	int r = restore_advise(e, restore_open_any(a, o, e), what);
 	if (r < 0)
 		return r;
 	a->suspended = 1;

@@ -23,7 +23,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,20 +36,14 @@ enum {
 
 /* ---- the VMM --------------------------------------------------------------------------------------------- */
 
-static int connect_ctl(int dir, struct err *e)
+static int ctl_connect(int dir, struct err *e)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	auto_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int fd = boxdir_connect(dir, "ctl.sock", SOCK_SEQPACKET);
 
-	if (fd < 0)
-		return err_errno(e, "make a socket");
-	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/ctl.sock", dir);
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return err_errno(e, "connect to its VMM");
-	return take_fd(fd);
+	return fd < 0 ? err_set(e, -fd, "connect to its VMM: %s", strerror(-fd)) : fd;
 }
 
-static int send_request(int ctl, const char *text, const int fds[2])
+static int ctl_send(int ctl, const char *text, const int fds[2])
 {
 	union {
 		struct cmsghdr align;
@@ -89,7 +82,7 @@ int snapshot_answer(char *text, conker_snapshot_result *ret, struct err *e)
 }
 
 /* *ret_asked: 0, if it says that it failed. */
-static int await_answer(int ctl, conker_snapshot_result *ret, int *ret_asked, struct err *e)
+static int ctl_await_answer(int ctl, conker_snapshot_result *ret, int *ret_asked, struct err *e)
 {
 	struct pollfd p = {.fd = ctl, .events = POLLIN};
 	char text[ANSWER_BYTES + 1];
@@ -115,22 +108,22 @@ static int await_answer(int ctl, conker_snapshot_result *ret, int *ret_asked, st
 
 /* port: of our connection to init, which is to go on in copies of the box: that saves them making one. *ret_asked: it may
  * be writing, or have written all. */
-static int ask_vmm(conker_box *c, const int fds[2], uint32_t flags, uint32_t port,
+static int ctl_ask(struct box *c, const int fds[2], uint32_t flags, uint32_t port,
 		   conker_snapshot_result *ret, int *ret_asked, struct err *e)
 {
 	int stop = (flags & CONKER_SNAPSHOT_STOP) != 0;
 	char text[ANSWER_BYTES];
 
 	(void)snprintf(text, sizeof(text), "snapshot%s keep %u", stop ? " stop" : "", port);
-	auto_close int ctl = connect_ctl(c->dir, e);
+	auto_close int ctl = ctl_connect(c->dir, e);
 
 	if (ctl < 0)
 		return ctl;
-	int r = send_request(ctl, text, fds);
+	int r = ctl_send(ctl, text, fds);
 	if (r < 0)
 		return err_set(e, -r, "ask its VMM: %s", strerror(-r));
 	*ret_asked = 1;
-	r = await_answer(ctl, ret, ret_asked, e);
+	r = ctl_await_answer(ctl, ret, ret_asked, e);
 	if (r < 0 || !stop)
 		return r;
 	do
@@ -139,10 +132,10 @@ static int ask_vmm(conker_box *c, const int fds[2], uint32_t flags, uint32_t por
 	return r < 0 ? err_set(e, -r, "its VMM does not end") : 0;
 }
 
-int snapshot_take(const conker_box *b, const struct snapshot_files *to, uint32_t flags,
+int snapshot_take(const struct box *b, const struct snapshot_files *to, uint32_t flags,
 		  conker_snapshot_result *ret, struct err *e)
 {
-	conker_box *c = box_second(b, e);
+	struct box *c = box_second(b, e);
 	struct err later;
 	int fds[2];
 
@@ -150,16 +143,17 @@ int snapshot_take(const conker_box *b, const struct snapshot_files *to, uint32_t
 		return -e->code;
 	int64_t begun_us = clock_us();
 	uint32_t port;
-	int r = box_freeze(c, &port, e);
+	int r = box_freeze(&c->handle, &port, e);
 	if (r == 0) {
 		int asked = 0;
 		r = to->open(to->user, fds, e);
 		if (r == 0)
-			r = ask_vmm(c, fds, flags, port, ret, &asked, e);
+			r = ctl_ask(c, fds, flags, port, ret, &asked, e);
 		if (r < 0 && to->failed && (!asked || pidfd_wait(c->vmm, 0) == 0))
 			to->failed(to->user);
 		/* One that the VMM has ended cannot, and one that was too long has thawed by itself. */
-		while ((r < 0 || !(flags & CONKER_SNAPSHOT_STOP)) && box_thaw(c, &later) == -EINTR)
+		while ((r < 0 || !(flags & CONKER_SNAPSHOT_STOP)) &&
+		       box_thaw(&c->handle, &later) == -EINTR)
 			;
 	}
 	ret->frozen_us = (uint64_t)(clock_us() - begun_us);
@@ -170,7 +164,7 @@ int snapshot_take(const conker_box *b, const struct snapshot_files *to, uint32_t
 /* ---- what it depends on ------------------------------------------------------------------------------------ */
 
 /* The files are the ones that the box was made of; those it runs on, and does not need again, need not be. */
-static int check_layer(struct layer *l, int needed, int with_sum)
+static int layer_check_unchanged(struct layer *l, int needed, int with_sum)
 {
 	auto_close int fd = open(l->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct identity is = {0};
@@ -183,7 +177,7 @@ static int check_layer(struct layer *l, int needed, int with_sum)
 	return needed ? r : 0;
 }
 
-int snapshot_manifest(const conker_box *b, struct manifest *ret, char **ret_text, struct err *e)
+int snapshot_manifest(const struct box *b, struct manifest *ret, char **ret_text, struct err *e)
 {
 	int r = manifest_load(b->dir, "manifest", ret, ret_text, e);
 
@@ -191,26 +185,26 @@ int snapshot_manifest(const conker_box *b, struct manifest *ret, char **ret_text
 		return r;
 	for (uint64_t i = 0; i < ret->ndisks && r == 0; i++)
 		if (ret->disk[i].ro)
-			r = check_layer(&ret->disk[i], 1, 0);
+			r = layer_check_unchanged(&ret->disk[i], 1, 0);
 	if (r == -ENOENT || r == -ESTALE)
 		return err_set(e, ESTALE,
 			       "its image or another disk has been replaced since it was created");
 	return r < 0 ? err_set(e, -r, "look at its disks: %s", strerror(-r)) : 0;
 }
 
-static int add_sums(struct manifest *m)
+static int manifest_add_sums(struct manifest *m)
 {
-	int r = check_layer(&m->kernel, 0, 1);
+	int r = layer_check_unchanged(&m->kernel, 0, 1);
 
 	if (r == 0)
-		r = check_layer(&m->initrd, 0, 1);
+		r = layer_check_unchanged(&m->initrd, 0, 1);
 	for (uint64_t i = 0; i < m->ndisks && r == 0; i++)
 		if (m->disk[i].ro)
-			r = check_layer(&m->disk[i], 1, 1);
+			r = layer_check_unchanged(&m->disk[i], 1, 1);
 	return r;
 }
 
-static int has_writable(const struct manifest *m)
+static int manifest_has_writable(const struct manifest *m)
 {
 	for (uint64_t i = 0; i < m->ndisks; i++)
 		if (!m->disk[i].ro)
@@ -234,7 +228,7 @@ struct work {
 };
 
 /* DIR as the directory it will be in, and its name there. */
-static int split(const char *path, struct work *w, struct err *e)
+static int work_split_path(const char *path, struct work *w, struct err *e)
 {
 	char above[PATH_MAX];
 	size_t n = strlen(path);
@@ -255,11 +249,11 @@ static int split(const char *path, struct work *w, struct err *e)
 	return w->parent < 0 ? err_errno(e, "directory '%s'", *above ? above : ".") : 0;
 }
 
-static int begin(struct work *w, const char *path, struct err *e)
+static int work_begin(struct work *w, const char *path, struct err *e)
 {
 	static const char *const files[] = {"state", "memory"};
 	struct stat st;
-	int r = split(path, w, e);
+	int r = work_split_path(path, w, e);
 
 	if (r < 0)
 		return r;
@@ -277,7 +271,7 @@ static int begin(struct work *w, const char *path, struct err *e)
 }
 
 /* What is left has no name of its own yet. By names, because a process out of descriptors could not list them. */
-static void end(struct work *w)
+static void work_end(struct work *w)
 {
 	static const char *const files[] = {"manifest", "manifest.part", "state", "memory"};
 
@@ -297,7 +291,7 @@ static void end(struct work *w)
 	free(w->text);
 }
 
-static int copy_disks(struct work *w, struct err *e)
+static int work_copy_disks(struct work *w, struct err *e)
 {
 	for (uint64_t i = 0; i < w->m.ndisks; i++) {
 		struct layer *l = &w->m.disk[i];
@@ -307,7 +301,7 @@ static int copy_disks(struct work *w, struct err *e)
 		auto_close int from = open(l->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		if (from < 0)
 			return err_errno(e, "disk '%s'", l->path);
-		auto_close int to = storage_copy(from, w->dir, disk_names[i], e);
+		auto_close int to = disk_copy(from, w->dir, disk_names[i], e);
 		if (to < 0)
 			return to;
 		int r = fsync(to) < 0 ? -errno : layer_of(to, (char *)disk_names[i], 0, l);
@@ -321,7 +315,7 @@ static int copy_disks(struct work *w, struct err *e)
 
 /* Never replaces what has got that name meanwhile: a plain rename would take an empty directory's. There are file systems
  * that cannot tell. */
-static int take_name(const struct work *w)
+static int work_take_name(const struct work *w)
 {
 	int r = (int)syscall(SYS_renameat2, w->parent, w->beside, w->parent, w->name,
 			     RENAME_NOREPLACE);
@@ -331,11 +325,11 @@ static int take_name(const struct work *w)
 	return renameat(w->parent, w->beside, w->parent, w->name);
 }
 
-static int finish(struct work *w, struct err *e)
+static int work_finish(struct work *w, struct err *e)
 {
 	struct layer *own[] = {&w->m.state, &w->m.memory};
 	static char *const names[] = {(char *)"state", (char *)"memory"};
-	int r = add_sums(&w->m);
+	int r = manifest_add_sums(&w->m);
 
 	for (size_t i = 0; i < 2 && r == 0; i++) {
 		r = fsync(w->fds[i]) < 0 ? -errno : layer_of(w->fds[i], names[i], 1, own[i]);
@@ -350,14 +344,14 @@ static int finish(struct work *w, struct err *e)
 	r = manifest_save(w->dir, "manifest", &w->m, e);
 	if (r < 0)
 		return r;
-	if (fsync(w->dir) < 0 || take_name(w) < 0)
+	if (fsync(w->dir) < 0 || work_take_name(w) < 0)
 		return err_errno(e, "give the snapshot its name '%s'", w->name);
 	w->made = 0;
 	(void)fsync(w->parent); /* what is lost in a crash now is all of it */
 	return 0;
 }
 
-static int files_of(void *user, int ret_fds[2], struct err *e)
+static int work_files(void *user, int ret_fds[2], struct err *e)
 {
 	const struct work *w = user;
 
@@ -366,24 +360,24 @@ static int files_of(void *user, int ret_fds[2], struct err *e)
 	return 0;
 }
 
-static int snapshot(const conker_box *b, const char *dir, uint32_t flags, struct work *w,
-		    conker_snapshot_result *ret, struct err *e)
+static int snapshot_into(const struct box *b, const char *dir, uint32_t flags, struct work *w,
+			 conker_snapshot_result *ret, struct err *e)
 {
 	int64_t begun_us = clock_us();
 	int r = snapshot_manifest(b, &w->m, &w->text, e);
 
 	if (r < 0)
 		return r;
-	if (has_writable(&w->m) && !(flags & CONKER_SNAPSHOT_STOP))
+	if (manifest_has_writable(&w->m) && !(flags & CONKER_SNAPSHOT_STOP))
 		return err_set(e, ENOTSUP,
 			       "its writable disks would change meanwhile; let it stop (--stop)");
-	r = begin(w, dir, e);
+	r = work_begin(w, dir, e);
 	if (r == 0)
-		r = snapshot_take(b, &(struct snapshot_files){files_of, NULL, w}, flags, ret, e);
+		r = snapshot_take(b, &(struct snapshot_files){work_files, NULL, w}, flags, ret, e);
 	if (r == 0)
-		r = copy_disks(w, e);
+		r = work_copy_disks(w, e);
 	if (r == 0)
-		r = finish(w, e);
+		r = work_finish(w, e);
 	ret->total_us = (uint64_t)(clock_us() - begun_us);
 	return r;
 }
@@ -405,10 +399,10 @@ int conker_box_snapshot(conker_box *b, const char *dir, const conker_snapshot_op
 	if (!dir || (o.flags & ~(uint32_t)CONKER_SNAPSHOT_STOP) ||
 	    (ret && ret->size < sizeof(size_t)))
 		return err_set(e, EINVAL, "no directory, unknown flags, or a result without size");
-	r = snapshot(b, dir, o.flags, &w, &ours, e);
-	end(&w);
+	r = snapshot_into(box_of(b), dir, o.flags, &w, &ours, e);
+	work_end(&w);
 	if (r < 0)
-		return err_wrap(e, r, "snapshot of box '%s'", b->meta.name);
+		return err_wrap(e, r, "snapshot of box '%s'", b->name);
 	if (ret)
 		opts_out(ret, &ours, sizeof(ours));
 	return 0;

@@ -1,9 +1,15 @@
 /* suspend.c - a box that goes to disk and comes back, under the same name.
  *
- * A suspended box is its own snapshot (storage.c). Suspending is a snapshot that stops, into files that become the box's
- * when its VMM's last line says that they are complete; so a box that suspended itself, with nobody there, is no other
- * case. Resuming starts a VMM in the directory of old, with the starter's lock held: until it is ready nothing of the
- * suspended state is given up, and whoever dies on the way leaves the box suspended.
+ * A suspended box is its own snapshot (suspended.c has its files).
+ *
+ * Protocol: suspending is a snapshot that stops. The files become the box's when its VMM's last line says that they are
+ * complete; so a box that suspended itself, with nobody there, is no other case. Resuming starts a VMM in the same
+ * directory, with the starter's lock held.
+ *
+ * Duties: the suspended files are given up only after the new VMM is ready. Whoever dies on the way leaves the box
+ * suspended. A suspend that fails leaves the box running and the disk as it was.
+ *
+ * Limits: END_MS for a VMM to become ready, or to end.
  */
 #include "lib/box/snapshot.h"
 #include "lib/host/host.h"
@@ -11,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -23,7 +28,7 @@ enum { END_MS = 60000 };
 
 /* ---- resume ---------------------------------------------------------------------------------------------- */
 
-int suspend_await(conker_box *b, struct err *e)
+int suspend_await(struct box *b, struct err *e)
 {
 	int r = api_may_wait(e);
 
@@ -43,7 +48,7 @@ int suspend_await(conker_box *b, struct err *e)
 }
 
 /* We are the starter, unless somebody else is. Shared locks are of those who look or wait. */
-static int become_starter(conker_box *b, struct err *e)
+static int become_starter(struct box *b, struct err *e)
 {
 	auto_close int lock = openat(b->dir, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
@@ -58,7 +63,7 @@ static int become_starter(conker_box *b, struct err *e)
 }
 
 /* What the new VMM makes again. */
-static int clear(int dir, struct err *e)
+static int suspend_clear_dir(int dir, struct err *e)
 {
 	static const char *const files[] = {"exec.sock", "forward.sock", "ctl.sock", "state"};
 
@@ -69,7 +74,7 @@ static int clear(int dir, struct err *e)
 	return 0;
 }
 
-static int resume(conker_box *b, struct artefacts *a, struct err *e)
+static int resume_with(struct box *b, struct origin *a, struct err *e)
 {
 	char path[PATH_MAX];
 	conker_box_opts o = {.size = sizeof(o),
@@ -83,43 +88,43 @@ static int resume(conker_box *b, struct artefacts *a, struct err *e)
 	r = restore_open_suspended(a, &o, b->meta.name, e);
 	if (r < 0)
 		return r;
-	r = clear(b->dir, e);
+	r = suspend_clear_dir(b->dir, e);
 	b->events = (struct vm_events){0};
 	if (r == 0)
-		r = box_launch(b, &o, a, e);
+		r = birth_launch(b, &o, a, e);
 	if (r == 0)
-		r = box_await_ready(b, &o, a, e);
+		r = birth_await_ready(b, &o, a, e);
 	return r;
 }
 
-int suspend_resume(conker_box *b, struct err *e)
+int suspend_resume(struct box *b, struct err *e)
 {
-	struct artefacts a;
+	struct origin a;
 	int r = api_may_wait(e);
 
 	if (r == 0)
 		r = become_starter(b, e);
 	if (r < 0)
 		return r;
-	/* Longer than box_await_ready() would: until what it has gone on with has given way to what it may suspend itself
-	 * into next. */
+	/* We keep the starter's lock longer than birth_await_ready() does: until the old memory is removed. Else the box
+	 * could suspend itself again before that, and we would remove its new memory. */
 	auto_close int starter = take_fd(b->starter);
-	r = artefacts_init(&a, e);
+	r = origin_init(&a, e);
 	if (r == 0)
-		r = resume(b, &a, e);
-	artefacts_close(&a);
+		r = resume_with(b, &a, e);
+	origin_close(&a);
 	if (r < 0)
 		(void)!box_end_vmm(b); /* the box stays suspended */
 	if (r < 0)
 		return err_wrap(e, r, "resume box '%s'", b->meta.name);
-	storage_resumed(b->dir);
+	suspended_resumed(b->dir);
 	return 0;
 }
 
 /* ---- suspend --------------------------------------------------------------------------------------------- */
 
 /* Somebody may resume it as soon as its VMM has ended; then it has been suspended, and the rest is not ours. */
-static int settle(int dir)
+static int suspend_settle(int dir)
 {
 	struct vm_events v;
 	pid_t vmm;
@@ -129,10 +134,10 @@ static int settle(int dir)
 	if (alive != BOX_OVER)
 		return alive < 0 ? alive : 1;
 	int r = events_load(&v, dir);
-	return r < 0 ? r : storage_settle(dir, &v);
+	return r < 0 ? r : suspended_settle(dir, &v);
 }
 
-static int note_synced(int dir, int storage)
+static int suspend_note_synced(int dir, int storage)
 {
 	auto_free struct manifest *m = NULL;
 	auto_free char *text = NULL;
@@ -162,46 +167,47 @@ static int sync_storage(int dir)
 		r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
 	}
 	if (r == 0)
-		r = note_synced(dir, storage);
+		r = suspend_note_synced(dir, storage);
 	return r == -ENOENT ? 0 : r; /* it has been resumed */
 }
 
 struct files { /* of a box in its storage */
-	const conker_box *box;
+	const struct box *box;
 	const struct manifest *m;
 	int fds[2];
 };
 
-static int begin(void *user, int ret_fds[2], struct err *e)
+static int suspend_files_open(void *user, int ret_fds[2], struct err *e)
 {
 	struct files *f = user;
-	int r = storage_begin(f->box->dir, f->m, f->fds, e);
+	int r = suspended_begin(f->box->dir, f->m, f->fds, e);
 
 	memcpy(ret_fds, f->fds, sizeof(f->fds));
 	return r;
 }
 
 /* Nothing is left, on a disk that may be full. A VMM that may suspend itself keeps the files, which are empty again. */
-static void failed(void *user)
+static void suspend_files_failed(void *user)
 {
 	const struct files *f = user;
 
 	if (!f->box->meta.idle_suspend_ms)
-		storage_abandon(f->box->dir);
+		suspended_abandon(f->box->dir);
 }
 
-static int suspend(conker_box *b, const struct manifest *m, conker_snapshot_result *ret,
-		   struct err *e)
+static int suspend_into(struct box *b, const struct manifest *m, conker_snapshot_result *ret,
+			struct err *e)
 {
 	struct files f = {.box = b, .m = m, .fds = {-1, -1}};
-	int r = snapshot_take(b, &(struct snapshot_files){begin, failed, &f}, CONKER_SNAPSHOT_STOP,
-			      ret, e);
+	int r = snapshot_take(
+		b, &(struct snapshot_files){suspend_files_open, suspend_files_failed, &f},
+		CONKER_SNAPSHOT_STOP, ret, e);
 
 	for (int i = 0; i < 2 && f.fds[i] >= 0; i++)
 		close(f.fds[i]);
 	if (r < 0)
 		return r;
-	r = settle(b->dir);
+	r = suspend_settle(b->dir);
 	if (r == 0)
 		return err_set(e, EIO, "its VMM ended without having written all of it");
 	if (r > 0)
@@ -209,17 +215,18 @@ static int suspend(conker_box *b, const struct manifest *m, conker_snapshot_resu
 	return r < 0 ? err_set(e, -r, "write it to disk: %s", strerror(-r)) : 0;
 }
 
-int conker_box_suspend(conker_box *b, conker_snapshot_result *ret)
+int conker_box_suspend(conker_box *h, conker_snapshot_result *ret)
 {
 	conker_snapshot_result ours = {.size = sizeof(ours)};
 	auto_free struct manifest *m = NULL;
 	auto_free char *text = NULL;
 	int64_t begun_us = clock_us();
 	struct err *e;
-	int r = box_enter_to_wait(b, &e);
+	int r = box_enter_to_wait(h, &e);
 
 	if (r < 0)
 		return r;
+	struct box *b = box_of(h);
 	if (ret && ret->size < sizeof(size_t))
 		return err_set(e, EINVAL, "the result's size field is not set");
 	if (!(b->meta.flags & CONKER_BOX_DETACHED))
@@ -230,7 +237,7 @@ int conker_box_suspend(conker_box *b, conker_snapshot_result *ret)
 	m = malloc(sizeof(*m));
 	r = m ? snapshot_manifest(b, m, &text, e) : err_set(e, ENOMEM, "no memory for a manifest");
 	if (r == 0)
-		r = suspend(b, m, &ours, e);
+		r = suspend_into(b, m, &ours, e);
 	if (r < 0)
 		return err_wrap(e, r, "suspend box '%s'", b->meta.name);
 	ours.total_us = (uint64_t)(clock_us() - begun_us);

@@ -23,7 +23,7 @@
 #include "util/cleanup.h"
 
 /* A template has what the caller's box has, but what is not the guest's business. */
-static conker_box_opts box_of(const conker_box_opts *o)
+static conker_box_opts template_opts(const conker_box_opts *o)
 {
 	return (conker_box_opts){
 		.size = sizeof(*o),
@@ -39,7 +39,7 @@ static conker_box_opts box_of(const conker_box_opts *o)
 	};
 }
 
-static void key_of(const struct manifest *m, char ret[TEMPLATE_KEY_BYTES])
+static void template_key_of(const struct manifest *m, char ret[TEMPLATE_KEY_BYTES])
 {
 	const struct layer *layers[] = {&m->kernel, &m->initrd, &m->disk[0]};
 	char sum[SHA256_TEXT_BYTES];
@@ -57,59 +57,25 @@ static void key_of(const struct manifest *m, char ret[TEMPLATE_KEY_BYTES])
 	(void)snprintf(ret, TEMPLATE_KEY_BYTES, "%.32s", sum);
 }
 
-static int find_key(const conker_box_opts *o, char ret[TEMPLATE_KEY_BYTES], struct err *e)
+static int template_find_key(const conker_box_opts *o, char ret[TEMPLATE_KEY_BYTES], struct err *e)
 {
-	conker_box_opts mine = box_of(o);
-	struct artefacts a;
-	int r = artefacts_init(&a, e);
+	conker_box_opts mine = template_opts(o);
+	struct origin a;
+	int r = origin_init(&a, e);
 
 	if (r == 0)
-		r = box_open_cold(&a, &mine, e);
+		r = origin_open_cold(&a, &mine, e);
 	if (r == 0)
-		key_of(a.m, ret);
-	artefacts_close(&a);
+		template_key_of(a.m, ret);
+	origin_close(&a);
 	return r;
 }
 
-int template_is_usable(const char *path)
-{
-	conker_box_opts o = {.size = sizeof(o), .from = path};
-	struct artefacts a;
-	int r = artefacts_init(&a, NULL);
-
-	if (r == 0)
-		r = restore_open(&a, &o, NULL);
-	artefacts_close(&a);
-	return r == 0;
-}
-
-static int make(const conker_box_opts *o, const char *path, struct err *e)
-{
-	static const conker_snapshot_opts stop = {.size = sizeof(stop),
-						  .flags = CONKER_SNAPSHOT_STOP};
-	conker_box_opts mine = box_of(o);
-	conker_box *b;
-
-	if (o->log)
-		o->log("no template fits: making one", o->log_user);
-	int r = conker_box_create(&mine, &b);
-	if (r < 0)
-		return err_wrap(e, r, "make a template");
-	r = conker_box_snapshot(b, path, &stop, NULL);
-	if (r < 0) { /* freeing forgets the message */
-		struct err kept = *e;
-		conker_box_free(b);
-		*e = kept;
-		return err_wrap(e, r, "make a template");
-	}
-	conker_box_free(b);
-	return 0;
-}
-
 /* One at a time makes it; those who have waited find it. */
-static int make_alone(const conker_box_opts *o, int dir, const char *key, const char *path,
-		      struct err *e)
+static int template_make_alone(const conker_box_opts *o, int dir, const char *key, const char *path,
+			       template_make_fn *make, struct err *e)
 {
+	conker_box_opts mine = template_opts(o);
 	auto_close int lock = template_lock(dir, key, LOCK_EX);
 
 	if (lock < 0)
@@ -117,10 +83,13 @@ static int make_alone(const conker_box_opts *o, int dir, const char *key, const 
 	if (template_is_usable(path))
 		return 0;
 	(void)tree_remove(dir, key);
-	int r = make(o, path, e);
-	if (r == 0)
-		template_prune(dir, key);
-	return r;
+	if (o->log)
+		o->log("no template fits: making one", o->log_user);
+	int r = make(&mine, path, e);
+	if (r < 0)
+		return err_wrap(e, r, "make a template");
+	template_prune(dir, key);
+	return 0;
 }
 
 static int is_damage(int r)
@@ -129,12 +98,12 @@ static int is_damage(int r)
 }
 
 /* The directory of all, and the path of the one that fits. */
-static int find(const conker_box_opts *o, char path[PATH_MAX], char key[TEMPLATE_KEY_BYTES],
-		struct err *e)
+static int template_find(const conker_box_opts *o, char path[PATH_MAX],
+			 char key[TEMPLATE_KEY_BYTES], struct err *e)
 {
 	auto_close int dir =
 		place_cache_path("templates", path, PATH_MAX - TEMPLATE_KEY_BYTES - 1, e);
-	int r = dir < 0 ? dir : find_key(o, key, e);
+	int r = dir < 0 ? dir : template_find_key(o, key, e);
 
 	if (r < 0)
 		return r;
@@ -142,7 +111,7 @@ static int find(const conker_box_opts *o, char path[PATH_MAX], char key[TEMPLATE
 	return take_fd(dir);
 }
 
-int template_open(struct artefacts *a, conker_box_opts *o, struct err *e)
+int template_open(struct origin *a, conker_box_opts *o, template_make_fn *make, struct err *e)
 {
 	char path[PATH_MAX], key[TEMPLATE_KEY_BYTES];
 	conker_box_opts from = *o;
@@ -151,7 +120,7 @@ int template_open(struct artefacts *a, conker_box_opts *o, struct err *e)
 		return err_set(
 			e, EINVAL,
 			"a box from a template has no disks; leave them out, or let it boot");
-	auto_close int dir = find(o, path, key, e);
+	auto_close int dir = template_find(o, path, key, e);
 	if (dir < 0)
 		return dir;
 	from.from = path;
@@ -159,10 +128,10 @@ int template_open(struct artefacts *a, conker_box_opts *o, struct err *e)
 	if (is_damage(r)) {
 		int64_t begun_us = clock_us();
 
-		artefacts_close(a);
-		r = make_alone(o, dir, key, path, e);
+		origin_close(a);
+		r = template_make_alone(o, dir, key, path, make, e);
 		if (r == 0)
-			r = artefacts_init(a, e);
+			r = origin_init(a, e);
 		a->template_us = (uint64_t)(clock_us() - begun_us);
 		if (r == 0)
 			r = restore_open(a, &from, e);

@@ -33,6 +33,18 @@ enum {
 
 #define LEFTOVER ".conker-snapshot-"
 
+int template_is_usable(const char *path)
+{
+	conker_box_opts o = {.size = sizeof(o), .from = path};
+	struct origin a;
+	int r = origin_init(&a, NULL);
+
+	if (r == 0)
+		r = restore_open(&a, &o, NULL);
+	origin_close(&a);
+	return r == 0;
+}
+
 int template_lock(int dir, const char *key, int how)
 {
 	char name[TEMPLATE_KEY_BYTES + 8];
@@ -157,25 +169,17 @@ static int add(struct list *l, int dir, const char *all, const char *key)
 /* Those used last come first. dir: of all. */
 static int list_all(int dir, struct list *ret)
 {
-	char link[32], all[PATH_MAX];
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	char all[PATH_MAX];
+	auto_dir *d = dir_stream(dir, ".");
 	struct dirent *de;
 	int r = 0;
 
 	*ret = (struct list){0};
-	if (!d) {
-		r = -errno;
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", dir);
-	ssize_t n = readlink(link, all, sizeof(all) - 1);
-	all[max_(n, (ssize_t)0)] = 0;
+	if (!d)
+		return -errno;
+	(void)fd_path(dir, all, sizeof(all));
 	while (r == 0 && (de = readdir(d)))
 		r = is_key(de->d_name) ? add(ret, dir, all, de->d_name) : 0;
-	closedir(d);
 	if (ret->n > 1)
 		qsort(ret->v, ret->n, sizeof(*ret->v), by_use);
 	return r;
@@ -185,20 +189,15 @@ static int list_all(int dir, struct list *ret)
 
 static void remove_leftovers(int dir)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	auto_dir *d = dir_stream(dir, ".");
 	struct dirent *de;
 	struct stat st;
 
-	if (!d && fd >= 0)
-		close(fd);
 	while (d && (de = readdir(d)))
 		if (strncmp(de->d_name, LEFTOVER, sizeof(LEFTOVER) - 1) == 0 &&
 		    fstatat(dir, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    st.st_mtime + LEFTOVER_S < time(NULL))
 			(void)tree_remove(dir, de->d_name);
-	if (d)
-		closedir(d);
 }
 
 void template_prune(int dir, const char *key)

@@ -2,7 +2,7 @@
 #ifndef LIB_FILES_FILES_H
 #define LIB_FILES_FILES_H
 
-#include "lib/handle/request.h"
+#include "lib/handle/exec.h"
 
 /* ---- stream.c, files.c, copy.c: files of the box ---------------------------------------------------------- */
 
@@ -30,9 +30,5 @@ struct stream *stream_free(struct stream *s);
 must_check int files_enter(conker_box *b, const char *path, struct err **ret_e);
 /* Ends it: r, with the message of a local error as this thread's. */
 must_check int files_leave(struct err *to, int r, struct err *from);
-
-/* ---- forward.c: connections to TCP ports of the box ------------------------------------------------------ */
-
-void forward_on_events(conker_box *b, uint32_t number); /* [leader] */
 
 #endif

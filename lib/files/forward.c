@@ -11,9 +11,9 @@
  * or the box takes no more just now. One turn reads each connection at most once.
  *
  * Locks: forward->lock guards what is below it, and is held while bytes are passed, which never blocks;
- * never together with box->lock.
+ * never together with the box's.
  */
-#include "lib/files/files.h"
+#include "lib/box/box.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -59,10 +59,8 @@ struct connection {
 };
 
 struct conker_forward {
-	struct conker_forward *next; /* box->lock */
-	conker_box *box;
-	uint32_t number; /* in the box's events */
-	unsigned refs;   /* box->lock: the handle, the leader */
+	struct watched watched; /* the descriptor ep */
+	struct box *box;
 	int ep, listener, timer;
 	uint16_t port;
 	char address[ADDRESS_BYTES], path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -86,7 +84,7 @@ static void reset_user(int fd)
 	close(fd);
 }
 
-static void end(struct conker_forward *f, struct connection *c, int reset)
+static void connection_end(struct conker_forward *f, struct connection *c, int reset)
 {
 	if (c->over)
 		return;
@@ -99,7 +97,7 @@ static void end(struct conker_forward *f, struct connection *c, int reset)
 	f->n--;
 }
 
-static void rearm(struct conker_forward *f, struct connection *c)
+static void connection_rearm(struct conker_forward *f, struct connection *c)
 {
 	for (int side = 0; side < 2 && !c->over; side++) {
 		struct epoll_event ev = {.events = pump_events(&c->pump, side),
@@ -111,12 +109,12 @@ static void rearm(struct conker_forward *f, struct connection *c)
 			continue;
 		c->events[side] = ev.events;
 		if (epoll_ctl(f->ep, op, c->pump.fd[side], &ev) < 0)
-			end(f, c, 1);
+			connection_end(f, c, 1);
 	}
 }
 
 /* Takes init's byte. 0: not there yet, or taken; -errno. */
-static int take_answer(struct connection *c)
+static int connection_take_answer(struct connection *c)
 {
 	uint8_t byte;
 	ssize_t n = recv(c->pump.fd[BOX], &byte, 1, MSG_DONTWAIT);
@@ -137,30 +135,18 @@ static void on_connection(struct conker_forward *f, const struct end_ref *ref, u
 	if (c->over)
 		return;
 	if (ref->side == BOX && !c->answered && revents & ~(uint32_t)EPOLLOUT)
-		r = take_answer(c);
+		r = connection_take_answer(c);
 	if (r == 0 && !c->answered && ref->side == BOX)
 		revents &= EPOLLOUT;
 	if (r == 0)
 		r = pump_on_events(&c->pump, ref->side, revents);
 	if (r != 0)
-		end(f, c, r < 0);
+		connection_end(f, c, r < 0);
 	else
-		rearm(f, c);
+		connection_rearm(f, c);
 }
 
-static int connect_box(const struct conker_forward *f)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/forward.sock",
-		       f->box->dir);
-	return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : take_fd(fd);
-}
-
-static void add_connection(struct conker_forward *f, int user, int box)
+static void connection_add(struct conker_forward *f, int user, int box)
 {
 	const uint8_t head[2] = {(uint8_t)f->port, (uint8_t)(f->port >> 8)};
 	struct connection *c = calloc(1, sizeof(*c));
@@ -181,7 +167,7 @@ static void add_connection(struct conker_forward *f, int user, int box)
 	c->next = f->connections;
 	f->connections = c;
 	f->n++;
-	rearm(f, c);
+	connection_rearm(f, c);
 }
 
 static void watch_listener(struct conker_forward *f, int op)
@@ -199,7 +185,7 @@ static int is_shortage(int error)
 }
 
 /* The listener would be reported again at once, for as long as it lasts. */
-static void rest(struct conker_forward *f)
+static void forward_rest(struct conker_forward *f)
 {
 	const struct itimerspec t = {.it_value.tv_nsec = RETRY_MS * 1000000L};
 
@@ -216,17 +202,17 @@ static void on_listener(struct conker_forward *f)
 		user = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (user < 0) {
 		if (is_shortage(errno))
-			rest(f);
+			forward_rest(f);
 		return;
 	}
-	int box = connect_box(f);
+	int box = boxdir_connect(f->box->dir, "forward.sock", SOCK_STREAM | SOCK_NONBLOCK);
 	f->waiting = box == -EAGAIN || is_shortage(-box) ? user : -1;
 	if (f->waiting >= 0)
-		rest(f);
+		forward_rest(f);
 	else if (box < 0)
 		reset_user(user);
 	else
-		add_connection(f, user, box);
+		connection_add(f, user, box);
 	if (f->n >= PORT_FORWARDS_MAX && !f->paused)
 		watch_listener(f, EPOLL_CTL_DEL);
 }
@@ -243,7 +229,7 @@ static void on_timer(struct conker_forward *f)
 }
 
 /* Those that ended; events of this turn may have pointed to them until now. */
-static void bury(struct conker_forward *f)
+static void forward_bury(struct conker_forward *f)
 {
 	for (struct connection **p = &f->connections; *p;) {
 		struct connection *c = *p;
@@ -259,7 +245,7 @@ static void bury(struct conker_forward *f)
 		watch_listener(f, EPOLL_CTL_ADD);
 }
 
-static void turn(struct conker_forward *f)
+static void forward_turn(struct conker_forward *f)
 {
 	struct epoll_event ev[EVENTS_AT_ONCE];
 	int n = epoll_wait(f->ep, ev, EVENTS_AT_ONCE, 0);
@@ -272,39 +258,27 @@ static void turn(struct conker_forward *f)
 		else
 			on_listener(f);
 	}
-	bury(f);
+	forward_bury(f);
 }
 
 /* ---- the handle ------------------------------------------------------------------------------------------- */
 
-/* [locked] */
-static void unref(struct conker_forward *f)
+static void forward_free(struct watched *w)
 {
-	if (--f->refs > 0)
-		return;
+	struct conker_forward *f = container_of(w, struct conker_forward, watched);
+
 	pthread_mutex_destroy(&f->lock);
-	f->box->refs--;
 	free(f);
 }
 
-void forward_on_events(conker_box *b, uint32_t number)
+static void forward_on_events(struct watched *w)
 {
-	pthread_mutex_lock(&b->lock);
-	struct conker_forward *f = b->forwards;
-	while (f && f->number != number)
-		f = f->next;
-	if (f)
-		f->refs++;
-	box_unlock(b);
-	if (!f)
-		return;
+	struct conker_forward *f = container_of(w, struct conker_forward, watched);
+
 	pthread_mutex_lock(&f->lock);
 	if (!f->closed)
-		turn(f);
+		forward_turn(f);
 	pthread_mutex_unlock(&f->lock);
-	pthread_mutex_lock(&b->lock);
-	unref(f);
-	box_unlock(b);
 }
 
 static int listen_unix(struct conker_forward *f, const char *path, struct err *e)
@@ -399,7 +373,7 @@ static int listen_tcp(struct conker_forward *f, const char *address, struct err 
 	return name_tcp(f, e);
 }
 
-static int set_up(struct conker_forward *f, const char *address, struct err *e)
+static int forward_set_up(struct conker_forward *f, const char *address, struct err *e)
 {
 	int r = strchr(address, '/') ? listen_unix(f, address, e) : listen_tcp(f, address, e);
 
@@ -415,13 +389,13 @@ static int set_up(struct conker_forward *f, const char *address, struct err *e)
 	return 0;
 }
 
-static void close_all(struct conker_forward *f)
+static void forward_close(struct conker_forward *f)
 {
 	for (struct connection *c = f->connections; c; c = c->next)
-		end(f, c, 1);
+		connection_end(f, c, 1);
 	f->closed = 1;
 	f->paused = 0;
-	bury(f);
+	forward_bury(f);
 	if (f->waiting >= 0)
 		reset_user(take_fd(f->waiting));
 	if (f->timer >= 0)
@@ -432,28 +406,6 @@ static void close_all(struct conker_forward *f)
 		close(take_fd(f->ep));
 	if (f->path[0])
 		(void)unlink(f->path);
-}
-
-static int join_box(struct conker_forward *f, struct err *e)
-{
-	conker_box *b = f->box;
-	int r = 0;
-
-	pthread_mutex_lock(&b->lock);
-	f->number = ++b->last_forward;
-	struct epoll_event ev = {.events = EPOLLIN,
-				 .data.u64 = SRC_FORWARD | (uint64_t)f->number << 32};
-	if (b->lost) {
-		r = box_lost_error(b, e);
-	} else if (epoll_ctl(b->ep, EPOLL_CTL_ADD, f->ep, &ev) < 0) {
-		r = err_errno(e, "watch the forward");
-	} else {
-		f->next = b->forwards;
-		b->forwards = f;
-		b->refs++;
-	}
-	box_unlock(b);
-	return r;
 }
 
 int conker_forward_open(conker_box *b, const char *address, uint16_t guest_port,
@@ -470,8 +422,8 @@ int conker_forward_open(conker_box *b, const char *address, uint16_t guest_port,
 	if (!f)
 		return err_set(e, ENOMEM, "no memory for a forward");
 	*f = (struct conker_forward){
-		.box = b,
-		.refs = 1,
+		.watched = {.on_events = forward_on_events, .free = forward_free},
+		.box = box_of(b),
 		.ep = -1,
 		.listener = -1,
 		.timer = -1,
@@ -479,11 +431,11 @@ int conker_forward_open(conker_box *b, const char *address, uint16_t guest_port,
 		.port = guest_port,
 	};
 	pthread_mutex_init(&f->lock, NULL);
-	r = set_up(f, address, e);
+	r = forward_set_up(f, address, e);
 	if (r == 0)
-		r = join_box(f, e);
+		r = watch_add(b, &f->watched, f->ep, e);
 	if (r < 0) {
-		close_all(f);
+		forward_close(f);
 		pthread_mutex_destroy(&f->lock);
 		free(f);
 		return r;
@@ -509,23 +461,12 @@ uint32_t conker_forward_connections(const conker_forward *f)
 
 conker_forward *conker_forward_free(conker_forward *f)
 {
-	if (!f || f->box->maker != getpid())
+	if (!f || f->watched.box->maker != getpid())
 		return NULL;
-	conker_box *b = f->box;
-
-	pthread_mutex_lock(&b->lock);
-	struct conker_forward **p = &b->forwards;
-	while (*p != f)
-		p = &(*p)->next;
-	*p = f->next;
-	if (b->ep >= 0)
-		(void)epoll_ctl(b->ep, EPOLL_CTL_DEL, f->ep, NULL);
-	box_unlock(b);
+	watch_del(&f->watched, f->ep);
 	pthread_mutex_lock(&f->lock);
-	close_all(f);
+	forward_close(f);
 	pthread_mutex_unlock(&f->lock);
-	pthread_mutex_lock(&b->lock);
-	unref(f);
-	box_unlock(b);
+	watch_unref(&f->watched);
 	return NULL;
 }

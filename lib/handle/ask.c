@@ -1,4 +1,5 @@
 /* ask.c - what can be asked of a box: ping, list, look up, signal, forget, figures. */
+#include "lib/handle/exec.h"
 #include "lib/handle/request.h"
 
 #include <errno.h>
@@ -6,19 +7,6 @@
 #include <string.h>
 
 enum { TIMEOUT_MS = 60000 };
-
-static int ask(conker_box *b, struct request *q, Conker__ClientMsg *m, int timeout_ms,
-	       struct err *e)
-{
-	int r = api_may_wait(e);
-
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&b->lock);
-	r = request_run(b, q, m, timeout_ms, e);
-	box_unlock(b);
-	return r;
-}
 
 int conker_box_ping(conker_box *b, int timeout_ms)
 {
@@ -30,7 +18,7 @@ int conker_box_ping(conker_box *b, int timeout_ms)
 
 	m.msg_case = CONKER__CLIENT_MSG__MSG_PING;
 	m.ping = &p;
-	return r < 0 ? r : ask(b, &q, &m, timeout_ms, e);
+	return r < 0 ? r : request_ask(b, &q, &m, timeout_ms, e);
 }
 
 int conker_box_stats_get(conker_box *b, conker_box_stats *ret)
@@ -47,7 +35,7 @@ int conker_box_stats_get(conker_box *b, conker_box_stats *ret)
 	m.msg_case = CONKER__CLIENT_MSG__MSG_STATS;
 	m.stats = &s;
 	if (r == 0)
-		r = ask(b, &q, &m, TIMEOUT_MS, e);
+		r = request_ask(b, &q, &m, TIMEOUT_MS, e);
 	if (r == 0)
 		opts_out(ret, &ours, sizeof(ours));
 	return r;
@@ -65,7 +53,7 @@ static int list(conker_box *b, Conker__List *l, info_fn *fn, void *user, struct 
 	q.tail = &q.list;
 	m.msg_case = CONKER__CLIENT_MSG__MSG_LIST;
 	m.list = l;
-	int r = ask(b, &q, &m, TIMEOUT_MS, e);
+	int r = request_ask(b, &q, &m, TIMEOUT_MS, e);
 	for (struct listing *i = q.list; i && r == 0; i = i->next)
 		r = fn(&i->info, user);
 	request_fini(&q);
@@ -130,7 +118,7 @@ int conker_box_kill(conker_box *b, const char *exec, int signo, int scope)
 	s.scope = (Conker__Scope)scope;
 	m.msg_case = CONKER__CLIENT_MSG__MSG_SIGNAL;
 	m.signal = &s;
-	return ask(b, &q, &m, TIMEOUT_MS, e);
+	return request_ask(b, &q, &m, TIMEOUT_MS, e);
 }
 
 int conker_exec_forget(conker_box *b, const char *exec)
@@ -149,7 +137,7 @@ int conker_exec_forget(conker_box *b, const char *exec)
 	f.ref = &ref;
 	m.msg_case = CONKER__CLIENT_MSG__MSG_FORGET;
 	m.forget = &f;
-	return ask(b, &q, &m, TIMEOUT_MS, e);
+	return request_ask(b, &q, &m, TIMEOUT_MS, e);
 }
 
 /* Init keeps the time; ours is only a net below it. */
@@ -180,8 +168,8 @@ int conker_box_await_ports(conker_box *b, const char *exec, const uint16_t *port
 	a.timeout_ms = timeout_ms < 0 ? 0 : (uint32_t)max_(timeout_ms, 1);
 	m.msg_case = CONKER__CLIENT_MSG__MSG_AWAIT_PORTS;
 	m.await_ports = &a;
-	return ask(b, &q, &m,
-		   timeout_ms < 0 || timeout_ms > INT32_MAX - MARGIN_MS ? -1
-									: timeout_ms + MARGIN_MS,
-		   e);
+	return request_ask(
+		b, &q, &m,
+		timeout_ms < 0 || timeout_ms > INT32_MAX - MARGIN_MS ? -1 : timeout_ms + MARGIN_MS,
+		e);
 }

@@ -7,10 +7,16 @@
  *	   |  box lost          |  box lost
  *	   +--------------------+----------> ended (LOST)
  *
- * Freeing the handle of one that still runs kills it, or leaves it alone (a view, KEEP), and ends its
- * callbacks; but the conversation goes on without them until its end: the guest gets its output taken, or
- * it could never finish.
+ * Protocol: what the guest may say in which state is in docs/protocol.md; anything else is -EPROTO, and costs the
+ * whole connection.
+ *
+ * Duties: exactly one last event, unless the handle is freed before; free after fn, once. Freeing the handle of one
+ * that still runs kills it, or leaves it alone (a view, KEEP), and ends its callbacks. The conversation goes on
+ * without them until its end: the guest gets its output taken, or it could never finish.
+ *
+ * Limits: a window of output in flight per stream (flow.c), INPUT_QUEUE_BYTES of stdin (input.c).
  */
+#include "lib/handle/exec.h"
 #include "lib/handle/request.h"
 
 #include <assert.h>
@@ -21,70 +27,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* cb.free runs once no call of fn can follow: after the last event, or when the handle is gone. */
-static void drop_cb(conker_exec *e)
-{
-	conker_box *b = e->box;
-
-	if (e->cb_freed || e->cb_running || !(e->told || e->freed))
-		return;
-	e->cb_freed = 1;
-	if (!e->cb.free)
-		return;
-	exec_ref(e);
-	pthread_mutex_unlock(&b->lock);
-	api_callback_begin();
-	e->cb.free(e->cb.user);
-	api_callback_end();
-	pthread_mutex_lock(&b->lock);
-	exec_unref(e);
-}
-
-void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t len)
-{
-	conker_box *b = e->box;
-
-	if (e->freed || !e->cb.fn)
-		return;
-	exec_ref(e);
-	e->cb_running = 1;
-	pthread_mutex_unlock(&b->lock);
-	api_callback_begin();
-	e->cb.fn(e, ev, data, len, e->cb.user);
-	api_callback_end();
-	pthread_mutex_lock(&b->lock);
-	e->cb_running = 0;
-	b->callbacks++;
-	drop_cb(e); /* fn may have freed the handle */
-	exec_unref(e);
-}
-
-/* The end was told: the baggage may go, and then those who wait, on whose stack it may be. */
-static void finish(conker_exec *e)
-{
-	e->told = 1;
-	drop_cb(e);
-	e->done = 1;
-	wait_broadcast(e->box);
-}
-
 /* ---- what is due without a frame ------------------------------------------------------------------- */
 
-void exec_queue(conker_exec *e)
-{
-	conker_box *b = e->box;
-
-	if (e->ready_queued)
-		return;
-	exec_ref(e);
-	e->ready_queued = 1;
-	e->ready_next = NULL;
-	*b->ready_tail = e;
-	b->ready_tail = &e->ready_next;
-	wait_wake(b);
-}
-
-static void tell_lost(conker_exec *e)
+static void exec_tell_lost(conker_exec *e)
 {
 	conker_failure f = {.size = sizeof(f),
 			    .error = e->error,
@@ -95,45 +40,35 @@ static void tell_lost(conker_exec *e)
 	lines_end(e, 0);
 	lines_end(e, 1);
 	exec_call(e, CONKER_LOST, &f, sizeof(f));
-	finish(e);
+	exec_finish(e);
 }
 
-void exec_run_ready(conker_box *b)
+static void exec_run_due(struct due *d)
 {
-	struct conker_exec *e = b->ready;
+	conker_exec *e = container_of(d, conker_exec, due);
 
-	/* What the callbacks queue anew waits for the next turn, or one that writes in vain would keep
-	 * us here. */
-	b->ready = NULL;
-	b->ready_tail = &b->ready;
-	while (e) {
-		struct conker_exec *next = e->ready_next;
-
-		e->ready_queued = 0;
-		input_tell(e);
-		if (e->in.writable_due && e->fate == FATE_NONE) {
-			e->in.writable_due = 0;
-			exec_call(e, CONKER_WRITABLE, NULL, 0);
-		}
-		if (e->fate == FATE_LOST && !e->told)
-			tell_lost(e);
-		exec_unref(e);
-		e = next;
+	input_tell(e);
+	if (e->in.writable_due && e->fate == FATE_NONE) {
+		e->in.writable_due = 0;
+		exec_call(e, CONKER_WRITABLE, NULL, 0);
 	}
+	if (e->fate == FATE_LOST && !e->told)
+		exec_tell_lost(e);
+	exec_unref(e);
 }
 
 /* ---- messages ------------------------------------------------------------------------------------------ */
 
 /* The conversation is over: e leaves the table, whose reference passes to the caller. */
-static void end(conker_exec *e, enum exec_fate fate)
+static void exec_end(conker_exec *e, enum exec_fate fate)
 {
 	assert(e->fate == FATE_NONE);
 	e->fate = fate;
-	chan_del(e->box, &e->chan);
+	chan_del(&e->box->wire, &e->chan);
 }
 
-void exec_lose(conker_exec *e, enum conker_errkind kind, int code, const char *step,
-	       const char *text)
+static void exec_lose(conker_exec *e, enum conker_errkind kind, int code, const char *step,
+		      const char *text)
 {
 	e->kind = kind;
 	e->error = code;
@@ -141,23 +76,23 @@ void exec_lose(conker_exec *e, enum conker_errkind kind, int code, const char *s
 	(void)snprintf(e->text, sizeof(e->text), "%s", text);
 	clean_text(e->step);
 	clean_text(e->text);
-	end(e, FATE_LOST);
+	exec_end(e, FATE_LOST);
 	input_end(e, kind == CONKER_ERR_START ? ESRCH : code);
 	exec_queue(e);
 	exec_unref(e);
 }
 
 /* The last event but LOST. [locked][leader] */
-static void conclude(conker_exec *e, enum exec_fate fate, enum conker_event ev, const void *data,
-		     size_t len)
+static void exec_conclude(conker_exec *e, enum exec_fate fate, enum conker_event ev,
+			  const void *data, size_t len)
 {
-	end(e, fate);
+	exec_end(e, fate);
 	input_end(e, ESRCH);
 	lines_end(e, 0);
 	lines_end(e, 1);
 	input_tell(e);
 	exec_call(e, ev, data, len);
-	finish(e);
+	exec_finish(e);
 	exec_unref(e);
 }
 
@@ -168,7 +103,7 @@ static int on_exit_msg(conker_exec *e, const Conker__Exit *x, const char **ret_w
 	if (r < 0)
 		return r;
 	status_of(&e->status, x);
-	conclude(e, FATE_EXIT, CONKER_EXIT, &e->status, sizeof(e->status));
+	exec_conclude(e, FATE_EXIT, CONKER_EXIT, &e->status, sizeof(e->status));
 	return 0;
 }
 
@@ -202,13 +137,13 @@ static int on_started_msg(conker_exec *e, const Conker__ServerMsg *m, const char
 	case CONKER__SERVER_MSG__MSG_DONE:
 		if (!e->view && !e->detaching)
 			return -EPROTO;
-		conclude(e, FATE_DETACHED, CONKER_DETACHED, NULL, 0);
+		exec_conclude(e, FATE_DETACHED, CONKER_DETACHED, NULL, 0);
 		return 0;
 	default: return -EPROTO;
 	}
 }
 
-int exec_on_msg(conker_exec *e, const Conker__ServerMsg *m, const char **ret_why)
+static int exec_on_msg(conker_exec *e, const Conker__ServerMsg *m, const char **ret_why)
 {
 	*ret_why = "a message out of order";
 	if (m->msg_case == CONKER__SERVER_MSG__MSG_ERROR) {
@@ -222,6 +157,40 @@ int exec_on_msg(conker_exec *e, const Conker__ServerMsg *m, const char **ret_why
 	on_started(e, m->started);
 	return 0;
 }
+
+/* ---- what its conversation is told ---------------------------------------------------------------------- */
+
+static int exec_on_chan_msg(struct chan *c, const Conker__ServerMsg *m, const char **ret_why)
+{
+	conker_exec *e = container_of(c, conker_exec, chan);
+
+	exec_ref(e); /* it may end, and be freed by its callback */
+	int r = exec_on_msg(e, m, ret_why);
+	exec_unref(e);
+	return r;
+}
+
+/* Whoever is told of no start before the box stands still, in the order of one connection, has started nothing
+ * (docs/protocol.md). */
+static void exec_on_chan_lost(struct chan *c, int code, const char *reason)
+{
+	conker_exec *e = container_of(c, conker_exec, chan);
+	int restart = e->box->suspended && !e->started && !e->view;
+
+	exec_lose(e, CONKER_ERR_BOX, restart ? ERESTART : code, "",
+		  restart ? "it was suspended before the command began" : reason);
+}
+
+static void exec_on_chan_drain(struct chan *c)
+{
+	conker_exec *e = container_of(c, conker_exec, chan);
+
+	input_pump(e);
+	flow_credit(e);
+}
+
+static const struct chan_ops exec_chan_ops = {exec_on_chan_msg, exec_on_chan_lost,
+					      exec_on_chan_drain};
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
@@ -237,16 +206,17 @@ conker_exec *exec_new(conker_box *b, const conker_exec_cb *cb, uint32_t flags, u
 	x->window = window ? window : WINDOW_DEFAULT_BYTES;
 	x->takes[0] = x->takes[1] = 1;
 	x->in.last = &x->in.first;
+	x->due.fn = exec_run_due;
 	return x;
 }
 
 int exec_open(conker_exec *x, Conker__ClientMsg *m, conker_exec **ret)
 {
-	chan_add(x->box, &x->chan, CHAN_EXEC);
+	chan_add(&x->box->wire, &x->chan, &exec_chan_ops);
 	m->channel = x->chan.number;
-	int r = wire_send(x->box, m, OUT_START_BYTES);
+	int r = wire_send(&x->box->wire, m, OUT_START_BYTES);
 	if (r < 0) {
-		chan_del(x->box, &x->chan);
+		chan_del(&x->box->wire, &x->chan);
 		free(x);
 		return r;
 	}
@@ -267,11 +237,10 @@ int signal_check(int signo, int scope, struct err *e)
 	return 0;
 }
 
-int exec_signal(conker_exec *e, int signo, int scope, size_t limit)
+static int exec_signal(conker_exec *e, int signo, int scope, size_t limit)
 {
 	Conker__Signal s = CONKER__SIGNAL__INIT;
 	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-	struct chan c = {0};
 
 	/* By channel, which the guest knows from Start on, so that it works before Started came. */
 	s.of_channel = e->chan.number;
@@ -279,10 +248,7 @@ int exec_signal(conker_exec *e, int signo, int scope, size_t limit)
 	s.scope = (Conker__Scope)scope;
 	m.msg_case = CONKER__CLIENT_MSG__MSG_SIGNAL;
 	m.signal = &s;
-	chan_add(e->box, &c, CHAN_REQUEST); /* for a number; nobody waits for the answer */
-	m.channel = c.number;
-	chan_del(e->box, &c);
-	return wire_send(e->box, &m, limit);
+	return wire_send_aside(&e->box->wire, &m, limit);
 }
 
 int conker_exec_kill(conker_exec *e, int signo, int scope)
@@ -307,6 +273,40 @@ int conker_exec_kill(conker_exec *e, int signo, int scope)
 	return r;
 }
 
+/* Leaves the execution alone from now on. [locked] */
+static int exec_detach(conker_exec *e, size_t limit)
+{
+	Conker__Detach d = CONKER__DETACH__INIT;
+	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
+
+	m.msg_case = CONKER__CLIENT_MSG__MSG_DETACH;
+	m.detach = &d;
+	m.channel = e->chan.number;
+	int r = wire_send(&e->box->wire, &m, limit);
+	if (r == 0) {
+		e->detaching = 1;
+		e->owner = 0;
+	}
+	return r;
+}
+
+int conker_exec_detach(conker_exec *e)
+{
+	struct err *err;
+	int r = exec_enter(e, &err);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&e->box->lock);
+	if (e->fate == FATE_NONE && !e->detaching) {
+		r = exec_detach(e, OUT_CONTROL_BYTES);
+		if (r < 0)
+			r = err_set(err, -r, "detach: %s", strerror(-r));
+	}
+	box_unlock(e->box);
+	return r;
+}
+
 int conker_exec_resize(conker_exec *e, uint16_t rows, uint16_t cols)
 {
 	Conker__Resize z = CONKER__RESIZE__INIT;
@@ -324,7 +324,7 @@ int conker_exec_resize(conker_exec *e, uint16_t rows, uint16_t cols)
 	m.resize = &z;
 	pthread_mutex_lock(&e->box->lock);
 	m.channel = e->chan.number;
-	r = e->fate != FATE_NONE ? -ESRCH : wire_send(e->box, &m, OUT_CONTROL_BYTES);
+	r = e->fate != FATE_NONE ? -ESRCH : wire_send(&e->box->wire, &m, OUT_CONTROL_BYTES);
 	if (r < 0)
 		r = err_set(err, -r, "resize the terminal: %s", strerror(-r));
 	box_unlock(e->box);
@@ -403,11 +403,11 @@ int conker_exec_existing(const conker_exec *e)
 }
 
 /* One each, so no limit applies; what was held back is let go. */
-static void let_go(conker_exec *e)
+static void exec_let_go(conker_exec *e)
 {
 	int r = e->owner       ? exec_signal(e, SIGKILL, CONKER_KILL_ALL, SIZE_MAX)
 		: e->detaching ? 0
-			       : view_detach(e, SIZE_MAX);
+			       : exec_detach(e, SIZE_MAX);
 
 	if (r < 0)
 		box_lose(e->box, ENOMEM, "no memory to end an execution whose handle was freed");
@@ -426,8 +426,8 @@ conker_exec *conker_exec_free(conker_exec *e)
 	pthread_mutex_lock(&b->lock);
 	e->freed = 1;
 	if (e->fate == FATE_NONE)
-		let_go(e);
-	drop_cb(e);
+		exec_let_go(e);
+	exec_drop_cb(e);
 	exec_unref(e);
 	box_unlock(b);
 	return NULL;

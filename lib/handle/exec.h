@@ -44,7 +44,7 @@ struct line { /* the beginning of a line that has no end yet */
 struct conker_exec {
 	struct chan chan; /* holds a reference while in the table */
 	conker_box *box;
-	unsigned refs; /* the handle, the table, the ready list, a callback, a call that waits */
+	unsigned refs; /* the handle, the table, the due list, a callback, a call that waits */
 	conker_exec_cb cb;
 	int cb_running, cb_freed;
 	uint32_t flags, window;
@@ -58,8 +58,7 @@ struct conker_exec {
 	int told;            /* ... that fn was told, and is not called again ... */
 	int done;            /* ... and that free was called, too: those who wait may go */
 	uint64_t id;
-	struct conker_exec *ready_next;
-	int ready_queued;
+	struct due due;
 
 	/* Output per stream, [0] stdout: what came, what the user has, what the guest knows of that. */
 	uint64_t received[2], taken[2], credited[2];
@@ -76,22 +75,29 @@ struct conker_exec {
 	char step[STEP_BYTES], text[TEXT_BYTES];
 };
 
+/* ---- refs.c ------------------------------------------------------------------------------------------ */
+
+must_check int exec_enter(const conker_exec *x, struct err **ret_e);
 void exec_ref(conker_exec *x); /* [locked] */
 /* May drop the box's last reference: box_unlock() sees. [locked] */
 void exec_unref(conker_exec *x);
+
+/* ---- callback.c -------------------------------------------------------------------------------------- */
+
 /* Runs fn with the lock released. [locked][leader] */
 void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t len);
-/* Ends the conversation without an Exit. [locked] */
-void exec_lose(conker_exec *e, enum conker_errkind kind, int code, const char *step,
-	       const char *text);
-/* A new execution's structure with the channel still closed; NULL: no memory. */
-conker_exec *exec_new(conker_box *b, const conker_exec_cb *cb, uint32_t flags, uint32_t window);
-/* Opens its channel with m, and hands it out. On failure it is freed. [locked] */
-must_check int exec_open(conker_exec *x, Conker__ClientMsg *m, conker_exec **ret);
-void exec_queue(conker_exec *e);    /* [locked] */
-void exec_run_ready(conker_box *b); /* [locked][leader] */
-/* One message for an execution. 0 or -EPROTO with *ret_why. [locked][leader] */
-must_check int exec_on_msg(conker_exec *e, const Conker__ServerMsg *m, const char **ret_why);
+/* Runs cb.free, once no call of fn can follow. [locked] */
+void exec_drop_cb(conker_exec *e);
+/* The last event was told. [locked][leader] */
+void exec_finish(conker_exec *e);
+/* Something is due: WRITABLE, WRITTEN or LOST. [locked] */
+void exec_queue(conker_exec *e);
+
+/* ---- lines.c, flow.c, input.c ------------------------------------------------------------------------ */
+
+/* Delivers output, cut into lines if that was asked for. [locked][leader] */
+void lines_put(conker_exec *e, int i, const uint8_t *data, size_t len);
+void lines_end(conker_exec *e, int i); /* what lacks its newline */
 must_check int flow_on_output(conker_exec *e, const Conker__Output *o, const char **ret_why);
 must_check int flow_on_exit(conker_exec *e, const Conker__Exit *x, const char **ret_why);
 void flow_credit(conker_exec *e); /* [locked] tells the guest what was taken, when it is worth it */
@@ -101,13 +107,16 @@ void input_on_started(conker_exec *e, const Conker__Started *s); /* [locked][lea
 void input_pump(conker_exec *e); /* [locked] sends what is queued, queues WRITABLE when it is due */
 void input_end(conker_exec *e, int error); /* [locked] nothing will be taken any more */
 void input_tell(conker_exec *e);           /* [locked][leader] WRITTEN for what is complete */
-void input_free(struct input *in);
-/* Delivers output, cut into lines if that was asked for. [locked][leader] */
-void lines_put(conker_exec *e, int i, const uint8_t *data, size_t len);
-void lines_end(conker_exec *e, int i); /* what lacks its newline */
-void flow_on_drain(conker_box *b);     /* [locked] the outgoing buffer has room again */
+
+/* ---- exec.c ------------------------------------------------------------------------------------------ */
+
+/* A new execution's structure with the channel still closed; NULL: no memory. */
+conker_exec *exec_new(conker_box *b, const conker_exec_cb *cb, uint32_t flags, uint32_t window);
+/* Opens its channel with m, and hands it out. On failure it is freed. [locked] */
+must_check int exec_open(conker_exec *x, Conker__ClientMsg *m, conker_exec **ret);
 must_check int signal_check(int signo, int scope, struct err *e);
-must_check int exec_signal(conker_exec *e, int signo, int scope, size_t limit); /* [locked] */
+
+/* ---- start.c ----------------------------------------------------------------------------------------- */
 
 /* As conker_exec_start(), of a program of init's own (proto/files.h). On failure cb->free was not called. */
 must_check int exec_start_builtin(conker_box *b, const conker_exec_opts *opts,

@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
-static int send_credit(conker_exec *e, int i, uint64_t bytes)
+static int flow_send_credit(conker_exec *e, int i, uint64_t bytes)
 {
 	Conker__Credit c = CONKER__CREDIT__INIT;
 	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
@@ -24,7 +24,7 @@ static int send_credit(conker_exec *e, int i, uint64_t bytes)
 	m.msg_case = CONKER__CLIENT_MSG__MSG_CREDIT;
 	m.credit = &c;
 	m.channel = e->chan.number;
-	return wire_send(e->box, &m, OUT_CONTROL_BYTES);
+	return wire_send(&e->box->wire, &m, OUT_CONTROL_BYTES);
 }
 
 void flow_credit(conker_exec *e)
@@ -37,14 +37,14 @@ void flow_credit(conker_exec *e)
 
 		if (due == 0 || (due < e->window / 2 && !stalled))
 			continue;
-		if (send_credit(e, i, due) < 0)
-			e->box->drain_wanted = 1;
+		if (flow_send_credit(e, i, due) < 0)
+			e->box->wire.drain_wanted = 1;
 		else
 			e->credited[i] += due;
 	}
 }
 
-static void tell_gap(conker_exec *e, int i, uint64_t to)
+static void flow_tell_gap(conker_exec *e, int i, uint64_t to)
 {
 	conker_gap g = {i ? CONKER_STDERR : CONKER_STDOUT, e->next[i], to};
 
@@ -64,7 +64,7 @@ int flow_on_output(conker_exec *e, const Conker__Output *o, const char **ret_why
 	if (e->received[i] + o->data.len - e->credited[i] > e->window)
 		return -EPROTO;
 	if (e->placed[i] && o->offset > e->next[i])
-		tell_gap(e, i, o->offset);
+		flow_tell_gap(e, i, o->offset);
 	e->placed[i] = 1;
 	e->next[i] = o->offset + o->data.len;
 	e->received[i] += o->data.len;
@@ -87,21 +87,9 @@ int flow_on_exit(conker_exec *e, const Conker__Exit *x, const char **ret_why)
 		if (e->takes[i] && e->placed[i] && ever[i] < e->next[i])
 			return -EPROTO;
 		if (e->takes[i] && e->placed[i] && ever[i] > e->next[i])
-			tell_gap(e, i, ever[i]);
+			flow_tell_gap(e, i, ever[i]);
 	}
 	return 0;
-}
-
-void flow_on_drain(conker_box *b)
-{
-	for (size_t i = 0; i < countof(b->chans); i++)
-		for (struct chan *c = b->chans[i]; c; c = c->next) {
-			if (c->kind != CHAN_EXEC)
-				continue;
-			struct conker_exec *e = container_of(c, struct conker_exec, chan);
-			input_pump(e);
-			flow_credit(e);
-		}
 }
 
 /* ---- the public calls --------------------------------------------------------------------------------- */

@@ -15,86 +15,87 @@
 #include <pthread.h>
 
 #include "lib/handle/wire.h"
-#include "lib/host/boxdir.h"
 
-struct artefacts;
+/* What an event of the box's epoll is of: the low half of its data. */
+enum src { SRC_WAKE, SRC_CONN, SRC_WATCHED /* its number is the high half */, SRC_OWNER };
+
+struct box_ops { /* what the handle's owner does: the box that it is embedded in */
+	/* One of the owner's own descriptors, SRC_OWNER or above. [leader] */
+	void (*on_event)(conker_box *b, uint32_t src);
+	/* The connection ended, and nobody has said why. [leader] */
+	void (*on_conn_end)(conker_box *b);
+	/* The end of the box's life on this handle, once its users have gone. */
+	void (*teardown)(conker_box *b);
+	/* Nothing refers to it any more: gives the memory back. */
+	void (*delete)(conker_box *b);
+};
+
+struct due { /* what the leader is to do without a frame; embedded */
+	struct due *next;
+	int queued;
+	void (*fn)(struct due *d); /* [locked][leader] */
+};
+
+struct watched { /* a descriptor that whoever leads looks at too; embedded */
+	struct watched *next;
+	conker_box *box;
+	uint32_t number;
+	unsigned refs;                       /* its owner, the leader */
+	void (*on_events)(struct watched *); /* [leader] */
+	void (*free)(struct watched *);      /* the last reference has gone. [locked] */
+};
+
+struct waker { /* one who waits for several boxes: an eventfd that is written to with `changed` */
+	struct waker *next;
+	int fd;
+};
 
 struct conker_box {
-	pid_t maker; /* the process that may use the handle */
+	const struct box_ops *ops;
+	const char *name; /* for messages */
+	pid_t maker;      /* the process that may use the handle */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* the leader left, or something that one waits for happened */
 	unsigned refs;          /* the handle, each execution, each call that waits */
 	int leading;
 	int free_later; /* freed inside a callback */
+	int ep, wake;
+	struct wire wire;
 
-	struct meta meta;
-	int doomed;                            /* the box ends with this handle */
-	int dir, starter;                      /* the box's directory; the starter's lock */
-	int ep, wake, conn, owner, vmm, grace; /* vmm: pidfd; grace: timer, see box_on_conn_end() */
-	int child, child_stderr;
-	uint64_t template_us; /* see conker_box_info */
+	struct due *due, **due_tail; /* callbacks are due: WRITABLE or LOST */
+	int callbacks;               /* [leader] run since the leadership began */
+	struct watched *watched;
+	uint32_t last_watched;
+	struct waker *wakers;
 
-	struct out out;
-	int conn_over;    /* no byte more goes either way; the fd stays until the end */
-	int out_armed;    /* EPOLLOUT is asked for */
-	int drain_wanted; /* someone waits for the buffer to drain */
-	uint8_t *in;      /* [leader] bytes received, in_len of them */
-	size_t in_len;
-	struct arena arena; /* [leader] */
-	int hello_seen;     /* [leader] */
-
-	struct chan *chans[CHAN_BUCKETS];
-	uint32_t last_number;
-	struct conker_exec *ready, **ready_tail; /* callbacks are due: WRITABLE or LOST */
-	int callbacks;                           /* [leader] run since the leadership began */
-
-	struct conker_forward *forwards;
-	uint32_t last_forward;
-	struct many *many;    /* those in conker_exec_wait_many(): woken with `changed` */
-	struct line_buf line; /* [leader] */
-	struct vm_events events;
-	int gone;      /* the VMM has ended */
 	int lost;      /* positive errno once nothing can be run any more */
+	int suspended; /* because it has gone to disk: what had not begun never will */
 	int lost_told; /* conker_box_dispatch() said so */
 	char reason[TEXT_BYTES];
 };
 
-enum src { SRC_WAKE, SRC_CONN, SRC_OWNER, SRC_VMM, SRC_GRACE, SRC_FORWARD };
+/* ---- handle.c ---------------------------------------------------------------------------------------- */
+
+/* On failure, too, handle_fini() follows. */
+must_check int handle_init(conker_box *b, const struct box_ops *ops);
+void handle_close_fds(conker_box *b);
+void handle_fini(conker_box *b);
+must_check int box_watch(conker_box *b, int fd, uint32_t src, uint32_t events);
+/* Takes conn, a connected stream socket, and says Hello on it. */
+must_check int handle_begin(conker_box *b, int conn);
+/* Connects to the init of the box whose directory that is, and says Hello. */
+must_check int handle_connect(conker_box *b, int dir, struct err *e);
+/* Nothing can be run any more: every conversation ends. Only the first reason counts. [locked] */
+void box_lose(conker_box *b, int code, const char *reason);
+
+/* ---- refs.c ------------------------------------------------------------------------------------------ */
 
 /* -ECHILD after fork, -EINVAL for NULL, else 0 with the message cleared. */
 must_check int box_enter(const conker_box *b, struct err **ret_e);
-must_check int exec_enter(const conker_exec *x, struct err **ret_e);
 /* Of a call that waits: -EDEADLK in a callback, too. */
 must_check int box_enter_to_wait(const conker_box *b, struct err **ret_e);
-void box_close_fds(conker_box *b);
-conker_box *box_new(struct err *e); /* NULL: with e set, which is required */
-must_check int box_watch(conker_box *b, int fd, enum src src, uint32_t events);
 /* Unlocks, and frees the memory when nothing refers to it any more. Every unlock is this one. */
 void box_unlock(conker_box *b);
-/* Nothing can be run any more: every conversation ends. Only the first reason counts. [locked] */
-void box_lose(conker_box *b, int code, const char *reason);
-/* Opens what a box that boots is made of; what o leaves open becomes the default. */
-must_check int box_open_cold(struct artefacts *a, conker_box_opts *o, struct err *e);
-/* Starts the VMM of the box in b->dir, whose starter we are, and says what is to be said first. */
-must_check int box_launch(conker_box *b, const conker_box_opts *o, struct artefacts *a,
-			  struct err *e);
-/* Waits until commands can be run in it; a detached one is then on its own. */
-must_check int box_await_ready(conker_box *b, const conker_box_opts *o, const struct artefacts *a,
-			       struct err *e);
-/* Ends the VMM of a box of ours, wherever it is. Little can be done with the handle afterwards but free it. 0 or
- * -errno: it may still be there. */
-must_check int box_end_vmm(conker_box *b);
-/* Another handle on the same running box, with a connection of its own. NULL: with e set. */
-conker_box *box_second(const conker_box *b, struct err *e);
-/* The end of the box's life on this handle, once its users have gone. */
-void box_teardown(conker_box *b);
-/* [leader] each source's handler. */
-void box_on_owner(conker_box *b);
-void box_on_vmm(conker_box *b);
-void box_on_grace(conker_box *b);
-void box_on_conn_end(conker_box *b);
-void box_watch_vmm(conker_box *b);
-int box_lost_errno(const conker_box *b);
 int box_lost_error(conker_box *b, struct err *e); /* [locked] -errno with the reason as message */
 
 /* ---- wait.c: leader and followers ------------------------------------------------------------------ */
@@ -104,9 +105,20 @@ typedef int wait_fn(const void *arg); /* [locked] non-zero: what we wait for is 
 /* Waits until fn(arg). 0, -ETIMEDOUT (timeout_ms >= 0), -EINTR. [locked], and again on return; the
  * lock is not held in between. */
 must_check int wait_for(conker_box *b, wait_fn *fn, const void *arg, int timeout_ms);
-/* Makes the leader, or whoever polls the descriptor, look at the ready list. [locked] */
+/* Has the leader, or whoever polls the descriptor, do it. [locked] */
+void wait_queue(conker_box *b, struct due *d);
+void wait_run_due(conker_box *b); /* [locked][leader] */
+/* Makes the leader, or whoever polls the descriptor, look. [locked] */
 void wait_wake(conker_box *b);
 void wait_broadcast(conker_box *b);
-void many_wake(conker_box *b); /* [locked] many.c */
+
+/* ---- watch.c ----------------------------------------------------------------------------------------- */
+
+/* Its owner has one reference, and gives it back with watch_unref() after watch_del(). */
+must_check int watch_add(conker_box *b, struct watched *w, int fd, struct err *e);
+/* It is not looked at any more from now on, but one who already does may be at it until w->free(). */
+void watch_del(struct watched *w, int fd);
+void watch_unref(struct watched *w);
+void watch_on_events(conker_box *b, uint32_t number); /* [leader] */
 
 #endif

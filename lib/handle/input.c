@@ -21,7 +21,7 @@
 
 enum { IN_EOF = 1 << 0, IN_FLUSH = 1 << 1 };
 
-static int send_stdin(conker_exec *e, const uint8_t *data, size_t len, int what)
+static int input_send(conker_exec *e, const uint8_t *data, size_t len, int what)
 {
 	Conker__Stdin in = CONKER__STDIN__INIT;
 	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
@@ -33,11 +33,11 @@ static int send_stdin(conker_exec *e, const uint8_t *data, size_t len, int what)
 	m.msg_case = CONKER__CLIENT_MSG__MSG_INPUT;
 	m.input = &in;
 	m.channel = e->chan.number;
-	return wire_send(e->box, &m, len == 0 ? OUT_CONTROL_BYTES : OUT_DATA_BYTES);
+	return wire_send(&e->box->wire, &m, len == 0 ? OUT_CONTROL_BYTES : OUT_DATA_BYTES);
 }
 
 /* As much of len bytes as credit and buffer allow; the last one goes out with `what`. */
-static size_t send_some(conker_exec *e, const uint8_t *data, size_t len, int what)
+static size_t input_send_some(conker_exec *e, const uint8_t *data, size_t len, int what)
 {
 	struct input *in = &e->in;
 	size_t done = 0;
@@ -45,8 +45,8 @@ static size_t send_some(conker_exec *e, const uint8_t *data, size_t len, int wha
 	while (done < len && in->credit > 0) {
 		size_t n = min_(len - done, (size_t)FRAME_DATA_BYTES);
 		n = min_(n, (size_t)in->credit);
-		if (send_stdin(e, data + done, n, done + n == len ? what : 0) < 0) {
-			e->box->drain_wanted = 1;
+		if (input_send(e, data + done, n, done + n == len ? what : 0) < 0) {
+			e->box->wire.drain_wanted = 1;
 			break;
 		}
 		in->credit -= n;
@@ -56,7 +56,7 @@ static size_t send_some(conker_exec *e, const uint8_t *data, size_t len, int wha
 	return done;
 }
 
-static struct input_block *first_unsent(const struct input *in)
+static struct input_block *input_first_unsent(const struct input *in)
 {
 	struct input_block *b = in->first;
 
@@ -65,13 +65,13 @@ static struct input_block *first_unsent(const struct input *in)
 	return b;
 }
 
-static void send_blocks(conker_exec *e)
+static void input_send_blocks(conker_exec *e)
 {
 	struct input *in = &e->in;
-	struct input_block *b = first_unsent(in);
+	struct input_block *b = input_first_unsent(in);
 
 	for (; b; b = b->next) {
-		size_t n = send_some(e, b->data + b->sent, b->len - b->sent, IN_FLUSH);
+		size_t n = input_send_some(e, b->data + b->sent, b->len - b->sent, IN_FLUSH);
 
 		b->sent += n;
 		in->queued_bytes -= n;
@@ -87,17 +87,17 @@ void input_pump(conker_exec *e)
 
 	if (in->held || e->fate != FATE_NONE || in->error)
 		return;
-	send_blocks(e);
+	input_send_blocks(e);
 	if (in->eof_due && in->queued_bytes == 0) {
-		if (send_stdin(e, NULL, 0, IN_EOF) < 0)
-			e->box->drain_wanted = 1;
+		if (input_send(e, NULL, 0, IN_EOF) < 0)
+			e->box->wire.drain_wanted = 1;
 		else
 			in->eof_due = 0;
 	}
 	if (!e->started || !in->want_write || in->closed || in->queued_bytes > 0 || in->credit == 0)
 		return;
-	if (wire_room(e->box, OUT_DATA_BYTES) <= OUT_DATA_BYTES / 2) {
-		e->box->drain_wanted =
+	if (wire_room(&e->box->wire, OUT_DATA_BYTES) <= OUT_DATA_BYTES / 2) {
+		e->box->wire.drain_wanted =
 			1; /* what others have said is in the way; no credit will call us again */
 		return;
 	}
@@ -121,7 +121,7 @@ void input_on_started(conker_exec *e, const Conker__Started *s)
 
 /* ---- completion --------------------------------------------------------------------------------------- */
 
-static void drop_first(struct input *in)
+static void input_drop_first(struct input *in)
 {
 	struct input_block *b = in->first;
 
@@ -134,12 +134,12 @@ static void drop_first(struct input *in)
 }
 
 /* Blocks whose last byte was taken are complete. */
-static void complete(conker_exec *e)
+static void input_complete(conker_exec *e)
 {
 	struct input *in = &e->in;
 
 	while (in->first && in->first->sent == in->first->len && in->first->end <= in->taken)
-		drop_first(in);
+		input_drop_first(in);
 	if (in->completed > in->told)
 		exec_queue(e);
 	wait_broadcast(e->box);
@@ -151,12 +151,12 @@ void input_end(conker_exec *e, int error)
 
 	if (in->error)
 		return;
-	complete(e);
+	input_complete(e);
 	in->error = error;
 	in->eof_due = 0;
 	in->failed = in->completed + 1;
 	while (in->first)
-		drop_first(in);
+		input_drop_first(in);
 	if (in->completed > in->told)
 		exec_queue(e);
 	wait_broadcast(e->box);
@@ -178,7 +178,7 @@ int input_on_credit(conker_exec *e, const Conker__Credit *c, const char **ret_wh
 		return -EPROTO;
 	in->credit += (uint64_t)c->bytes + c->opened;
 	in->taken += c->bytes;
-	complete(e);
+	input_complete(e);
 	input_pump(e);
 	return 0;
 }
@@ -197,12 +197,6 @@ void input_tell(conker_exec *e)
 	}
 }
 
-void input_free(struct input *in)
-{
-	while (in->first)
-		drop_first(in);
-}
-
 /* ---- the public calls ---------------------------------------------------------------------------------- */
 
 static int input_check(conker_exec *e, struct err *err)
@@ -219,9 +213,9 @@ static int input_check(conker_exec *e, struct err *err)
 }
 
 /* [locked] */
-static ssize_t write_now(conker_exec *e, const void *buf, size_t len, struct err *err)
+static ssize_t input_write_now(conker_exec *e, const void *buf, size_t len, struct err *err)
 {
-	size_t n = e->in.queued_bytes == 0 ? send_some(e, buf, len, 0) : 0;
+	size_t n = e->in.queued_bytes == 0 ? input_send_some(e, buf, len, 0) : 0;
 
 	if (n < len)
 		e->in.want_write = 1;
@@ -242,13 +236,13 @@ ssize_t conker_exec_write(conker_exec *e, const void *buf, size_t len)
 	pthread_mutex_lock(&e->box->lock);
 	r = input_check(e, err);
 	if (r == 0 && len > 0)
-		r = write_now(e, buf, len, err);
+		r = input_write_now(e, buf, len, err);
 	box_unlock(e->box);
 	return r;
 }
 
 /* Takes the block on success. [locked] */
-static int64_t enqueue(conker_exec *e, struct input_block **block, struct err *err)
+static int64_t input_enqueue(conker_exec *e, struct input_block **block, struct err *err)
 {
 	struct input *in = &e->in;
 	struct input_block *b = *block;
@@ -263,7 +257,7 @@ static int64_t enqueue(conker_exec *e, struct input_block **block, struct err *e
 	b->end = in->sent; /* of an empty one; others learn it when they are sent */
 	in->tickets++;
 	input_pump(e);
-	complete(e);
+	input_complete(e);
 	return (int64_t)in->tickets;
 }
 
@@ -287,7 +281,7 @@ int64_t conker_exec_write_all(conker_exec *e, const void *buf, size_t len)
 	pthread_mutex_lock(&e->box->lock);
 	r = input_check(e, err);
 	if (r == 0)
-		r = enqueue(e, &b, err);
+		r = input_enqueue(e, &b, err);
 	box_unlock(e->box);
 	free(b); /* if it was not taken */
 	return r;
@@ -324,14 +318,14 @@ static int is_flushed(const void *arg)
 }
 
 /* [locked] */
-static int flush(conker_exec *e, uint64_t ticket, int timeout_ms, struct err *err)
+static int input_flush(conker_exec *e, uint64_t ticket, int timeout_ms, struct err *err)
 {
 	struct input *in = &e->in;
 	struct flush_wait w = {e, ticket ? ticket : in->tickets, 0};
 
 	if (ticket == 0 && in->queued_bytes == 0 && in->sent > in->taken) {
 		w.taken = in->sent;
-		if (send_stdin(e, NULL, 0, IN_FLUSH) < 0)
+		if (input_send(e, NULL, 0, IN_FLUSH) < 0)
 			return err_set(err, EAGAIN, "too much is being sent");
 	}
 	int r = wait_for(e->box, is_flushed, &w, timeout_ms);
@@ -358,7 +352,7 @@ int conker_exec_flush(conker_exec *e, int64_t ticket, int timeout_ms)
 		r = err_set(err, EINVAL, "no such ticket");
 	} else {
 		exec_ref(e);
-		r = flush(e, (uint64_t)ticket, timeout_ms, err);
+		r = input_flush(e, (uint64_t)ticket, timeout_ms, err);
 		exec_unref(e);
 	}
 	box_unlock(e->box);

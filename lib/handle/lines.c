@@ -9,19 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum conker_event event_of(int i)
+static enum conker_event lines_event(int i)
 {
 	return i ? CONKER_STDERR : CONKER_STDOUT;
 }
 
-static void deliver(conker_exec *e, int i, const uint8_t *data, size_t len)
+static void lines_deliver(conker_exec *e, int i, const uint8_t *data, size_t len)
 {
-	exec_call(e, event_of(i), data, len);
+	exec_call(e, lines_event(i), data, len);
 	e->event_offset += len;
 }
 
 /* What waits begins an event; its own offset and time go with it. */
-static void flush(conker_exec *e, int i)
+static void lines_flush(conker_exec *e, int i)
 {
 	struct line *l = &e->line[i];
 	uint64_t offset = e->event_offset, time_us = e->event_time_us;
@@ -30,20 +30,20 @@ static void flush(conker_exec *e, int i)
 	e->event_offset = l->offset;
 	e->event_time_us = l->time_us;
 	l->len = 0;
-	deliver(e, i, l->buf, len);
+	lines_deliver(e, i, l->buf, len);
 	e->event_offset = offset;
 	e->event_time_us = time_us;
 }
 
 /* Keeps the n bytes at data for later, delivering what does not fit. */
-static void keep(conker_exec *e, int i, const uint8_t *data, size_t n)
+static void lines_keep(conker_exec *e, int i, const uint8_t *data, size_t n)
 {
 	struct line *l = &e->line[i];
 
 	if (!l->buf)
 		l->buf = malloc(LINE_BYTES);
 	if (!l->buf) { /* then in pieces */
-		deliver(e, i, data, n);
+		lines_deliver(e, i, data, n);
 		return;
 	}
 	while (n > 0) {
@@ -59,28 +59,28 @@ static void keep(conker_exec *e, int i, const uint8_t *data, size_t n)
 		data += k;
 		n -= k;
 		if (l->len == LINE_BYTES)
-			flush(e, i);
+			lines_flush(e, i);
 	}
 }
 
 /* One whole line, of which the beginning may have been kept. */
-static void whole(conker_exec *e, int i, const uint8_t *data, size_t n)
+static void lines_whole(conker_exec *e, int i, const uint8_t *data, size_t n)
 {
 	struct line *l = &e->line[i];
 
 	if (l->len == 0) {
-		deliver(e, i, data, n);
+		lines_deliver(e, i, data, n);
 		return;
 	}
-	keep(e, i, data, n);
+	lines_keep(e, i, data, n);
 	if (l->len > 0)
-		flush(e, i);
+		lines_flush(e, i);
 }
 
 void lines_put(conker_exec *e, int i, const uint8_t *data, size_t len)
 {
 	if (!(e->flags & CONKER_EXEC_LINES)) {
-		exec_call(e, event_of(i), data, len);
+		exec_call(e, lines_event(i), data, len);
 		return;
 	}
 	while (len > 0) {
@@ -88,9 +88,9 @@ void lines_put(conker_exec *e, int i, const uint8_t *data, size_t len)
 		size_t n = nl ? (size_t)(nl - data) + 1 : len;
 
 		if (nl)
-			whole(e, i, data, n);
+			lines_whole(e, i, data, n);
 		else
-			keep(e, i, data, n);
+			lines_keep(e, i, data, n);
 		data += n;
 		len -= n;
 	}
@@ -99,5 +99,5 @@ void lines_put(conker_exec *e, int i, const uint8_t *data, size_t len)
 void lines_end(conker_exec *e, int i)
 {
 	if (e->line[i].len > 0)
-		flush(e, i);
+		lines_flush(e, i);
 }

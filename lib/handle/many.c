@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 struct many { /* one waiter at one box */
-	struct many *next;
-	int wake;
+	struct waker waker;
 	conker_box *box;
 };
 
@@ -29,42 +28,34 @@ struct waiter {
 	int wake;
 };
 
-void many_wake(conker_box *b)
-{
-	uint64_t one = 1;
-
-	for (struct many *m = b->many; m; m = m->next)
-		(void)!write(m->wake, &one, sizeof(one)); /* EAGAIN: it is readable already */
-}
-
-static void add_box(struct waiter *w, conker_box *b)
+static void many_add_box(struct waiter *w, conker_box *b)
 {
 	for (size_t i = 0; i < w->n_boxes; i++)
 		if (w->at[i].box == b)
 			return;
 	struct many *m = &w->at[w->n_boxes++];
-	*m = (struct many){.wake = w->wake, .box = b};
+	*m = (struct many){.waker.fd = w->wake, .box = b};
 	pthread_mutex_lock(&b->lock);
-	m->next = b->many;
-	b->many = m;
+	m->waker.next = b->wakers;
+	b->wakers = &m->waker;
 	b->refs++;
 	pthread_mutex_unlock(&b->lock);
 }
 
-static void leave_box(struct many *m)
+static void many_leave_box(struct many *m)
 {
 	conker_box *b = m->box;
-	struct many **p = &b->many;
+	struct waker **p = &b->wakers;
 
 	pthread_mutex_lock(&b->lock);
-	while (*p != m)
+	while (*p != &m->waker)
 		p = &(*p)->next;
-	*p = m->next;
+	*p = m->waker.next;
 	b->refs--;
 	box_unlock(b);
 }
 
-static size_t count_done(const struct waiter *w, unsigned char *done)
+static size_t many_count_done(const struct waiter *w, unsigned char *done)
 {
 	size_t n = 0;
 
@@ -82,7 +73,7 @@ static size_t count_done(const struct waiter *w, unsigned char *done)
 }
 
 /* fds[0]: the eventfd; fds[1 + i]: box i, unless somebody leads it. */
-static int turn(struct waiter *w, int timeout_ms)
+static int many_turn(struct waiter *w, int timeout_ms)
 {
 	uint64_t drop;
 
@@ -103,27 +94,27 @@ static int turn(struct waiter *w, int timeout_ms)
 	return 0;
 }
 
-static int wait_loop(struct waiter *w, size_t need, int timeout_ms, unsigned char *done)
+static int many_wait(struct waiter *w, size_t need, int timeout_ms, unsigned char *done)
 {
 	int64_t deadline = now_ms() + timeout_ms;
 
 	for (;;) {
-		size_t n = count_done(w, done);
+		size_t n = many_count_done(w, done);
 		int64_t left = timeout_ms < 0 ? -1 : max_(deadline - now_ms(), (int64_t)0);
 
 		if (n >= need)
 			return (int)n;
-		int r = turn(w, (int)left);
+		int r = many_turn(w, (int)left);
 		if (r < 0)
 			return r;
 		if (left == 0) {
-			n = count_done(w, done);
+			n = many_count_done(w, done);
 			return n >= need ? (int)n : -ETIMEDOUT;
 		}
 	}
 }
 
-static int check(conker_exec *const *v, size_t n, size_t need, struct err *e)
+static int many_check(conker_exec *const *v, size_t n, size_t need, struct err *e)
 {
 	if (need > n || n > INT32_MAX / 2)
 		return err_set(e, EINVAL, "%zu of %zu executions cannot be waited for", need, n);
@@ -136,13 +127,13 @@ static int check(conker_exec *const *v, size_t n, size_t need, struct err *e)
 	return api_may_wait(e);
 }
 
-static int wait_at(struct waiter *w, size_t need, int timeout_ms, unsigned char *done)
+static int many_wait_at(struct waiter *w, size_t need, int timeout_ms, unsigned char *done)
 {
 	for (size_t i = 0; i < w->n_exec; i++)
-		add_box(w, w->exec[i]->box);
-	int r = wait_loop(w, need, timeout_ms, done);
+		many_add_box(w, w->exec[i]->box);
+	int r = many_wait(w, need, timeout_ms, done);
 	for (size_t i = 0; i < w->n_boxes; i++)
-		leave_box(&w->at[i]);
+		many_leave_box(&w->at[i]);
 	return r;
 }
 
@@ -153,7 +144,7 @@ int conker_exec_wait_many(conker_exec *const *v, size_t n, size_t need, int time
 
 	if (!v)
 		return err_set(e, EINVAL, "no executions given");
-	int r = check(v, n, need, e);
+	int r = many_check(v, n, need, e);
 
 	if (r < 0)
 		return r;
@@ -161,7 +152,7 @@ int conker_exec_wait_many(conker_exec *const *v, size_t n, size_t need, int time
 	struct pollfd *fds = calloc(n + 1, sizeof(*fds));
 	int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = at && fds && wake >= 0
-		    ? wait_at(&(struct waiter){v, n, at, fds, 0, wake}, need, timeout_ms, done)
+		    ? many_wait_at(&(struct waiter){v, n, at, fds, 0, wake}, need, timeout_ms, done)
 		    : -ENOMEM;
 	free(at);
 	free(fds);

@@ -8,12 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
-
-#include "util/cleanup.h"
 
 int box_enter(const conker_box *b, struct err **ret_e)
 {
@@ -42,82 +37,20 @@ int exec_enter(const conker_exec *x, struct err **ret_e)
 	return err_set(*ret_e, EINVAL, "no execution given");
 }
 
-void box_close_fds(conker_box *b)
-{
-	int *all[] = {&b->dir,   &b->starter, &b->ep,    &b->wake,  &b->conn,
-		      &b->owner, &b->vmm,     &b->grace, &b->child, &b->child_stderr};
-
-	for (size_t i = 0; i < countof(all); i++)
-		if (*all[i] >= 0)
-			close(take_fd(*all[i]));
-}
-
-static void box_delete(conker_box *b)
-{
-	box_close_fds(b);
-	out_free(&b->out);
-	free(b->in);
-	free(b->arena.base);
-	pthread_cond_destroy(&b->changed);
-	pthread_mutex_destroy(&b->lock);
-	free(b);
-}
-
 void box_unlock(conker_box *b)
 {
 	int last = b->refs == 0;
 
 	pthread_mutex_unlock(&b->lock);
 	if (last)
-		box_delete(b);
+		b->ops->delete (b);
 }
 
-int box_watch(conker_box *b, int fd, enum src src, uint32_t events)
+int box_lost_error(conker_box *b, struct err *e)
 {
-	struct epoll_event ev = {.events = events, .data.u32 = src};
+	int r = err_set(e, b->lost, "box '%s': %s", b->name, b->reason);
 
-	return epoll_ctl(b->ep, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
-}
-
-static int box_init(conker_box *b)
-{
-	pthread_condattr_t ca;
-
-	b->maker = getpid();
-	b->refs = 1;
-	b->conn_over = 1;
-	b->ready_tail = &b->ready;
-	b->dir = b->starter = b->ep = b->wake = b->conn = b->owner = b->vmm = b->grace = b->child =
-		b->child_stderr = -1;
-	pthread_mutex_init(&b->lock, NULL);
-	pthread_condattr_init(&ca);
-	pthread_condattr_setclock(&ca, CLOCK_MONOTONIC);
-	pthread_cond_init(&b->changed, &ca);
-	pthread_condattr_destroy(&ca);
-	b->ep = epoll_create1(EPOLL_CLOEXEC);
-	if (b->ep < 0)
-		return -errno;
-	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (b->wake < 0)
-		return -errno;
-	return box_watch(b, b->wake, SRC_WAKE, EPOLLIN);
-}
-
-conker_box *box_new(struct err *e)
-{
-	conker_box *b = calloc(1, sizeof(*b));
-
-	if (!b) {
-		(void)!err_set(e, ENOMEM, "no memory for a box's handle");
-		return NULL;
-	}
-	int r = box_init(b);
-	if (r < 0) {
-		box_delete(b);
-		(void)!err_set(e, -r, "make a box's handle: %s", strerror(-r));
-		return NULL;
-	}
-	return b;
+	return api_kind(CONKER_ERR_BOX, "", r);
 }
 
 void exec_ref(conker_exec *x)
@@ -130,7 +63,12 @@ void exec_unref(conker_exec *x)
 	if (--x->refs > 0)
 		return;
 	x->box->refs--;
-	input_free(&x->in);
+	while (x->in.first) {
+		struct input_block *n = x->in.first;
+
+		x->in.first = n->next;
+		free(n);
+	}
 	free(x->line[0].buf);
 	free(x->line[1].buf);
 	free(x);

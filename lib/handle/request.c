@@ -155,7 +155,7 @@ static int on_stats(struct request *q, const Conker__BoxStats *m, const char **r
 	return 0;
 }
 
-int request_on_msg(struct request *q, const Conker__ServerMsg *m, const char **ret_why)
+static int request_on_msg(struct request *q, const Conker__ServerMsg *m, const char **ret_why)
 {
 	switch (m->msg_case) {
 	case CONKER__SERVER_MSG__MSG_DONE:
@@ -174,36 +174,72 @@ int request_on_msg(struct request *q, const Conker__ServerMsg *m, const char **r
 	}
 }
 
-static int is_done(const void *arg)
+static int request_on_chan_msg(struct chan *c, const Conker__ServerMsg *m, const char **ret_why)
+{
+	struct request *q = container_of(c, struct request, chan);
+	int r = request_on_msg(q, m, ret_why);
+
+	wait_broadcast(q->box);
+	return r;
+}
+
+static void request_on_chan_lost(struct chan *c, int code, const char *reason)
+{
+	struct request *q = container_of(c, struct request, chan);
+
+	chan_del(&q->box->wire, c);
+	q->done = 1;
+	q->error = code;
+	(void)snprintf(q->text, sizeof(q->text), "%s", reason);
+}
+
+static const struct chan_ops request_chan_ops = {request_on_chan_msg, request_on_chan_lost, NULL};
+
+static int request_is_done(const void *arg)
 {
 	const struct request *q = arg;
 
 	return q->done;
 }
 
-int request_run(conker_box *b, struct request *q, Conker__ClientMsg *m, int timeout_ms,
-		struct err *e)
+/* [locked] */
+static int request_run(conker_box *b, struct request *q, Conker__ClientMsg *m, int timeout_ms,
+		       struct err *e)
 {
 	if (b->lost)
 		return box_lost_error(b, e);
-	chan_add(b, &q->chan, CHAN_REQUEST);
+	q->box = b;
+	chan_add(&b->wire, &q->chan, &request_chan_ops);
 	m->channel = q->chan.number;
-	int r = wire_send(b, m, OUT_START_BYTES);
+	int r = wire_send(&b->wire, m, OUT_START_BYTES);
 	if (r == 0)
-		r = wait_for(b, is_done, q, timeout_ms);
+		r = wait_for(b, request_is_done, q, timeout_ms);
 	if (q->chan.number)
-		chan_del(b, &q->chan);
+		chan_del(&b->wire, &q->chan);
 	if (r == -ETIMEDOUT)
-		return err_set(e, ETIMEDOUT, "box '%s': no answer within %d ms", b->meta.name,
+		return err_set(e, ETIMEDOUT, "box '%s': no answer within %d ms", b->name,
 			       timeout_ms);
 	if (r < 0)
-		return err_set(e, -r, "box '%s': %s", b->meta.name, strerror(-r));
+		return err_set(e, -r, "box '%s': %s", b->name, strerror(-r));
 	if (q->error && b->lost)
 		return box_lost_error(b, e);
 	if (q->error)
-		return err_set(e, q->error, "box '%s': %s", b->meta.name,
+		return err_set(e, q->error, "box '%s': %s", b->name,
 			       *q->text ? q->text : strerror(q->error));
 	return 0;
+}
+
+int request_ask(conker_box *b, struct request *q, Conker__ClientMsg *m, int timeout_ms,
+		struct err *e)
+{
+	int r = api_may_wait(e);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&b->lock);
+	r = request_run(b, q, m, timeout_ms, e);
+	box_unlock(b);
+	return r;
 }
 
 void request_fini(struct request *q)

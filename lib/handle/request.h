@@ -2,7 +2,7 @@
 #ifndef LIB_HANDLE_REQUEST_H
 #define LIB_HANDLE_REQUEST_H
 
-#include "lib/handle/exec.h"
+#include "lib/handle/handle.h"
 
 /* ---- request.c: question and answer ------------------------------------------------------------------ */
 
@@ -13,6 +13,7 @@ struct listing {
 
 struct request {
 	struct chan chan;
+	conker_box *box;
 	int done, error;    /* error: positive errno */
 	uint32_t host_port; /* of Freeze */
 	char text[TEXT_BYTES];
@@ -24,14 +25,11 @@ struct request {
 /* Fills a reference from what a user calls an execution: its number, its name, "key:KEY". It points into
  * exec. -EINVAL: too long, or empty. */
 must_check int ref_of(Conker__ExecRef *ret, const char *exec, struct err *e);
-/* Leaves the execution alone from now on. [locked] */
-must_check int view_detach(conker_exec *e, size_t limit);
 void usage_of(conker_usage *ret, const Conker__Usage *u);
 void status_of(conker_status *ret, const Conker__Exit *x);
 
-must_check int request_on_msg(struct request *q, const Conker__ServerMsg *m, const char **ret_why);
-/* Sends m on a channel of its own and waits for the answer. [locked] */
-must_check int request_run(conker_box *b, struct request *q, Conker__ClientMsg *m, int timeout_ms,
+/* Sends m on a channel of its own and waits for the answer; -EDEADLK in a callback. */
+must_check int request_ask(conker_box *b, struct request *q, Conker__ClientMsg *m, int timeout_ms,
 			   struct err *e);
 void request_fini(struct request *q);
 

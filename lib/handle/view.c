@@ -1,4 +1,5 @@
-/* view.c - handles on executions of others: attach; and letting go without ending: detach. */
+/* view.c - handles on executions of others: attach. */
+#include "lib/handle/exec.h"
 #include "lib/handle/request.h"
 
 #include <errno.h>
@@ -144,38 +145,5 @@ int conker_exec_attach(conker_box *b, const char *exec, const conker_view_opts *
 
 	if (r < 0 && cb.free)
 		cb.free(cb.user);
-	return r;
-}
-
-int view_detach(conker_exec *e, size_t limit)
-{
-	Conker__Detach d = CONKER__DETACH__INIT;
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-
-	m.msg_case = CONKER__CLIENT_MSG__MSG_DETACH;
-	m.detach = &d;
-	m.channel = e->chan.number;
-	int r = wire_send(e->box, &m, limit);
-	if (r == 0) {
-		e->detaching = 1;
-		e->owner = 0;
-	}
-	return r;
-}
-
-int conker_exec_detach(conker_exec *e)
-{
-	struct err *err;
-	int r = exec_enter(e, &err);
-
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&e->box->lock);
-	if (e->fate == FATE_NONE && !e->detaching) {
-		r = view_detach(e, OUT_CONTROL_BYTES);
-		if (r < 0)
-			r = err_set(err, -r, "detach: %s", strerror(-r));
-	}
-	box_unlock(e->box);
 	return r;
 }

@@ -2,17 +2,21 @@
  *
  * Of all threads that wait on a box one leads: it sits in epoll_wait, reads, and runs the callbacks of
  * everybody's executions. The others wait on box->changed. Nobody holds the lock while waiting, so that
- * conker_exec_kill() and conker_exec_write() go through at any time; holding it is the defect of the
- * one-lock-per-handle design that matters most for signals.
+ * conker_exec_kill() and conker_exec_write() go through at any time. (To hold it would be simpler, and no signal
+ * could be sent while somebody waits.)
  *
  * One turn of the leader:
  *   1. wait for events;
  *   2. read the connection once, and deliver each whole frame in it;
- *   3. look at the VMM;
+ *   3. look at the descriptors of the floors above: the VMM's, the forwards';
  *   4. deliver what is due without a frame: WRITABLE and LOST.
+ *
+ * Duties: callbacks come one at a time per box, and none is lost when the leader leaves: a follower takes over, or
+ * the descriptor stays readable. Whoever waits returns when a signal handler has run in his thread.
+ *
+ * Limits: EVENTS_MAX descriptors a turn; what a callback queues anew waits for the next one.
  */
-#include "lib/handle/exec.h"
-#include "lib/files/files.h"
+#include "lib/handle/handle.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -21,30 +25,32 @@
 
 enum { EVENTS_MAX = 8 };
 
-static void on_event(conker_box *b, const struct epoll_event *ev)
+static void wait_on_conn(conker_box *b, uint32_t events)
 {
+	if (events & EPOLLOUT) {
+		pthread_mutex_lock(&b->lock);
+		wire_flush(&b->wire);
+		box_unlock(b);
+	}
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		wire_on_readable(&b->wire);
+}
+
+static void wait_on_event(conker_box *b, const struct epoll_event *ev)
+{
+	uint32_t src = (uint32_t)ev->data.u64;
 	uint64_t v;
 
-	switch ((enum src)ev->data.u32) {
+	switch (src) {
 	case SRC_WAKE: (void)!read(b->wake, &v, sizeof(v)); break;
-	case SRC_CONN:
-		if (ev->events & EPOLLOUT) {
-			pthread_mutex_lock(&b->lock);
-			wire_flush(b);
-			box_unlock(b);
-		}
-		if (ev->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-			wire_on_readable(b);
-		break;
-	case SRC_OWNER: box_on_owner(b); break;
-	case SRC_VMM: box_on_vmm(b); break;
-	case SRC_GRACE: box_on_grace(b); break;
-	case SRC_FORWARD: forward_on_events(b, (uint32_t)(ev->data.u64 >> 32)); break;
+	case SRC_CONN: wait_on_conn(b, ev->events); break;
+	case SRC_WATCHED: watch_on_events(b, (uint32_t)(ev->data.u64 >> 32)); break;
+	default: b->ops->on_event(b, src);
 	}
 }
 
 /* [locked], released in between. */
-static int turn(conker_box *b, int timeout_ms)
+static int wait_turn(conker_box *b, int timeout_ms)
 {
 	struct epoll_event ev[EVENTS_MAX];
 
@@ -52,27 +58,27 @@ static int turn(conker_box *b, int timeout_ms)
 	int n = epoll_wait(b->ep, ev, EVENTS_MAX, timeout_ms);
 	int r = n < 0 ? -errno : 0;
 	for (int i = 0; i < n; i++)
-		on_event(b, &ev[i]);
+		wait_on_event(b, &ev[i]);
 	pthread_mutex_lock(&b->lock);
-	exec_run_ready(b);
+	wait_run_due(b);
 	return r;
 }
 
-static void leave(conker_box *b)
+static void wait_leave(conker_box *b)
 {
 	b->leading = 0;
 	wait_broadcast(b);
-	if (b->ready || (b->lost && !b->lost_told))
+	if (b->due || (b->lost && !b->lost_told))
 		wait_wake(b); /* for those who poll the descriptor */
 	if (!b->free_later)
 		return;
 	b->free_later = 0;
 	box_unlock(b);
-	box_teardown(b);
+	b->ops->teardown(b);
 	pthread_mutex_lock(&b->lock);
 }
 
-static int follow(conker_box *b, int timeout_ms)
+static int wait_follow(conker_box *b, int timeout_ms)
 {
 	struct timespec ts;
 
@@ -100,7 +106,7 @@ static int left_ms(int64_t deadline, int timeout_ms)
 	return left > 0 ? (int)left : 0;
 }
 
-static int wait_loop(conker_box *b, wait_fn *fn, const void *arg, int timeout_ms)
+static int wait_turns(conker_box *b, wait_fn *fn, const void *arg, int timeout_ms)
 {
 	int64_t deadline = now_ms() + timeout_ms;
 	int leader = 0, left = -1, r = 0;
@@ -112,21 +118,21 @@ static int wait_loop(conker_box *b, wait_fn *fn, const void *arg, int timeout_ms
 		}
 		left = left_ms(deadline, timeout_ms);
 		if (!leader && b->leading) {
-			r = follow(b, left);
+			r = wait_follow(b, left);
 		} else {
 			leader = b->leading = 1;
-			r = turn(b, left);
+			r = wait_turn(b, left);
 		}
 	}
 	if (leader)
-		leave(b);
+		wait_leave(b);
 	return fn(arg) ? 0 : r;
 }
 
 int wait_for(conker_box *b, wait_fn *fn, const void *arg, int timeout_ms)
 {
 	b->refs++;
-	int r = wait_loop(b, fn, arg, timeout_ms);
+	int r = wait_turns(b, fn, arg, timeout_ms);
 	b->refs--;
 	return r;
 }
@@ -140,8 +146,45 @@ void wait_wake(conker_box *b)
 
 void wait_broadcast(conker_box *b)
 {
+	uint64_t one = 1;
+
 	pthread_cond_broadcast(&b->changed);
-	many_wake(b);
+	for (struct waker *w = b->wakers; w; w = w->next)
+		(void)!write(w->fd, &one, sizeof(one)); /* EAGAIN: it is readable already */
+}
+
+void wait_queue(conker_box *b, struct due *d)
+{
+	d->queued = 1;
+	d->next = NULL;
+	*b->due_tail = d;
+	b->due_tail = &d->next;
+	wait_wake(b);
+}
+
+void wait_run_due(conker_box *b)
+{
+	struct due *d = b->due;
+
+	/* What the callbacks queue anew waits for the next turn, or one that writes in vain would keep
+	 * us here. */
+	b->due = NULL;
+	b->due_tail = &b->due;
+	while (d) {
+		struct due *next = d->next;
+
+		d->queued = 0;
+		d->fn(d);
+		d = next;
+	}
+}
+
+int conker_box_fd(conker_box *b)
+{
+	struct err *e;
+	int r = box_enter(b, &e);
+
+	return r < 0 ? r : b->ep;
 }
 
 int conker_box_dispatch(conker_box *b)
@@ -156,11 +199,11 @@ int conker_box_dispatch(conker_box *b)
 		b->refs++;
 		b->leading = 1;
 		b->callbacks = 0;
-		(void)turn(b, 0); /* EINTR: the next call sees it */
+		(void)wait_turn(b, 0); /* EINTR: the next call sees it */
 		n = b->callbacks;
-		leave(b);
+		wait_leave(b);
 		b->refs--;
-		if (n == 0 && b->lost && !b->ready) {
+		if (n == 0 && b->lost && !b->due) {
 			b->lost_told = 1;
 			n = box_lost_error(b, e);
 		}

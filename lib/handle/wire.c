@@ -1,4 +1,4 @@
-/* wire.c - frames to and from guest-init over one Unix socket.
+/* wire.c - frames to and from guest-init over one Unix socket; docs/protocol.md has the messages.
  *
  * Out: a frame is packed into a buffer and sent at once; what the socket does not take waits there and
  * EPOLLOUT is asked for, which is legal while another thread sits in epoll_wait. Each kind of frame has
@@ -6,14 +6,14 @@
  * where no more stdin is taken.
  *
  * In: only the leader reads. Bytes go into one buffer, each whole frame is decoded into the arena (one
- * copy), checked there once, and handed on; nothing is kept beyond the callback. The guest cannot make
- * us hold more than the buffer and the arena.
+ * copy), checked there once, and handed on; nothing is kept beyond the callback.
  *
- * A guest that breaks the protocol loses its connection, and every execution with it; a frame for a
- * conversation that is over (a late answer to a signal, say) is none of our business and dropped.
+ * Duties: a guest that breaks the protocol loses its connection, and every conversation on it (ops->on_lost). A
+ * frame for a conversation that is over, a late answer to a signal say, is none of our business and dropped.
+ *
+ * Limits: IN_BYTES and one arena in, whatever a guest sends; OUT_CONTROL_BYTES out.
  */
-#include "lib/handle/exec.h"
-#include "lib/handle/request.h"
+#include "lib/handle/wire.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,10 +22,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include "util/cleanup.h"
 
 enum {
 	IN_BYTES = 256 << 10,
@@ -41,35 +37,35 @@ _Static_assert((int)IN_BYTES > (int)FRAME_SMALL_BYTES + (int)FRAME_HEADER_BYTES,
 
 /* ---- conversations ---------------------------------------------------------------------------------- */
 
-static struct chan **bucket(conker_box *b, uint32_t number)
+static struct chan **chan_bucket(struct wire *w, uint32_t number)
 {
-	return &b->chans[number % CHAN_BUCKETS];
+	return &w->chans[number % CHAN_BUCKETS];
 }
 
-struct chan *chan_find(conker_box *b, uint32_t number)
+struct chan *chan_find(struct wire *w, uint32_t number)
 {
-	struct chan *c = *bucket(b, number);
+	struct chan *c = *chan_bucket(w, number);
 
 	while (c && c->number != number)
 		c = c->next;
 	return c;
 }
 
-void chan_add(conker_box *b, struct chan *c, enum chan_kind kind)
+void chan_add(struct wire *w, struct chan *c, const struct chan_ops *ops)
 {
 	/* Numbers are not used again until all others were: an answer that comes late finds nobody. */
 	do
-		b->last_number++;
-	while (b->last_number == 0 || chan_find(b, b->last_number));
-	c->number = b->last_number;
-	c->kind = kind;
-	c->next = *bucket(b, c->number);
-	*bucket(b, c->number) = c;
+		w->last_number++;
+	while (w->last_number == 0 || chan_find(w, w->last_number));
+	c->number = w->last_number;
+	c->ops = ops;
+	c->next = *chan_bucket(w, c->number);
+	*chan_bucket(w, c->number) = c;
 }
 
-void chan_del(conker_box *b, struct chan *c)
+void chan_del(struct wire *w, struct chan *c)
 {
-	struct chan **p = bucket(b, c->number);
+	struct chan **p = chan_bucket(w, c->number);
 
 	while (*p && *p != c)
 		p = &(*p)->next;
@@ -80,24 +76,24 @@ void chan_del(conker_box *b, struct chan *c)
 
 /* ---- out -------------------------------------------------------------------------------------------- */
 
-static size_t pending(const conker_box *b)
+static size_t out_pending(const struct wire *w)
 {
-	return b->out.tail - b->out.head;
+	return w->out.tail - w->out.head;
 }
 
-size_t wire_room(const conker_box *b, size_t limit)
+size_t wire_room(const struct wire *w, size_t limit)
 {
-	return pending(b) < limit ? limit - pending(b) : 0;
+	return out_pending(w) < limit ? limit - out_pending(w) : 0;
 }
 
-void out_free(struct out *o)
+static void out_free(struct out *o)
 {
 	free(o->buf);
 	memset(o, 0, sizeof(*o));
 }
 
 /* Room for n bytes at the tail. */
-static int reserve(struct out *o, size_t n)
+static int out_reserve(struct out *o, size_t n)
 {
 	if (o->cap - o->tail >= n)
 		return 0;
@@ -119,7 +115,7 @@ static int reserve(struct out *o, size_t n)
 	return 0;
 }
 
-static void shrink(struct out *o)
+static void out_shrink(struct out *o)
 {
 	uint8_t *p = o->cap > OUT_KEEP_BYTES ? realloc(o->buf, OUT_KEEP_BYTES) : NULL;
 
@@ -130,24 +126,32 @@ static void shrink(struct out *o)
 	o->cap = OUT_KEEP_BYTES;
 }
 
-static void arm(conker_box *b, int on)
+static void wire_arm(struct wire *w, int on)
 {
-	struct epoll_event ev = {.events = EPOLLIN | (on ? EPOLLOUT : 0), .data.u32 = SRC_CONN};
+	struct epoll_event ev = {.events = EPOLLIN | (on ? EPOLLOUT : 0), .data.u64 = w->tag};
 
-	if (b->out_armed == on || b->conn_over)
+	if (w->out_armed == on || w->over)
 		return;
 	/* Fails only when the fd is not in the set, which conn_over excludes. */
-	(void)epoll_ctl(b->ep, EPOLL_CTL_MOD, b->conn, &ev);
-	b->out_armed = on;
+	(void)epoll_ctl(w->ep, EPOLL_CTL_MOD, w->conn, &ev);
+	w->out_armed = on;
 }
 
-void wire_flush(conker_box *b)
+static void wire_tell_drain(struct wire *w)
 {
-	struct out *o = &b->out;
+	for (size_t i = 0; i < countof(w->chans); i++)
+		for (struct chan *c = w->chans[i]; c; c = c->next)
+			if (c->ops->on_drain)
+				c->ops->on_drain(c);
+}
 
-	while (pending(b) > 0 && !b->conn_over) {
-		ssize_t n =
-			send(b->conn, o->buf + o->head, pending(b), MSG_DONTWAIT | MSG_NOSIGNAL);
+void wire_flush(struct wire *w)
+{
+	struct out *o = &w->out;
+
+	while (out_pending(w) > 0 && !w->over) {
+		ssize_t n = send(w->conn, o->buf + o->head, out_pending(w),
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -155,39 +159,61 @@ void wire_flush(conker_box *b)
 		/* A broken connection ends when reading, with what still arrived before it; also one
 		 * whose other side only refuses to read. */
 		if (n < 0)
-			(void)shutdown(b->conn, SHUT_RDWR);
-		o->head += n < 0 ? pending(b) : (size_t)n;
+			(void)shutdown(w->conn, SHUT_RDWR);
+		o->head += n < 0 ? out_pending(w) : (size_t)n;
 	}
-	if (pending(b) == 0)
-		shrink(o);
-	arm(b, pending(b) > 0);
-	if (b->drain_wanted && pending(b) < OUT_DATA_BYTES / 2) {
-		b->drain_wanted = 0;
-		flow_on_drain(b);
+	if (out_pending(w) == 0)
+		out_shrink(o);
+	wire_arm(w, out_pending(w) > 0);
+	if (w->drain_wanted && out_pending(w) < OUT_DATA_BYTES / 2) {
+		w->drain_wanted = 0;
+		wire_tell_drain(w);
 	}
 }
 
-int wire_send(conker_box *b, const Conker__ClientMsg *m, size_t limit)
+int wire_send(struct wire *w, const Conker__ClientMsg *m, size_t limit)
 {
 	size_t n = codec_client_size(m);
 
 	if (n > FRAME_MAX_BYTES + FRAME_HEADER_BYTES)
 		return -E2BIG;
-	if (b->conn_over)
+	if (w->over)
 		return 0; /* its end is being told to everybody */
-	if (pending(b) + n > limit)
+	if (out_pending(w) + n > limit)
 		return -EAGAIN;
-	int r = reserve(&b->out, n);
+	int r = out_reserve(&w->out, n);
 	if (r < 0)
 		return r;
-	b->out.tail += codec_client_put(m, b->out.buf + b->out.tail);
-	wire_flush(b);
+	w->out.tail += codec_client_put(m, w->out.buf + w->out.tail);
+	wire_flush(w);
 	return 0;
+}
+
+int wire_send_aside(struct wire *w, Conker__ClientMsg *m, size_t limit)
+{
+	struct chan c = {0};
+
+	chan_add(w, &c, NULL);
+	m->channel = c.number;
+	chan_del(w, &c);
+	return wire_send(w, m, limit);
 }
 
 /* ---- the connection ----------------------------------------------------------------------------------- */
 
-static int send_hello(conker_box *b)
+void wire_init(struct wire *w, const struct wire_ops *ops)
+{
+	*w = (struct wire){.ops = ops, .ep = -1, .conn = -1, .over = 1};
+}
+
+void wire_fini(struct wire *w)
+{
+	out_free(&w->out);
+	free(w->in);
+	free(w->arena.base);
+}
+
+static int wire_send_hello(struct wire *w)
 {
 	Conker__Hello h = CONKER__HELLO__INIT;
 	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
@@ -195,179 +221,152 @@ static int send_hello(conker_box *b)
 	h.version = PROTO_VERSION;
 	m.msg_case = CONKER__CLIENT_MSG__MSG_HELLO;
 	m.hello = &h;
-	pthread_mutex_lock(&b->lock);
-	int r = wire_send(b, &m, OUT_CONTROL_BYTES);
-	box_unlock(b);
-	return r;
+	return wire_send(w, &m, OUT_CONTROL_BYTES);
 }
 
-int wire_begin(conker_box *b)
+int wire_begin(struct wire *w, int ep, uint64_t tag)
 {
-	b->in = malloc(IN_BYTES);
-	b->arena.base = malloc(ARENA_MAX_BYTES); /* pages that are never touched cost nothing */
-	b->arena.size_bytes = ARENA_MAX_BYTES;
-	if (!b->in || !b->arena.base || reserve(&b->out, OUT_KEEP_BYTES) < 0)
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = tag};
+
+	w->ep = ep;
+	w->tag = tag;
+	w->in = malloc(IN_BYTES);
+	w->arena.base = malloc(ARENA_MAX_BYTES); /* pages that are never touched cost nothing */
+	w->arena.size_bytes = ARENA_MAX_BYTES;
+	if (!w->in || !w->arena.base || out_reserve(&w->out, OUT_KEEP_BYTES) < 0)
 		return -ENOMEM;
-	int r = box_watch(b, b->conn, SRC_CONN, EPOLLIN);
-	if (r < 0)
-		return r;
-	b->conn_over = 0;
-	return send_hello(b);
+	if (epoll_ctl(ep, EPOLL_CTL_ADD, w->conn, &ev) < 0)
+		return -errno;
+	w->over = 0;
+	return wire_send_hello(w);
 }
 
-int wire_connect(conker_box *b, struct err *e)
+void wire_stop(struct wire *w)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return err_errno(e, "make a socket");
-	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/exec.sock", b->dir);
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
-		return err_errno(e, "connect to the box");
-	b->conn = take_fd(fd);
-	int r = wire_begin(b);
-	return r < 0 ? err_set(e, -r, "begin the conversation with the box: %s", strerror(-r)) : 0;
-}
-
-void wire_stop(conker_box *b)
-{
-	if (b->conn_over)
+	if (w->over)
 		return;
-	(void)epoll_ctl(b->ep, EPOLL_CTL_DEL, b->conn, NULL);
-	(void)shutdown(b->conn,
+	(void)epoll_ctl(w->ep, EPOLL_CTL_DEL, w->conn, NULL);
+	(void)shutdown(w->conn,
 		       SHUT_RDWR); /* the fd itself stays: another thread may be using it */
-	b->conn_over = 1;
-	out_free(&b->out);
+	w->over = 1;
+	out_free(&w->out);
+}
+
+void wire_lose_all(struct wire *w, int code, const char *reason)
+{
+	struct chan *c;
+
+	for (size_t i = 0; i < countof(w->chans); i++)
+		while ((c = w->chans[i]))
+			c->ops->on_lost(c, code, reason);
 }
 
 /* ---- in ----------------------------------------------------------------------------------------------- */
 
-static void broken(conker_box *b, const char *why)
+static void wire_broken(struct wire *w, const char *why)
 {
 	char text[TEXT_BYTES];
 
 	(void)snprintf(text, sizeof(text), "guest-init broke the protocol: %s", why);
-	pthread_mutex_lock(&b->lock);
-	wire_stop(b);
-	box_lose(b, EPROTO, text);
-	box_unlock(b);
+	w->ops->on_lost(w, EPROTO, text);
 }
 
 /* It has too many connections, or is short of something else. */
-static void turned_away(conker_box *b, const Conker__Error *e)
+static void wire_turned_away(struct wire *w, const Conker__Error *e)
 {
 	char text[TEXT_BYTES];
 
 	(void)snprintf(text, sizeof(text), "guest-init closed the connection: %.200s", e->text);
 	clean_text(text);
-	pthread_mutex_lock(&b->lock);
-	wire_stop(b);
-	box_lose(b, EAGAIN, text);
-	box_unlock(b);
+	w->ops->on_lost(w, EAGAIN, text);
 }
 
 /* What precedes and surrounds all conversations. 1: m was one of these. */
-static int on_connection_msg(conker_box *b, const Conker__ServerMsg *m)
+static int wire_on_own_msg(struct wire *w, const Conker__ServerMsg *m)
 {
 	char text[128];
 
 	if (m->msg_case == CONKER__SERVER_MSG__MSG_ERROR && m->channel == 0 &&
 	    m->error->code == EAGAIN) {
-		turned_away(b, m->error);
+		wire_turned_away(w, m->error);
 		return 1;
 	}
 	if (m->msg_case == CONKER__SERVER_MSG__MSG_ERROR && m->channel == 0) {
 		(void)snprintf(text, sizeof(text), "it refused the connection: %.80s",
 			       m->error->text);
 		clean_text(text);
-		broken(b, text);
+		wire_broken(w, text);
 		return 1;
 	}
 	if (m->msg_case == CONKER__SERVER_MSG__MSG_HELLO) {
-		if (b->hello_seen)
-			broken(b, "a second Hello");
+		if (w->hello_seen)
+			wire_broken(w, "a second Hello");
 		else if (m->hello->version != PROTO_VERSION)
-			broken(b, "it speaks another version; use the guest of this release");
-		b->hello_seen = 1;
+			wire_broken(w, "it speaks another version; use the guest of this release");
+		w->hello_seen = 1;
 		return 1;
 	}
-	if (!b->hello_seen) {
-		broken(b, "no Hello");
+	if (!w->hello_seen) {
+		wire_broken(w, "no Hello");
 		return 1;
 	}
 	return 0;
 }
 
-static void on_msg(conker_box *b, const Conker__ServerMsg *m)
+static void wire_on_msg(struct wire *w, const Conker__ServerMsg *m)
 {
 	const char *why = NULL;
-	int r = 0;
 
-	if (on_connection_msg(b, m))
-		return;
-	pthread_mutex_lock(&b->lock);
-	struct chan *c = chan_find(b, m->channel);
-	if (c && c->kind == CHAN_EXEC) {
-		struct conker_exec *e = container_of(c, struct conker_exec, chan);
-		exec_ref(e); /* it may end, and be freed by its callback */
-		r = exec_on_msg(e, m, &why);
-		exec_unref(e);
-	} else if (c) {
-		r = request_on_msg(container_of(c, struct request, chan), m, &why);
-		wait_broadcast(b);
-	}
-	box_unlock(b);
-	if (r < 0)
-		broken(b, why);
+	if (!wire_on_own_msg(w, m) && w->ops->on_msg(w, m, &why) < 0)
+		wire_broken(w, why);
 }
 
-static void on_frame(conker_box *b, const uint8_t *msg, size_t len)
+static void wire_on_frame(struct wire *w, const uint8_t *msg, size_t len)
 {
 	Conker__ServerMsg *m;
 	uint32_t channel;
 	const char *why;
 
-	b->arena.used_bytes = 0;
-	int r = codec_decode_server(msg, len, &b->arena, &m, &channel, &why);
+	w->arena.used_bytes = 0;
+	int r = codec_decode_server(msg, len, &w->arena, &m, &channel, &why);
 	if (r == -ENOSYS)
 		return; /* of a later version; by the version rules nothing depends on it */
 	if (r < 0)
-		broken(b, why);
+		wire_broken(w, why);
 	else
-		on_msg(b, m);
+		wire_on_msg(w, m);
 }
 
-static void parse(conker_box *b)
+static void wire_parse(struct wire *w)
 {
 	const uint8_t *msg;
 	size_t msg_len, used, at = 0;
 	int r = 0;
 
-	while (!b->conn_over) {
-		r = frame_peek(b->in + at, b->in_len - at, FRAME_SMALL_BYTES, &msg, &msg_len,
+	while (!w->over) {
+		r = frame_peek(w->in + at, w->in_len - at, FRAME_SMALL_BYTES, &msg, &msg_len,
 			       &used);
 		if (r <= 0)
 			break;
-		on_frame(b, msg, msg_len);
+		wire_on_frame(w, msg, msg_len);
 		at += used;
 	}
 	if (r < 0)
-		broken(b, "a frame of impossible length");
-	b->in_len -= at;
-	memmove(b->in, b->in + at, b->in_len);
+		wire_broken(w, "a frame of impossible length");
+	w->in_len -= at;
+	memmove(w->in, w->in + at, w->in_len);
 }
 
-void wire_on_readable(conker_box *b)
+void wire_on_readable(struct wire *w)
 {
-	ssize_t n = recv(b->conn, b->in + b->in_len, IN_BYTES - b->in_len, MSG_DONTWAIT);
+	ssize_t n = recv(w->conn, w->in + w->in_len, IN_BYTES - w->in_len, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
 	if (n <= 0) {
-		box_on_conn_end(b);
+		w->ops->on_end(w);
 		return;
 	}
-	b->in_len += (size_t)n;
-	parse(b);
+	w->in_len += (size_t)n;
+	wire_parse(w);
 }

@@ -3,8 +3,8 @@
  * The VMM gets descriptors, never paths. An image is checked to be whole here because a truncated one
  * would otherwise show as I/O errors in the guest, seconds later and far from the cause.
  */
-#include "lib/box/snapshot.h"
 #include "lib/host/host.h"
+#include "lib/host/launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,57 +130,13 @@ static int open_disk(struct artefacts *a, const char *spec, struct err *e)
 
 int artefacts_init(struct artefacts *a, struct err *e)
 {
-	*a = (struct artefacts){.kernel = -1,
-				.initrd = -1,
-				.state = -1,
-				.memory = -1,
-				.suspend = {-1, -1},
-				.snapshot = -1};
-	a->m = calloc(1, sizeof(*a->m));
-	if (!a->m)
-		return err_set(e, ENOMEM, "no memory for what a box is made of");
+	*a = (struct artefacts){
+		.kernel = -1, .initrd = -1, .state = -1, .memory = -1, .suspend = {-1, -1}};
 	return place_vmm(a->vmm, sizeof(a->vmm), e);
 }
 
-/* The absolute path behind fd goes to the next piece of a->text. */
-static int note_layer(int fd, int ro, char **text, struct layer *ret)
-{
-	char link[32], *path = *text;
-
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, path, LAYER_PATH_BYTES - 1);
-	if (n < 0)
-		return -errno;
-	path[n] = 0;
-	*text += LAYER_PATH_BYTES;
-	return layer_of(fd, path, ro, ret);
-}
-
-/* What the box is made of, while the files are open: by name they may be others later. */
-static int describe(struct artefacts *a, const conker_box_opts *o, struct err *e)
-{
-	struct manifest *m = a->m;
-	char *text = malloc((size_t)(a->ndisks + 2) * LAYER_PATH_BYTES);
-	int r;
-
-	a->text = text;
-	if (!text)
-		return err_set(e, ENOMEM, "no memory for what a box is made of");
-	r = host_identify(m);
-	m->memory_mib = o->memory_mib;
-	m->cpus = o->cpus;
-	m->append = (char *)o->cmdline_append;
-	if (r == 0)
-		r = note_layer(a->kernel, 1, &text, &m->kernel);
-	if (r == 0)
-		r = note_layer(a->initrd, 1, &text, &m->initrd);
-	for (int i = 0; i < a->ndisks && r == 0; i++)
-		r = note_layer(a->disk[i], a->ro[i], &text, &m->disk[i]);
-	m->ndisks = (uint64_t)a->ndisks;
-	return r < 0 ? err_set(e, -r, "look at the files of a box: %s", strerror(-r)) : 0;
-}
-
-int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e)
+int artefacts_open(struct artefacts *a, const conker_box_opts *o, char ret_image[NAME_BYTES],
+		   struct err *e)
 {
 	int r = 0;
 
@@ -190,7 +146,7 @@ int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e)
 	a->initrd = place_guest("initrd.cpio", e);
 	if (a->initrd < 0)
 		return a->initrd;
-	r = image_open(o->image, a->m->image, e);
+	r = image_open(o->image, ret_image, e);
 	if (r < 0)
 		return r;
 	a->disk[0] = r;
@@ -199,13 +155,13 @@ int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e)
 	r = 0;
 	for (const char *const *d = o->disks; r == 0 && d && *d; d++)
 		r = open_disk(a, *d, e);
-	return r < 0 ? r : describe(a, o, e);
+	return r;
 }
 
 void artefacts_close(struct artefacts *a)
 {
-	int *one[] = {&a->kernel,   &a->initrd,     &a->state,     &a->memory,
-		      &a->snapshot, &a->suspend[0], &a->suspend[1]};
+	int *one[] = {&a->kernel, &a->initrd,     &a->state,
+		      &a->memory, &a->suspend[0], &a->suspend[1]};
 
 	for (size_t i = 0; i < countof(one); i++)
 		if (*one[i] >= 0)
@@ -214,7 +170,4 @@ void artefacts_close(struct artefacts *a)
 		if (a->disk[i] >= 0)
 			close(a->disk[i]);
 	a->ndisks = 0;
-	free(take_ptr(a->text));
-	free(take_ptr(a->paths));
-	free(take_ptr(a->m));
 }

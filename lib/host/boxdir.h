@@ -3,6 +3,7 @@
 #define LIB_HOST_BOXDIR_H
 
 #include "lib/host/api.h"
+#include "util/cleanup.h"
 
 /* ---- events.c: what the VMM says ------------------------------------------------------------------ */
 
@@ -41,6 +42,13 @@ int console_panic(int dirfd, char *ret, size_t size);
 /* Why init powered the box off by itself, if it did: "the box was idle for 30.0 s"; else "". */
 void console_farewell(int dirfd, char *ret, size_t size);
 
+/* ---- boxdir.c: its sockets ------------------------------------------------------------------------- */
+
+/* The one of that name in the box's directory; through /proc, because a path may be longer than a socket's address.
+ * A new descriptor, connected or listening; or -errno. */
+must_check int boxdir_connect(int dir, const char *name, int type);
+must_check int boxdir_listen(int dir, const char *name, int type);
+
 /* ---- registry.c: the directories ------------------------------------------------------------------ */
 
 enum liveness {
@@ -62,10 +70,11 @@ struct birth {
 	int starter; /* flock'd: the starter lives */
 };
 
-/* Takes the registry's lock until the returned fd (a directory) is closed. */
-must_check int dir_lock(int dir, struct err *e);
+/* Says of the box in dir, which has that name, that it has it: -EEXIST. */
+typedef int name_taken_fn(int dir, const char *name, struct err *e);
 /* Makes the directory of a box; on success the box is STARTING and no sweeper touches it. */
-must_check int registry_birth(struct meta *m, struct birth *ret, struct err *e);
+must_check int registry_birth(struct meta *m, name_taken_fn *taken, struct birth *ret,
+			      struct err *e);
 /* A liveness, or -errno: it cannot be told. */
 must_check int registry_liveness(int dir, pid_t *ret_vmm);
 /* The same. One that is BOX_OVER stays so, and is resumed by nobody, until registry_release(): a lock (auto_hold), which
@@ -88,9 +97,22 @@ int registry_remove(const char *name, int dir);
 /* Removes what dead starters left, then names of all boxes, sorted; *ret is an array of n names. */
 must_check int registry_names(char (**ret)[NAME_BYTES], size_t *ret_n, struct err *e);
 must_check int meta_load(int dir, struct meta *ret);
-/* -errno: whether the box lives cannot be told; it is then filled as if it does. */
-must_check int info_fill(conker_box_info *ret, const struct meta *m, const struct vm_events *v,
-			 int dir);
+
+/* ---- storage.c: what a box keeps on disk [dir: the box's] ------------------------------------------- */
+
+/* Its directory there, made when it has none yet; a new descriptor. */
+must_check int storage_make(int dir, const char *id, struct err *e);
+/* The same if there is one; -ENOENT. */
+must_check int storage_open(int dir);
+/* Its path. */
+must_check int storage_path(int dir, char *ret, size_t size);
+/* Removes it and all in it; only if nothing is in it. */
+void storage_remove(int dir);
+void storage_remove_empty(int dir);
+/* [storage: what storage_open() returned] 1: there is a file of that name, not empty; 0; -errno. */
+must_check int storage_has(int storage, const char *name);
+/* Whether there is something to go on with; what cannot be told is so. */
+int storage_is_suspended(int dir);
 
 /* ---- cgroup.c: the host's limits for a box's VMM ---------------------------------------------------- */
 

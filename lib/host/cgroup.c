@@ -70,17 +70,6 @@ __attribute__((format(printf, 3, 4))) static int putf(int dir, const char *file,
 	return put(dir, file, text);
 }
 
-/* The file without its last newline; "" when it cannot be read. */
-static const char *get(int dir, const char *file, char *buf, size_t size)
-{
-	auto_close int fd = openat(dir, file, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, buf, size - 1);
-
-	buf[n > 0 ? n : 0] = 0;
-	buf[strcspn(buf, "\n")] = 0;
-	return buf;
-}
-
 static int has_word(const char *words, const char *word)
 {
 	size_t len = strlen(word);
@@ -155,8 +144,8 @@ static void switch_on(int dir)
 {
 	char have[256], on[256];
 
-	get(dir, "cgroup.controllers", have, sizeof(have));
-	get(dir, "cgroup.subtree_control", on, sizeof(on));
+	(void)dir_slurp(dir, "cgroup.controllers", have, sizeof(have));
+	(void)dir_slurp(dir, "cgroup.subtree_control", on, sizeof(on));
 	for (size_t i = 0; i < countof(wanted); i++)
 		if (has_word(have, wanted[i]) && !has_word(on, wanted[i]))
 			(void)putf(dir, "cgroup.subtree_control", "+%s", wanted[i]);
@@ -166,7 +155,7 @@ static int check_controllers(int dir, const char *file, const char *path, struct
 {
 	char have[256];
 
-	get(dir, file, have, sizeof(have));
+	(void)dir_slurp(dir, file, have, sizeof(have));
 	for (size_t i = 0; i < NEEDED; i++)
 		if (!has_word(have, wanted[i]))
 			return err_set(e, ENOTSUP, "no controller `%s` in %s", wanted[i], path);
@@ -289,7 +278,7 @@ void cgroup_none(int dir, const char *reason)
 
 void cgroup_describe(int dir, char *ret, size_t size)
 {
-	get(dir, "cgroup", ret, size);
+	(void)dir_slurp(dir, "cgroup", ret, size);
 }
 
 /* ---- removing ------------------------------------------------------------------------------------------ */
@@ -300,7 +289,7 @@ void cgroup_remove(int dir)
 	char path[CGROUP_BYTES + ID_BYTES];
 	struct statfs fs;
 
-	get(dir, "cgroup", path, sizeof(path));
+	(void)dir_slurp(dir, "cgroup", path, sizeof(path));
 	if (*path != '/')
 		return;
 	auto_close int cg = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);

@@ -27,24 +27,13 @@ void doctor_say(struct doctor *d, enum conker_check verdict, const char *what, c
 	d->fn(verdict, what, found, verdict == CONKER_CHECK_OK ? "" : advice, d->user);
 }
 
-const char *doctor_slurp(const char *path, char *buf, size_t size)
-{
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, buf, size - 1);
-
-	buf[n > 0 ? n : 0] = 0;
-	if (n > 0 && buf[n - 1] == '\n')
-		buf[n - 1] = 0;
-	return buf;
-}
-
 /* ---- KVM -------------------------------------------------------------------------------------------------- */
 
 static int cpu_has(const char *flag)
 {
 	char buf[8 << 10], word[32];
 
-	doctor_slurp("/proc/cpuinfo", buf, sizeof(buf)); /* the first CPU's flags suffice */
+	dir_slurp(AT_FDCWD, "/proc/cpuinfo", buf, sizeof(buf)); /* the first CPU's flags suffice */
 	(void)snprintf(word, sizeof(word), " %s ", flag);
 	return strstr(buf, word) != NULL;
 }
@@ -190,16 +179,14 @@ static void check_parts(struct doctor *d)
 static void check_dir(struct doctor *d, const char *what, int (*open_dir)(struct err *))
 {
 	struct err e = {0};
-	char link[64], path[PATH_MAX];
+	char path[PATH_MAX];
 	auto_close int fd = open_dir(&e);
 
 	if (fd < 0) {
 		doctor_say(d, CONKER_CHECK_MISSING, what, e.msg, "make it writable for you");
 		return;
 	}
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, path, sizeof(path) - 1);
-	path[n > 0 ? n : 0] = 0;
+	(void)fd_path(fd, path, sizeof(path));
 	doctor_say(d, CONKER_CHECK_OK, what, path, "");
 }
 
@@ -223,7 +210,7 @@ static void check_memory(struct doctor *d)
 	char info[512], found[64];
 	const char *line;
 
-	doctor_slurp("/proc/meminfo", info, sizeof(info));
+	dir_slurp(AT_FDCWD, "/proc/meminfo", info, sizeof(info));
 	line = strstr(info, "MemAvailable:");
 	unsigned long mib = line ? strtoul(line + strlen("MemAvailable:"), NULL, 10) / 1024 : 0;
 	(void)snprintf(found, sizeof(found), "%lu MiB available", mib);
@@ -235,7 +222,7 @@ static void check_hugepages(struct doctor *d)
 {
 	char mode[128];
 
-	doctor_slurp("/sys/kernel/mm/transparent_hugepage/enabled", mode, sizeof(mode));
+	dir_slurp(AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/enabled", mode, sizeof(mode));
 	int off = *mode == 0 || strstr(mode, "[never]") != NULL;
 	doctor_say(d, off ? CONKER_CHECK_SLOW : CONKER_CHECK_OK, "transparent huge pages",
 		   *mode ? mode : "none",

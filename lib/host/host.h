@@ -2,7 +2,10 @@
 #ifndef LIB_HOST_HOST_H
 #define LIB_HOST_HOST_H
 
+#include <dirent.h>
+
 #include "lib/host/api.h"
+#include "util/cleanup.h"
 
 /* ---- place.c: where things are ------------------------------------------------------------------- */
 
@@ -15,6 +18,21 @@ must_check int place_cache(const char *sub, struct err *e);
 must_check int place_vmm(char *ret, size_t size, struct err *e); /* path of conker-vmm */
 must_check int place_guest(const char *file, struct err *e);     /* opened artefact */
 must_check int place_guest_path(const char *file, char *ret, size_t size, struct err *e);
+
+/* ---- dir.c: directories and small files -------------------------------------------------------------- */
+
+/* NULL: errno says why. auto_dir closes it. */
+DIR *dir_stream(int at, const char *name);
+void dir_closep(DIR *const *d);
+#define auto_dir cleanup_(dir_closep) DIR
+/* Takes the directory's lock until the returned fd (a directory) is closed. */
+must_check int dir_lock(int dir, struct err *e);
+/* The beginning of a small file as a string without its last newline; "" when it cannot be read. */
+const char *dir_slurp(int at, const char *file, char *buf, size_t size);
+/* Where the file behind fd is; "" when that cannot be told. */
+int fd_path(int fd, char *ret, size_t size);
+/* Removes a directory and all below it, whatever the names. */
+int tree_remove(int parent, const char *name);
 
 /* ---- spawn.c: processes that the caller's wait() never meets ------------------------------------- */
 
@@ -55,8 +73,6 @@ int pidfd_kill(int pidfd, int signo);
 must_check int tool_run(const char *const *argv, int dir, struct err *e);
 int tool_present(const char *name);
 const char *tool_package(const char *name); /* the Debian package that has it */
-/* Removes a directory and all below it, whatever the names. */
-int tree_remove(int parent, const char *name);
 
 /* ---- doctor.c, isolation.c: what this host can do ------------------------------------------------------ */
 
@@ -72,8 +88,6 @@ struct doctor {
 /* One check's outcome. The advice counts only when the verdict is not OK. */
 void doctor_say(struct doctor *d, enum conker_check verdict, const char *what, const char *found,
 		const char *advice);
-/* The beginning of a small file as a string without its last newline; "" when it cannot be read. */
-const char *doctor_slurp(const char *path, char *buf, size_t size);
 void isolation_check(struct doctor *d);
 /* The rest of the report's first line that begins with the words key: 1, or 0 when there is none. */
 int isolation_find(const char *report, const char *key, char *ret, size_t size);

@@ -49,18 +49,13 @@ static int is_held(int images, const char *name)
 /* With the image directory locked. */
 static void sweep(int images)
 {
-	int fd = openat(images, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	auto_dir *d = dir_stream(images, ".");
 	struct dirent *de;
 
 	while (d && (de = readdir(d)))
 		if (strncmp(de->d_name, WORK_PREFIX, strlen(WORK_PREFIX)) == 0 &&
 		    !is_held(images, de->d_name))
 			(void)tree_remove(images, de->d_name);
-	if (d)
-		closedir(d);
-	else if (fd >= 0)
-		close(fd);
 }
 
 static int work_begin(struct work *w, struct err *e)
@@ -177,18 +172,13 @@ static int make_image(const struct work *w, const char *root, int unpacked, stru
 
 static int check_not_empty(int at, const char *name, const char *what, struct err *e)
 {
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), n = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	auto_dir *d = dir_stream(at, name);
+	int n = 0;
 
-	if (!d) {
-		int r = err_errno(e, "read %s", what);
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
+	if (!d)
+		return err_errno(e, "read %s", what);
 	while (readdir(d))
 		n++;
-	closedir(d);
 	return n > 2 ? 0 : err_set(e, EINVAL, "%s is empty", what);
 }
 

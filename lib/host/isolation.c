@@ -163,7 +163,7 @@ static void check_cgroup(struct doctor *d)
 		return;
 	}
 	(void)snprintf(found, sizeof(found), "%s/cgroup.subtree_control", path);
-	doctor_slurp(found, on, sizeof(on));
+	dir_slurp(AT_FDCWD, found, on, sizeof(on));
 	(void)snprintf(found, sizeof(found), "%s (%s)", path, on);
 	doctor_say(d, CONKER_CHECK_OK, "cgroup v2", found, "");
 }
@@ -192,7 +192,7 @@ static void check_smt(struct doctor *d)
 {
 	char on[8];
 
-	doctor_slurp("/sys/devices/system/cpu/smt/active", on, sizeof(on));
+	dir_slurp(AT_FDCWD, "/sys/devices/system/cpu/smt/active", on, sizeof(on));
 	doctor_say(d, *on == '1' ? CONKER_CHECK_WEAK : CONKER_CHECK_OK, "hyper-threads",
 		   *on == '1' ? "on" : "off",
 		   "boxes on two threads of a core can watch each other's timing: boot with nosmt "
@@ -204,7 +204,7 @@ static void check_ksm(struct doctor *d)
 {
 	char run[8];
 
-	doctor_slurp("/sys/kernel/mm/ksm/run", run, sizeof(run));
+	dir_slurp(AT_FDCWD, "/sys/kernel/mm/ksm/run", run, sizeof(run));
 	doctor_say(d, *run == '1' ? CONKER_CHECK_WEAK : CONKER_CHECK_OK, "merging of equal pages",
 		   *run == '1' ? "on" : "off",
 		   "conker does not offer its memory for it, but a service with MemoryKSM= would, "
@@ -216,7 +216,7 @@ static void check_swap(struct doctor *d)
 {
 	char swaps[512];
 
-	doctor_slurp("/proc/swaps", swaps, sizeof(swaps));
+	dir_slurp(AT_FDCWD, "/proc/swaps", swaps, sizeof(swaps));
 	int on = strchr(swaps, '\n') != NULL; /* behind the heading */
 	doctor_say(d, on ? CONKER_CHECK_WEAK : CONKER_CHECK_OK, "swap", on ? "on" : "off",
 		   "what a guest holds in memory may end on disk: swapoff -a, or encrypt it");
@@ -232,7 +232,7 @@ static void check_flaws(struct doctor *d)
 
 	while (stream && (de = readdir(stream))) {
 		(void)snprintf(path, sizeof(path), "%s/%s", dir, de->d_name);
-		doctor_slurp(path, state, sizeof(state));
+		dir_slurp(AT_FDCWD, path, state, sizeof(state));
 		if (strncmp(state, "Vulnerable", 10) == 0 &&
 		    at + strlen(de->d_name) + 2 < sizeof(names))
 			at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s",

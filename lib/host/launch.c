@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "proto/ports.h"
@@ -38,7 +37,6 @@ enum {
 	FD_COUNT = FD_DISKS + DISKS_MAX + 1,
 	ARGS_ROOM = 4096,
 	ARGS_COUNT = 48 + 2 * (DISKS_MAX + 1),
-	BACKLOG = 128,
 };
 
 struct args {
@@ -125,20 +123,6 @@ static void compose_args(struct args *a, const struct artefacts *f, const conker
 	a->v[a->n] = NULL;
 }
 
-/* Bound through /proc, because a box's path may be longer than a socket address. */
-static int listen_in(int dir, const char *name, int type)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	auto_close int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d/%s", dir, name);
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0)
-		return -errno;
-	return take_fd(fd);
-}
-
 struct files { /* what the VMM gets beside the artefacts */
 	int null, console, state, lock, theirs, listener, forward, ctl;
 };
@@ -168,9 +152,10 @@ static int files_open(struct files *f, int dir, struct launched *l, struct err *
 	f->lock = openat(dir, "lock", O_RDWR | O_CLOEXEC);
 	if (f->console < 0 || f->state < 0 || f->lock < 0)
 		return err_errno(e, "make the box's files");
-	f->listener = listen_in(dir, "exec.sock", SOCK_STREAM);
-	f->forward = f->listener < 0 ? f->listener : listen_in(dir, "forward.sock", SOCK_STREAM);
-	f->ctl = f->forward < 0 ? f->forward : listen_in(dir, "ctl.sock", SOCK_SEQPACKET);
+	f->listener = boxdir_listen(dir, "exec.sock", SOCK_STREAM);
+	f->forward =
+		f->listener < 0 ? f->listener : boxdir_listen(dir, "forward.sock", SOCK_STREAM);
+	f->ctl = f->forward < 0 ? f->forward : boxdir_listen(dir, "ctl.sock", SOCK_SEQPACKET);
 	if (f->ctl < 0)
 		return err_set(e, -f->ctl, "make the box's sockets: %s", strerror(-f->ctl));
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)

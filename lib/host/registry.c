@@ -6,7 +6,7 @@
  *		the starter, while it has its handle, holds a flock. The two kinds ignore each other
  *	box	what was asked for, key=value; complete or absent
  *	state	the VMM's event lines
- *	manifest	what a snapshot of it has to say (snapshot.h); written before its VMM starts
+ *	manifest	what a snapshot of it has to say (box/snapshot.h); written before its VMM starts
  *	storage	a link to what it keeps on disk, if it does (storage.c): a box is suspended when nobody holds the
  *		lock and there is something to go on with
  *	console, exec.sock, forward.sock, ctl.sock
@@ -16,10 +16,9 @@
  * is over for good, whatever was killed when. It is swept when nobody can want it any more: it died
  * with its starter, or before it ever was ready.
  */
-#include "lib/box/snapshot.h"
+#include "lib/host/boxdir.h"
 #include "lib/host/host.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -35,37 +34,6 @@
 
 #include "proto/box.h"
 #include "util/cleanup.h"
-
-static void closedirp(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
-#define auto_dir cleanup_(closedirp) DIR
-
-static DIR *dir_stream(int dir)
-{
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d && fd >= 0)
-		close(fd);
-	return d;
-}
-
-int dir_lock(int dir, struct err *e)
-{
-	/* A new open file description: the lock ends when this fd does, and not with another's. */
-	auto_close int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return err_errno(e, "lock directory");
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
-			return err_errno(e, "lock directory");
-	return take_fd(fd);
-}
 
 /* ---- one box's directory ------------------------------------------------------------------------- */
 
@@ -262,54 +230,6 @@ static int meta_save(int dir, const struct meta *m)
 	return renameat(dir, "box.new", dir, "box") < 0 ? -errno : 0;
 }
 
-int info_fill(conker_box_info *ret, const struct meta *m, const struct vm_events *v, int dir)
-{
-	struct vm_events seen = *v, last;
-	pid_t vmm;
-	auto_hold int held = -1;
-	int alive = registry_hold(dir, &vmm, &held);
-
-	/* It may have ended since v was looked at. */
-	if (alive == BOX_OVER && !seen.over && events_load(&last, dir) == 0 && last.over)
-		seen = last;
-	memset(ret, 0, sizeof(*ret));
-	(void)snprintf(ret->name, sizeof(ret->name), "%s", m->name);
-	(void)snprintf(ret->id, sizeof(ret->id), "%s", m->id);
-	(void)snprintf(ret->image, sizeof(ret->image), "%s", m->image);
-	ret->memory_mib = m->memory_mib;
-	ret->cpus = m->cpus;
-	ret->flags = m->flags;
-	ret->max_life_ms = m->max_life_ms;
-	ret->idle_timeout_ms = m->idle_timeout_ms;
-	ret->idle_suspend_ms = m->idle_suspend_ms;
-	ret->created_s = m->created_s;
-	ret->setup_us = v->setup_us;
-	ret->boot_us = v->boot_us;
-	(void)snprintf(ret->unjailed, sizeof(ret->unjailed), "%s", v->unjailed);
-	cgroup_describe(dir, ret->cgroup, sizeof(ret->cgroup));
-	(void)snprintf(ret->from, sizeof(ret->from), "%s", m->from);
-	int suspended = alive == BOX_OVER ? storage_settle(dir, &seen) : 0;
-	if (suspended) {
-		ret->state = CONKER_BOX_SUSPENDED;
-		storage_figures(dir, &ret->suspended_s, &ret->suspended_bytes);
-	} else if (seen.over) {
-		ret->state = seen.end;
-		/* By a snapshot to somewhere else. */
-		if (ret->state == CONKER_BOX_SUSPENDED && alive == BOX_OVER)
-			ret->state = CONKER_BOX_STOPPED;
-	} else if (alive == BOX_RUNS || alive < 0) {
-		ret->state = seen.ready ? CONKER_BOX_RUNNING : CONKER_BOX_STARTING;
-		ret->vmm_pid = vmm;
-	} else if (alive == BOX_STARTING && !seen.started) {
-		ret->state = CONKER_BOX_STARTING;
-	} else {
-		ret->state = CONKER_BOX_KILLED;
-	}
-	seen.end = ret->state;
-	events_reason(&seen, dir, ret->reason, sizeof(ret->reason));
-	return suspended < 0 ? suspended : min_(alive, 0);
-}
-
 /* ---- removal --------------------------------------------------------------------------------------- */
 
 /* By name, because a process out of descriptors could not list them. `box` goes first: what is left when
@@ -387,27 +307,6 @@ static int make_id(char ret[ID_BYTES])
 	return 0;
 }
 
-static int name_taken(int reg, const char *name, struct err *e)
-{
-	const struct meta none = {0};
-	const char *is = "", *force = "";
-	struct vm_events v;
-	conker_box_info i;
-	auto_close int dir = openat(reg, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (dir >= 0 && events_load(&v, dir) == 0 && info_fill(&i, &none, &v, dir) == 0) {
-		is = i.state == CONKER_BOX_RUNNING     ? " and is running"
-		     : i.state == CONKER_BOX_STARTING  ? " and is just being started"
-		     : i.state == CONKER_BOX_SUSPENDED ? " and is suspended"
-						       : "";
-		force = *is ? "-f " : "";
-	}
-	return err_set(e, EEXIST,
-		       "a box named '%s' exists%s; remove it first (conker rm %s%s) or choose "
-		       "another name",
-		       name, is, force, name);
-}
-
 static int open_by_id(int reg, const char *id, struct meta *ret);
 
 /* A box may be named by its id as well, which then must not be another's name. */
@@ -425,7 +324,14 @@ static int check_no_id(int reg, const struct meta *m, struct err *e)
 		       other.name);
 }
 
-static int birth_in(int reg, struct meta *m, struct birth *ret, struct err *e)
+static int refuse_name(int reg, const char *name, name_taken_fn *taken, struct err *e)
+{
+	auto_close int dir = openat(reg, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return taken(dir, name, e);
+}
+
+static int birth_in(int reg, struct meta *m, name_taken_fn *taken, struct birth *ret, struct err *e)
 {
 	auto_close int locked = dir_lock(reg, e);
 
@@ -436,7 +342,7 @@ static int birth_in(int reg, struct meta *m, struct birth *ret, struct err *e)
 	if (r < 0)
 		return r;
 	if (mkdirat(reg, m->name, 0700) < 0)
-		return errno == EEXIST ? name_taken(reg, m->name, e)
+		return errno == EEXIST ? refuse_name(reg, m->name, taken, e)
 				       : err_errno(e, "make the directory of box '%s'", m->name);
 
 	auto_close int dir = openat(reg, m->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -459,7 +365,7 @@ static int birth_in(int reg, struct meta *m, struct birth *ret, struct err *e)
 	return 0;
 }
 
-int registry_birth(struct meta *m, struct birth *ret, struct err *e)
+int registry_birth(struct meta *m, name_taken_fn *taken, struct birth *ret, struct err *e)
 {
 	auto_close int reg = place_boxes(e);
 
@@ -471,7 +377,7 @@ int registry_birth(struct meta *m, struct birth *ret, struct err *e)
 	if (!m->name[0])
 		memcpy(m->name, m->id, ID_BYTES);
 	m->created_s = time(NULL);
-	return birth_in(reg, m, ret, e);
+	return birth_in(reg, m, taken, ret, e);
 }
 
 /* ---- looking --------------------------------------------------------------------------------------- */
@@ -485,7 +391,7 @@ static int names_in(int reg, char (**ret)[NAME_BYTES], size_t *ret_n)
 {
 	char(*names)[NAME_BYTES] = NULL;
 	size_t n = 0, cap = 0;
-	auto_dir *d = dir_stream(reg);
+	auto_dir *d = dir_stream(reg, ".");
 	struct dirent *de;
 
 	if (!d)

@@ -5,13 +5,11 @@
  */
 #include "lib/host/host.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
@@ -118,67 +116,4 @@ int tool_run(const char *const *argv, int dir, struct err *e)
 	if (pid < 0)
 		return err_set(e, -pid, "run %s: %s", argv[0], strerror(-pid));
 	return finish(pid, pidfd, complaints, argv[0], e);
-}
-
-/* ---- removing a tree --------------------------------------------------------------------------------- */
-
-/* Empties the directory `name` of top; its subdirectories move up to top, to have their turn. Thus no
- * depth that an archive may have costs us descriptors or stack. */
-static void flatten(int top, const char *name, unsigned *serial)
-{
-	char moved[32];
-
-	(void)!fchmodat(top, name, 0700, 0);
-	int fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *de;
-
-	while (d && (de = readdir(d))) {
-		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
-			continue;
-		if (unlinkat(fd, de->d_name, 0) == 0 || errno != EISDIR)
-			continue;
-		(void)snprintf(moved, sizeof(moved), ".gone-%u", (*serial)++);
-		(void)!fchmodat(fd, de->d_name, 0700,
-				0); /* a move writes to the directory itself */
-		(void)renameat(fd, de->d_name, top, moved);
-	}
-	if (d)
-		closedir(d);
-	else if (fd >= 0)
-		close(fd);
-	(void)unlinkat(top, name, AT_REMOVEDIR);
-}
-
-/* One pass over top; the number of entries that are gone from it. */
-static int pass(int top, unsigned *serial)
-{
-	int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), n = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *de;
-
-	while (d && (de = readdir(d))) {
-		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
-			continue;
-		if (unlinkat(top, de->d_name, 0) < 0)
-			flatten(top, de->d_name, serial);
-		n += faccessat(top, de->d_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
-	}
-	if (d)
-		closedir(d);
-	else if (fd >= 0)
-		close(fd);
-	return n;
-}
-
-int tree_remove(int parent, const char *name)
-{
-	auto_close int top = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	unsigned serial = 0;
-
-	if (top < 0)
-		return -errno;
-	while (pass(top, &serial) > 0)
-		;
-	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
