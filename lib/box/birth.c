@@ -15,8 +15,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 void birth_log(const conker_box_opts *o, const char *fmt, ...)
 {
 	char line[LINE_MAX_BYTES];

@@ -14,18 +14,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
-static void box_on_event(conker_box *b, uint32_t src)
-{
-	life_on_event(box_of(b), src);
-}
-
-static void box_on_conn_end(conker_box *b)
-{
-	life_on_conn_end(box_of(b));
-}
-
 static void box_on_teardown(conker_box *b)
 {
 	box_teardown(box_of(b));
@@ -49,7 +37,7 @@ static void box_on_delete(conker_box *b)
 	free(box_of(b));
 }
 
-static const struct box_ops box_handle_ops = {box_on_event, box_on_conn_end, box_on_teardown,
+static const struct box_ops box_handle_ops = {life_on_event, life_on_conn_end, box_on_teardown,
 					      box_on_delete};
 
 struct box *box_new(struct err *e)

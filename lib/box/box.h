@@ -40,8 +40,8 @@ void box_teardown(struct box *b);
 
 /* ---- life.c: what becomes of it [leader] ------------------------------------------------------------- */
 
-void life_on_event(struct box *b, uint32_t src);
-void life_on_conn_end(struct box *b);
+void life_on_event(conker_box *b, uint32_t src);
+void life_on_conn_end(conker_box *b);
 /* Its end is noticed from now on. */
 void life_watch_vmm(struct box *b);
 

@@ -20,8 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 /* A VMM that ends lets go of its disks moments after its box is over. */
 enum { RETRIES = 20, RETRY_MS = 10 };
 

@@ -19,8 +19,6 @@
 #include <cpuid.h>
 #endif
 
-#include "util/cleanup.h"
-
 int identity_of(int fd, struct identity *ret)
 {
 	struct stat st;

@@ -16,8 +16,6 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 enum {
 	GRACE_MS = 1000,
 	STOP_DEFAULT_MS = 5000,
@@ -98,27 +96,29 @@ static int life_start_grace(struct box *b)
 	return box_watch(&b->handle, b->grace, SRC_GRACE, EPOLLIN | EPOLLONESHOT);
 }
 
-static void life_on_grace(struct box *b)
+static void life_on_grace(conker_box *b)
 {
-	pthread_mutex_lock(&b->handle.lock);
-	box_lose(&b->handle, ECONNRESET, "guest-init closed the connection");
-	box_unlock(&b->handle);
+	pthread_mutex_lock(&b->lock);
+	box_lose(b, ECONNRESET, "guest-init closed the connection");
+	box_unlock(b);
 }
 
-void life_on_event(struct box *b, uint32_t src)
+void life_on_event(conker_box *b, uint32_t src)
 {
 	switch (src) {
-	case SRC_OWNER: life_on_owner(b); break;
-	case SRC_VMM: life_on_vmm(b); break;
+	case SRC_OWNER: life_on_owner(box_of(b)); break;
+	case SRC_VMM: life_on_vmm(box_of(b)); break;
 	case SRC_GRACE: life_on_grace(b); break;
 	}
 }
 
 /* That alone says nothing: see above. */
-void life_on_conn_end(struct box *b)
+void life_on_conn_end(conker_box *h)
 {
+	struct box *b = box_of(h);
+
 	if ((b->owner < 0 && b->vmm < 0) || life_start_grace(b) < 0)
-		life_on_grace(b);
+		life_on_grace(h);
 }
 
 /* Also of a box of ours: one that detached is no child, and a jailed VMM may be a grandchild. */

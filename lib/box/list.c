@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 static int list_lookup(const char *name, conker_box_info *ret, struct err *e)
 {
 	struct meta m;

@@ -24,8 +24,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 #define FIRST_LINE "conker-snapshot 1"
 #define SUM_KEY    "sum="
 

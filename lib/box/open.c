@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "util/cleanup.h"
-
 /* Whether, and how, the box in b->dir can be used: BOX_RUNS or BOX_STARTING: by its sockets; BOX_OVER: it is suspended.
  * -ERESTART: look again, one waits until it is no longer in between. -ESHUTDOWN */
 static int open_look(struct box *b, struct err *e)

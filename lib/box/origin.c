@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 enum {
 	MEMORY_DEFAULT_MIB = 128,
 	MEMORY_MIN_MIB = 32, /* less does not hold kernel and init */

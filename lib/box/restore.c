@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 /* ---- does it fit? -------------------------------------------------------------------------------------- */
 
 /* What the caller asks for beside: the same, or nothing. */

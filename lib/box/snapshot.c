@@ -26,8 +26,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 enum {
 	ANSWER_BYTES = 512,
 	ANSWER_MS = 300000, /* a large memory on a slow disk */
@@ -214,10 +212,11 @@ static int manifest_has_writable(const struct manifest *m)
 
 /* ---- the directory ------------------------------------------------------------------------------------------ */
 
-static const char *const disk_names[] = {
-	"disk-0", "disk-1", "disk-2",  "disk-3",  "disk-4",  "disk-5",  "disk-6",  "disk-7",
-	"disk-8", "disk-9", "disk-10", "disk-11", "disk-12", "disk-13", "disk-14", "disk-15"};
-_Static_assert(countof(disk_names) == DISKS_MAX + 1, "one for each");
+static const char *const disk_names[] = {"disk-0",  "disk-1",  "disk-2",  "disk-3",  "disk-4",
+					 "disk-5",  "disk-6",  "disk-7",  "disk-8",  "disk-9",
+					 "disk-10", "disk-11", "disk-12", "disk-13", "disk-14",
+					 "disk-15", NULL};
+_Static_assert(countof(disk_names) == DISKS_MAX + 2, "one for each");
 
 struct work {
 	int parent, dir; /* where it will be; the new one */
@@ -273,15 +272,15 @@ static int work_begin(struct work *w, const char *path, struct err *e)
 /* What is left has no name of its own yet. By names, because a process out of descriptors could not list them. */
 static void work_end(struct work *w)
 {
-	static const char *const files[] = {"manifest", "manifest.part", "state", "memory"};
+	static const char *const files[] = {"manifest", "manifest.part", "state", "memory", NULL};
 
 	for (size_t i = 0; i < 2; i++)
 		if (w->fds[i] >= 0)
 			close(w->fds[i]);
-	for (size_t i = 0; w->made && w->dir >= 0 && i < countof(files); i++)
-		(void)unlinkat(w->dir, files[i], 0);
-	for (size_t i = 0; w->made && w->dir >= 0 && i < countof(disk_names); i++)
-		(void)unlinkat(w->dir, disk_names[i], 0);
+	if (w->made && w->dir >= 0) {
+		(void)dir_unlink(w->dir, files);
+		(void)dir_unlink(w->dir, disk_names);
+	}
 	if (w->made)
 		(void)unlinkat(w->parent, w->beside, AT_REMOVEDIR);
 	if (w->dir >= 0)

@@ -22,8 +22,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 enum { END_MS = 60000 };
 
 /* ---- resume ---------------------------------------------------------------------------------------------- */
@@ -65,11 +63,11 @@ static int become_starter(struct box *b, struct err *e)
 /* What the new VMM makes again. */
 static int suspend_clear_dir(int dir, struct err *e)
 {
-	static const char *const files[] = {"exec.sock", "forward.sock", "ctl.sock", "state"};
+	static const char *const files[] = {"exec.sock", "forward.sock", "ctl.sock", "state", NULL};
+	int r = dir_unlink(dir, files);
 
-	for (size_t i = 0; i < countof(files); i++)
-		if (unlinkat(dir, files[i], 0) < 0 && errno != ENOENT)
-			return err_errno(e, "remove its old '%s'", files[i]);
+	if (r < 0)
+		return err_set(e, -r, "remove its old sockets: %s", strerror(-r));
 	cgroup_remove(dir);
 	return 0;
 }

@@ -30,7 +30,6 @@
 #include <unistd.h>
 
 #include "proto/box.h"
-#include "util/cleanup.h"
 
 #define SPARE "spare"
 
@@ -106,11 +105,11 @@ int suspended_begin(int dir, const struct manifest *m, int ret[2], struct err *e
 
 void suspended_abandon(int dir)
 {
-	static const char *const files[] = {"state.new", "memory.new", "manifest.new", SPARE};
+	static const char *const files[] = {"state.new", "memory.new", "manifest.new", SPARE, NULL};
 	auto_close int storage = storage_open(dir);
 
-	for (size_t i = 0; storage >= 0 && i < countof(files); i++)
-		(void)unlinkat(storage, files[i], 0);
+	if (storage >= 0)
+		(void)dir_unlink(storage, files);
 	storage_remove_empty(dir);
 }
 
@@ -211,24 +210,17 @@ int suspended_settle(int dir, const struct vm_events *v)
 
 void suspended_resumed(int dir)
 {
-	static const char *const files[] = {"manifest", "state", "memory"};
+	static const char *const files[] = {"manifest", "state", "memory", NULL};
 	auto_close int storage = storage_open(dir);
 
-	for (size_t i = 0; storage >= 0 && i < countof(files); i++)
-		(void)unlinkat(storage, files[i], 0);
+	if (storage >= 0)
+		(void)dir_unlink(storage, files);
 }
 
 void suspended_figures(int dir, int64_t *ret_since_s, uint64_t *ret_bytes)
 {
-	static const char *const files[] = {"state", "memory"};
+	static const char *const files[] = {"state", "memory", NULL};
 	auto_close int storage = storage_open(dir);
-	struct stat st;
 
-	*ret_since_s = 0;
-	*ret_bytes = 0;
-	for (size_t i = 0; storage >= 0 && i < countof(files); i++)
-		if (fstatat(storage, files[i], &st, AT_SYMLINK_NOFOLLOW) == 0) {
-			*ret_since_s = max_(*ret_since_s, (int64_t)st.st_mtime);
-			*ret_bytes += (uint64_t)st.st_blocks * 512;
-		}
+	*ret_bytes = dir_disk_bytes(storage, files, ret_since_s);
 }

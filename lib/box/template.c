@@ -20,8 +20,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 /* A template has what the caller's box has, but what is not the guest's business. */
 static conker_box_opts template_opts(const conker_box_opts *o)
 {

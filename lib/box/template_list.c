@@ -22,8 +22,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 enum {
 	KEPT_MAX = 16,      /* in all */
 	KEPT_UNFIT_MAX = 2, /* of those that no longer fit */
@@ -83,18 +81,6 @@ static int remove_one(int dir, const char *key)
 
 /* ---- what there is ---------------------------------------------------------------------------------------- */
 
-static uint64_t bytes_in(int dir)
-{
-	static const char *const files[] = {"manifest", "state", "memory"};
-	uint64_t bytes = 0;
-	struct stat st;
-
-	for (size_t i = 0; i < countof(files); i++)
-		if (fstatat(dir, files[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
-			bytes += (uint64_t)st.st_blocks * 512;
-	return bytes;
-}
-
 static int is_same_file(const struct layer *l)
 {
 	auto_close int fd = l->path ? open(l->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
@@ -121,6 +107,7 @@ static void look_inside(int sub, const char *path, conker_template_info *ret)
 /* 0: it is gone. What is damaged has no figures but its size. */
 static int look(int dir, const char *all, const char *key, conker_template_info *ret)
 {
+	static const char *const files[] = {"manifest", "state", "memory", NULL};
 	char path[PATH_MAX];
 	struct stat st;
 	auto_close int sub = openat(dir, key, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -131,7 +118,7 @@ static int look(int dir, const char *all, const char *key, conker_template_info 
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", key);
 	(void)snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX - TEMPLATE_KEY_BYTES - 1, all, key);
 	ret->used_s = st.st_mtime;
-	ret->bytes = bytes_in(sub);
+	ret->bytes = dir_disk_bytes(sub, files, NULL);
 	look_inside(sub, path, ret);
 	return 1;
 }

@@ -19,7 +19,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
 #include "util/tree.h"
 
 enum {

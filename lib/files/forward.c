@@ -30,7 +30,6 @@
 #include <unistd.h>
 
 #include "proto/ports.h"
-#include "util/cleanup.h"
 #include "util/pump.h"
 
 enum {

@@ -210,20 +210,37 @@ conker_exec *exec_new(conker_box *b, const conker_exec_cb *cb, uint32_t flags, u
 	return x;
 }
 
-int exec_open(conker_exec *x, Conker__ClientMsg *m, conker_exec **ret)
+/* [locked] */
+static int exec_send_first(conker_exec *x, Conker__ClientMsg *m, struct err *e)
 {
+	if (x->box->lost)
+		return box_lost_error(x->box, e);
 	chan_add(&x->box->wire, &x->chan, &exec_chan_ops);
 	m->channel = x->chan.number;
 	int r = wire_send(&x->box->wire, m, OUT_START_BYTES);
-	if (r < 0) {
-		chan_del(&x->box->wire, &x->chan);
-		free(x);
-		return r;
+	if (r == 0)
+		return 0;
+	chan_del(&x->box->wire, &x->chan);
+	return r == -E2BIG ? err_set(e, E2BIG, "arguments and environment are larger than %d MiB",
+				     FRAME_MAX_BYTES >> 20)
+			   : err_set(e, -r, "send the command to the box: %s", strerror(-r));
+}
+
+int exec_open(conker_exec *x, Conker__ClientMsg *m, conker_exec **ret, struct err *e)
+{
+	conker_box *b = x->box;
+
+	pthread_mutex_lock(&b->lock);
+	int r = exec_send_first(x, m, e);
+	if (r == 0) {
+		x->refs = 2; /* the handle's and the table's */
+		b->refs++;
+		*ret = x; /* before a leader elsewhere can run the first callback */
 	}
-	x->refs = 2; /* the handle's and the table's */
-	x->box->refs++;
-	*ret = x; /* before a leader elsewhere can run the first callback */
-	return 0;
+	box_unlock(b);
+	if (r < 0)
+		free(x);
+	return r;
 }
 
 /* ---- signals ------------------------------------------------------------------------------------------- */

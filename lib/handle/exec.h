@@ -112,8 +112,8 @@ void input_tell(conker_exec *e);           /* [locked][leader] WRITTEN for what 
 
 /* A new execution's structure with the channel still closed; NULL: no memory. */
 conker_exec *exec_new(conker_box *b, const conker_exec_cb *cb, uint32_t flags, uint32_t window);
-/* Opens its channel with m, and hands it out. On failure it is freed. [locked] */
-must_check int exec_open(conker_exec *x, Conker__ClientMsg *m, conker_exec **ret);
+/* Opens its channel with m, and hands it out. On failure it is freed. */
+must_check int exec_open(conker_exec *x, Conker__ClientMsg *m, conker_exec **ret, struct err *e);
 must_check int signal_check(int signo, int scope, struct err *e);
 
 /* ---- start.c ----------------------------------------------------------------------------------------- */

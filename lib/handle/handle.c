@@ -12,8 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 void box_lose(conker_box *b, int code, const char *reason)
 {
 	if (b->lost)

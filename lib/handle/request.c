@@ -14,7 +14,7 @@ enum {
 	LIST_MAX_BYTES = 16 << 20, /* of one answer to List */
 };
 
-void usage_of(conker_usage *ret, const Conker__Usage *u)
+static void usage_of(conker_usage *ret, const Conker__Usage *u)
 {
 	*ret = (conker_usage){0};
 	if (!u)

@@ -25,7 +25,6 @@ struct request {
 /* Fills a reference from what a user calls an execution: its number, its name, "key:KEY". It points into
  * exec. -EINVAL: too long, or empty. */
 must_check int ref_of(Conker__ExecRef *ret, const char *exec, struct err *e);
-void usage_of(conker_usage *ret, const Conker__Usage *u);
 void status_of(conker_status *ret, const Conker__Exit *x);
 
 /* Sends m on a channel of its own and waits for the answer; -EDEADLK in a callback. */

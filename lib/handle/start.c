@@ -251,28 +251,10 @@ static void prepare(conker_exec *x, const conker_exec_opts *o)
 	x->in.credit = x->in.held || x->in.closed ? 0 : STDIN_WINDOW_BYTES;
 }
 
-/* [locked] Takes x. */
-static int open_channel(conker_exec *x, Conker__Start *s, conker_exec **ret, struct err *e)
-{
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-
-	if (x->box->lost) {
-		int r = box_lost_error(x->box, e);
-		free(x);
-		return r;
-	}
-	m.msg_case = CONKER__CLIENT_MSG__MSG_START;
-	m.start = s;
-	int r = exec_open(x, &m, ret);
-	if (r == -E2BIG)
-		return err_set(e, E2BIG, "arguments and environment are larger than %d MiB",
-			       FRAME_MAX_BYTES >> 20);
-	return r < 0 ? err_set(e, -r, "send the command to the box: %s", strerror(-r)) : 0;
-}
-
 static int start_with(conker_box *b, const conker_exec_opts *o, const conker_exec_cb *cb,
 		      struct start_parts *p, conker_exec **ret)
 {
+	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Start s = CONKER__START__INIT;
 	conker_exec *x = exec_new(b, cb, o->flags, o->window_bytes);
 
@@ -281,10 +263,9 @@ static int start_with(conker_box *b, const conker_exec_opts *o, const conker_exe
 	prepare(x, o);
 	compose(&s, p, o);
 	s.builtin = p->builtin;
-	pthread_mutex_lock(&b->lock);
-	int r = open_channel(x, &s, ret, p->e);
-	box_unlock(b);
-	return r;
+	m.msg_case = CONKER__CLIENT_MSG__MSG_START;
+	m.start = &s;
+	return exec_open(x, &m, ret, p->e);
 }
 
 static int start(conker_box *b, const conker_exec_opts *opts, const conker_exec_cb *cb, int builtin,

@@ -91,30 +91,10 @@ static void prepare(conker_exec *x, const conker_view_opts *o)
 	x->in.held = !x->in.closed;
 }
 
-static int attach(conker_box *b, Conker__Attach *a, conker_exec *x, conker_exec **ret,
-		  struct err *e)
-{
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-	int r;
-
-	m.msg_case = CONKER__CLIENT_MSG__MSG_ATTACH;
-	m.attach = a;
-	pthread_mutex_lock(&b->lock);
-	if (b->lost) {
-		r = box_lost_error(b, e);
-		free(x);
-	} else {
-		r = exec_open(x, &m, ret);
-		if (r < 0)
-			r = err_set(e, -r, "attach: %s", strerror(-r));
-	}
-	box_unlock(b);
-	return r;
-}
-
 static int check_and_attach(conker_box *b, const char *exec, const conker_view_opts *opts,
 			    const conker_exec_cb *cb, conker_exec **ret)
 {
+	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Attach a = CONKER__ATTACH__INIT;
 	Conker__ExecRef ref;
 	conker_view_opts o = {0};
@@ -135,7 +115,9 @@ static int check_and_attach(conker_box *b, const char *exec, const conker_view_o
 	prepare(x, &o);
 	compose(&a, &o);
 	a.ref = &ref;
-	return attach(b, &a, x, ret, e);
+	m.msg_case = CONKER__CLIENT_MSG__MSG_ATTACH;
+	m.attach = &a;
+	return exec_open(x, &m, ret, e);
 }
 
 int conker_exec_attach(conker_box *b, const char *exec, const conker_view_opts *opts,

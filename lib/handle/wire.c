@@ -271,31 +271,28 @@ static void wire_broken(struct wire *w, const char *why)
 	w->ops->on_lost(w, EPROTO, text);
 }
 
-/* It has too many connections, or is short of something else. */
-static void wire_turned_away(struct wire *w, const Conker__Error *e)
+/* EAGAIN: it has too many connections, or is short of something else. */
+static void wire_refused(struct wire *w, const Conker__Error *e)
 {
 	char text[TEXT_BYTES];
+	int again = e->code == EAGAIN;
 
-	(void)snprintf(text, sizeof(text), "guest-init closed the connection: %.200s", e->text);
+	(void)snprintf(text, sizeof(text),
+		       again ? "guest-init closed the connection: %.200s"
+			     : "it refused the connection: %.80s",
+		       e->text);
 	clean_text(text);
-	w->ops->on_lost(w, EAGAIN, text);
+	if (again)
+		w->ops->on_lost(w, EAGAIN, text);
+	else
+		wire_broken(w, text);
 }
 
 /* What precedes and surrounds all conversations. 1: m was one of these. */
 static int wire_on_own_msg(struct wire *w, const Conker__ServerMsg *m)
 {
-	char text[128];
-
-	if (m->msg_case == CONKER__SERVER_MSG__MSG_ERROR && m->channel == 0 &&
-	    m->error->code == EAGAIN) {
-		wire_turned_away(w, m->error);
-		return 1;
-	}
 	if (m->msg_case == CONKER__SERVER_MSG__MSG_ERROR && m->channel == 0) {
-		(void)snprintf(text, sizeof(text), "it refused the connection: %.80s",
-			       m->error->text);
-		clean_text(text);
-		wire_broken(w, text);
+		wire_refused(w, m->error);
 		return 1;
 	}
 	if (m->msg_case == CONKER__SERVER_MSG__MSG_HELLO) {

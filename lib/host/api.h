@@ -10,6 +10,7 @@
 
 #include "lib/conker.h"
 #include "util/clean.h"
+#include "util/cleanup.h"
 #include "util/err.h"
 #include "util/util.h"
 

@@ -14,8 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 #define BUILT_IN_IMAGE "base"
 
 static uint32_t le32(const uint8_t *p)

@@ -3,7 +3,6 @@
 #define LIB_HOST_BOXDIR_H
 
 #include "lib/host/api.h"
-#include "util/cleanup.h"
 
 /* ---- events.c: what the VMM says ------------------------------------------------------------------ */
 

@@ -29,8 +29,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 enum {
 	/* Beside the guest's memory: the VMM (half a MiB), its buffers, page tables on both levels and what KVM
 	 * remembers of each page (at most 1/64 together), and page cache of its disks to work with. */
@@ -48,26 +46,18 @@ enum { NEEDED = 2 /* of wanted; without the others we live */ };
 
 /* ---- small files -------------------------------------------------------------------------------------- */
 
-static int put(int dir, const char *file, const char *text)
+__attribute__((format(printf, 3, 4))) static int cgroup_put(int dir, const char *file,
+							    const char *fmt, ...)
 {
 	auto_close int fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
-	size_t len = strlen(text);
+	va_list ap;
 
 	if (fd < 0)
 		return -errno;
-	return write(fd, text, len) == (ssize_t)len ? 0 : -errno;
-}
-
-__attribute__((format(printf, 3, 4))) static int putf(int dir, const char *file, const char *fmt,
-						      ...)
-{
-	char text[64];
-	va_list ap;
-
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	int n = vdprintf(fd, fmt, ap);
 	va_end(ap);
-	return put(dir, file, text);
+	return n < 0 ? -errno : 0;
 }
 
 static int has_word(const char *words, const char *word)
@@ -148,7 +138,7 @@ static void switch_on(int dir)
 	(void)dir_slurp(dir, "cgroup.subtree_control", on, sizeof(on));
 	for (size_t i = 0; i < countof(wanted); i++)
 		if (has_word(have, wanted[i]) && !has_word(on, wanted[i]))
-			(void)putf(dir, "cgroup.subtree_control", "+%s", wanted[i]);
+			(void)cgroup_put(dir, "cgroup.subtree_control", "+%s", wanted[i]);
 }
 
 static int check_controllers(int dir, const char *file, const char *path, struct err *e)
@@ -213,17 +203,17 @@ static int set_limits(int cg, const struct meta *m, struct err *e)
 	uint64_t overhead = ((uint64_t)OVERHEAD_MIB << 20) + guest / OVERHEAD_PART;
 	unsigned weight = min_(m->cpus * WEIGHT, (unsigned)WEIGHT_MAX);
 
-	int r = putf(cg, "memory.max", "%" PRIu64, guest + overhead);
+	int r = cgroup_put(cg, "memory.max", "%" PRIu64, guest + overhead);
 	if (r == 0)
-		r = putf(cg, "pids.max", "%u", m->cpus + THREADS);
+		r = cgroup_put(cg, "pids.max", "%u", m->cpus + THREADS);
 	if (r < 0)
 		return err_set(e, -r, "set its limits: %s", strerror(-r));
 	/* What a host may lack: swap accounting, the cpu controller. */
-	(void)putf(cg, "memory.swap.max", "%" PRIu64, guest);
-	(void)putf(cg, "memory.oom.group", "1");
+	(void)cgroup_put(cg, "memory.swap.max", "%" PRIu64, guest);
+	(void)cgroup_put(cg, "memory.oom.group", "1");
 	/* One CPU more than the guest has: its devices must not wait for its spinning. */
-	(void)putf(cg, "cpu.max", "%u %u", (m->cpus + 1) * PERIOD_US, PERIOD_US);
-	(void)putf(cg, "cpu.weight", "%u", weight);
+	(void)cgroup_put(cg, "cpu.max", "%u %u", (m->cpus + 1) * PERIOD_US, PERIOD_US);
+	(void)cgroup_put(cg, "cpu.weight", "%u", weight);
 	return 0;
 }
 
@@ -295,8 +285,8 @@ void cgroup_remove(int dir)
 	auto_close int cg = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (cg < 0 || fstatfs(cg, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
 		return;
-	(void)put(cg, "cgroup.kill",
-		  "1"); /* since Linux 5.14; whoever calls has ended the VMM anyway */
+	(void)cgroup_put(cg, "cgroup.kill",
+			 "1"); /* since Linux 5.14; whoever calls has ended the VMM anyway */
 	for (int i = 0; i < ROUNDS && unlinkat(AT_FDCWD, path, AT_REMOVEDIR) < 0 && errno == EBUSY;
 	     i++)
 		(void)nanosleep(&(struct timespec){.tv_nsec = STEP_NS}, NULL);

@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 enum { TAIL_BYTES = 8 << 10, TAIL_LINES = 10 };
 
 /* The last TAIL_BYTES as a string. Bytes that end no C string are made into spaces. */

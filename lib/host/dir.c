@@ -49,6 +49,32 @@ const char *dir_slurp(int at, const char *file, char *buf, size_t size)
 	return buf;
 }
 
+int dir_unlink(int dir, const char *const *files)
+{
+	int r = 0;
+
+	for (; *files; files++)
+		if (unlinkat(dir, *files, 0) < 0 && errno != ENOENT && r == 0)
+			r = -errno;
+	return r;
+}
+
+uint64_t dir_disk_bytes(int dir, const char *const *files, int64_t *ret_changed_s)
+{
+	uint64_t bytes = 0;
+	int64_t changed_s = 0;
+	struct stat st;
+
+	for (; *files; files++)
+		if (fstatat(dir, *files, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+			bytes += (uint64_t)st.st_blocks * 512;
+			changed_s = max_(changed_s, (int64_t)st.st_mtime);
+		}
+	if (ret_changed_s)
+		*ret_changed_s = changed_s;
+	return bytes;
+}
+
 int fd_path(int fd, char *ret, size_t size)
 {
 	char link[32];

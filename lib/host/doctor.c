@@ -18,8 +18,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 void doctor_say(struct doctor *d, enum conker_check verdict, const char *what, const char *found,
 		const char *advice)
 {

@@ -5,7 +5,6 @@
 #include <dirent.h>
 
 #include "lib/host/api.h"
-#include "util/cleanup.h"
 
 /* ---- place.c: where things are ------------------------------------------------------------------- */
 
@@ -29,6 +28,10 @@ void dir_closep(DIR *const *d);
 must_check int dir_lock(int dir, struct err *e);
 /* The beginning of a small file as a string without its last newline; "" when it cannot be read. */
 const char *dir_slurp(int at, const char *file, char *buf, size_t size);
+/* Removes the files of these names, up to NULL. 0, or -errno of the first that stays. */
+int dir_unlink(int dir, const char *const *files);
+/* What the files of these names, up to NULL, take on disk, and when the last was changed, unless NULL. */
+uint64_t dir_disk_bytes(int dir, const char *const *files, int64_t *ret_changed_s);
 /* Where the file behind fd is; "" when that cannot be told. */
 int fd_path(int fd, char *ret, size_t size);
 /* Removes a directory and all below it, whatever the names. */

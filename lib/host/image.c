@@ -23,8 +23,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 #define WORK_PREFIX  ".import-"
 #define IMAGE_SUFFIX ".erofs"
 
@@ -100,23 +98,23 @@ struct argv {
 	int n;
 };
 
-static void add(struct argv *a, const char *s)
+static void argv_add(struct argv *a, const char *const *more)
 {
-	a->v[a->n++] = s;
+	while (*more)
+		a->v[a->n++] = *more++;
 	a->v[a->n] = NULL;
 }
+
+#define ADD(a, ...)    argv_add(a, (const char *const[]){__VA_ARGS__, NULL})
 
 /* All paths are those in the working directory. */
 #define FAKEROOT_STATE "fakeroot"
 
-static void add_fakeroot(struct argv *a, const char *flag)
+static void argv_add_fakeroot(struct argv *a, const char *flag)
 {
 	if (geteuid() == 0)
 		return;
-	add(a, "fakeroot");
-	add(a, flag);
-	add(a, FAKEROOT_STATE);
-	add(a, "--");
+	ADD(a, "fakeroot", flag, FAKEROOT_STATE, "--");
 }
 
 /* A tool may not have said that the disk is full; the disk does. */
@@ -136,21 +134,12 @@ static int unpack(const struct work *w, const char *archive, struct err *e)
 
 	if (mkdirat(w->fd, "root", 0755) < 0)
 		return err_errno(e, "make the image's root");
-	add_fakeroot(&a, "-s");
-	add(&a, "tar");
-	add(&a, "--extract");
-	add(&a, "--file");
-	add(&a, archive);
-	add(&a, "--directory=root");
-	add(&a, "--force-local"); /* a colon in the name is no host */
-	add(&a, "--numeric-owner");
-	add(&a, "--same-owner");
-	add(&a, "--same-permissions");
-	add(&a, "--delay-directory-restore");
-	if (geteuid() == 0) {
-		add(&a, "--xattrs");
-		add(&a, "--xattrs-include=security.capability");
-	}
+	argv_add_fakeroot(&a, "-s");
+	/* --force-local: a colon in the name is no host. */
+	ADD(&a, "tar", "--extract", "--file", archive, "--directory=root", "--force-local",
+	    "--numeric-owner", "--same-owner", "--same-permissions", "--delay-directory-restore");
+	if (geteuid() == 0)
+		ADD(&a, "--xattrs", "--xattrs-include=security.capability");
 	return run(w, &a, e);
 }
 
@@ -159,14 +148,12 @@ static int make_image(const struct work *w, const char *root, int unpacked, stru
 	struct argv a = {0};
 
 	if (unpacked)
-		add_fakeroot(&a, "-i");
-	add(&a, "mkfs.erofs");
-	add(&a, "--quiet");
+		argv_add_fakeroot(&a, "-i");
+	ADD(&a, "mkfs.erofs", "--quiet");
 	/* Somebody's own files can only have been meant to be root's. */
 	if (!unpacked && geteuid() != 0)
-		add(&a, "--all-root");
-	add(&a, "image");
-	add(&a, root);
+		ADD(&a, "--all-root");
+	ADD(&a, "image", root);
 	return run(w, &a, e);
 }
 

@@ -16,8 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 enum { REPORT_BYTES = 4096, FOUND_BYTES = 512 };
 
 /* ---- the jail ------------------------------------------------------------------------------------------ */

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "proto/ports.h"
-#include "util/cleanup.h"
 
 enum {
 	FD_NULL_IN,
@@ -218,6 +217,17 @@ static int start_in(int dir, const struct meta *m, const struct artefacts *a, co
 	return again;
 }
 
+static void launched_close(struct launched *l)
+{
+	if (l->pidfd >= 0)
+		close(l->pidfd);
+	if (l->owner >= 0)
+		close(l->owner);
+	if (l->stderr_fd >= 0)
+		close(l->stderr_fd);
+	l->pidfd = l->owner = l->stderr_fd = -1;
+}
+
 int launch(const struct artefacts *a, const conker_box_opts *o, const struct meta *m, int dir,
 	   struct launched *ret, struct err *e)
 {
@@ -240,15 +250,4 @@ int launch(const struct artefacts *a, const conker_box_opts *o, const struct met
 	if (r < 0)
 		launched_close(ret);
 	return min_(r, 0);
-}
-
-void launched_close(struct launched *l)
-{
-	if (l->pidfd >= 0)
-		close(l->pidfd);
-	if (l->owner >= 0)
-		close(l->owner);
-	if (l->stderr_fd >= 0)
-		close(l->stderr_fd);
-	l->pidfd = l->owner = l->stderr_fd = -1;
 }

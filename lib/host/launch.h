@@ -38,6 +38,5 @@ struct launched {
 
 must_check int launch(const struct artefacts *a, const conker_box_opts *o, const struct meta *m,
 		      int dir, struct launched *ret, struct err *e);
-void launched_close(struct launched *l);
 
 #endif

@@ -24,8 +24,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 #ifndef CONKER_LIBDIR
 #define CONKER_LIBDIR "/usr/local/lib/conker"
 #endif
@@ -102,47 +100,35 @@ static int runtime_base(char *ret, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-int place_boxes(struct err *e)
+/* Opens a directory that holds boxes, or their memory: ours alone. */
+static int open_private(const char *path, const char *var, struct err *e)
 {
-	char path[PATH_MAX];
-	int r = runtime_base(path, sizeof(path));
+	auto_close int fd = open_path_made(path, 0700);
+	int r = fd < 0 ? fd : is_ours(fd);
 
-	if (r < 0)
-		return err_set(e, -r, "XDG_RUNTIME_DIR: %s", strerror(-r));
-
-	auto_close int base = open_path_made(path, 0700);
-	if (base < 0)
-		return err_set(e, -base, "directory '%s': %s", path, strerror(-base));
-	r = is_ours(base);
 	if (r < 0)
 		return err_set(e, -r, "directory '%s': %s", path, strerror(-r));
 	if (!r)
 		return err_set(e, EPERM,
 			       "directory '%s' belongs to somebody else or is open to others; "
-			       "set XDG_RUNTIME_DIR to a directory of yours",
-			       path);
-
-	int fd = open_made(base, "boxes", 0700);
-	if (fd < 0)
-		return err_set(e, -fd, "directory '%s/boxes': %s", path, strerror(-fd));
-	return fd;
+			       "set %s to a directory of yours",
+			       path, var);
+	return take_fd(fd);
 }
 
-/* Opens a directory that holds the memory of boxes: ours alone. */
-static int open_private(const char *path, struct err *e)
+int place_boxes(struct err *e)
 {
-	auto_close int fd = open_path_made(path, 0700);
+	static const char var[] = "XDG_RUNTIME_DIR";
+	char path[PATH_MAX];
+	int r = runtime_base(path, sizeof(path));
 
-	if (fd < 0)
-		return err_set(e, -fd, "directory '%s': %s", path, strerror(-fd));
-	int r = is_ours(fd);
 	if (r < 0)
-		return err_set(e, -r, "directory '%s': %s", path, strerror(-r));
-	if (!r)
-		return err_set(e, EPERM,
-			       "directory '%s' belongs to somebody else or is open to others",
-			       path);
-	return take_fd(fd);
+		return err_set(e, -r, "%s: %s", var, strerror(-r));
+	auto_close int base = open_private(path, var, e);
+	if (base < 0)
+		return base;
+	int fd = open_made(base, "boxes", 0700);
+	return fd < 0 ? err_set(e, -fd, "directory '%s/boxes': %s", path, strerror(-fd)) : fd;
 }
 
 static int place_kept(const char *var, const char *root, const char *home, const char *sub,
@@ -163,18 +149,20 @@ static int place_kept(const char *var, const char *root, const char *home, const
 
 int place_state(const char *sub, char *ret, size_t size, struct err *e)
 {
-	int r = place_kept("XDG_STATE_HOME", "/var/lib", ".local/state", sub, ret, size);
+	static const char var[] = "XDG_STATE_HOME";
+	int r = place_kept(var, "/var/lib", ".local/state", sub, ret, size);
 
-	return r < 0 ? err_set(e, -r, "no place for what boxes keep; set XDG_STATE_HOME")
-		     : open_private(ret, e);
+	return r < 0 ? err_set(e, -r, "no place for what boxes keep; set %s", var)
+		     : open_private(ret, var, e);
 }
 
 int place_cache_path(const char *sub, char *ret, size_t size, struct err *e)
 {
-	int r = place_kept("XDG_CACHE_HOME", "/var/cache", ".cache", sub, ret, size);
+	static const char var[] = "XDG_CACHE_HOME";
+	int r = place_kept(var, "/var/cache", ".cache", sub, ret, size);
 
-	return r < 0 ? err_set(e, -r, "no place for the cache; set XDG_CACHE_HOME")
-		     : open_private(ret, e);
+	return r < 0 ? err_set(e, -r, "no place for the cache; set %s", var)
+		     : open_private(ret, var, e);
 }
 
 int place_cache(const char *sub, struct err *e)

@@ -33,7 +33,6 @@
 #include <unistd.h>
 
 #include "proto/box.h"
-#include "util/cleanup.h"
 
 /* ---- one box's directory ------------------------------------------------------------------------- */
 
@@ -237,16 +236,12 @@ static int meta_save(int dir, const struct meta *m)
 static int remove_dir(int reg, const char *name, int dir)
 {
 	static const char *const files[] = {
-		"box",  "box.new", "exec.sock", "forward.sock",  "console", "state",
-		"lock", "cgroup",  "manifest",  "manifest.part", "ctl.sock"};
-
-	int r = 0;
+		"box",  "box.new", "exec.sock", "forward.sock",  "console",  "state",
+		"lock", "cgroup",  "manifest",  "manifest.part", "ctl.sock", NULL};
 
 	cgroup_remove(dir);
 	storage_remove(dir);
-	for (size_t i = 0; i < countof(files); i++)
-		if (unlinkat(dir, files[i], 0) < 0 && errno != ENOENT && r == 0)
-			r = -errno;
+	int r = dir_unlink(dir, files);
 	if (unlinkat(reg, name, AT_REMOVEDIR) < 0 && errno != ENOENT && r == 0)
 		r = -errno;
 	return r;

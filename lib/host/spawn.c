@@ -27,8 +27,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif

@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 #define LINK "storage"
 
 int storage_path(int dir, char *ret, size_t size)

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "util/cleanup.h"
-
 static const struct {
 	const char *tool, *package;
 } packages[] = {
