@@ -50,14 +50,15 @@ __attribute__((format(printf, 3, 4))) static int cgroup_put(int dir, const char 
 							    const char *fmt, ...)
 {
 	auto_close int fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
+	char text[64];
 	va_list ap;
 
 	if (fd < 0)
 		return -errno;
 	va_start(ap, fmt);
-	int n = vdprintf(fd, fmt, ap);
+	int len = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return n < 0 ? -errno : 0;
+	return write(fd, text, (size_t)len) == len ? 0 : -errno;
 }
 
 static int has_word(const char *words, const char *word)
