@@ -26,7 +26,7 @@ struct capture {
 };
 
 /* Doubles, so that the total of copies stays linear. One byte more for the NUL. */
-static int make_room(conker_captured *c, size_t *cap, size_t n, size_t max_bytes)
+static int capture_make_room(conker_captured *c, size_t *cap, size_t n, size_t max_bytes)
 {
 	size_t want = *cap ? *cap : FIRST_BYTES;
 
@@ -52,7 +52,7 @@ static size_t count_lines(const char *p, size_t len)
 	return n;
 }
 
-static int put(struct capture *c, const void *data, size_t len, size_t max_bytes)
+static int capture_put(struct capture *c, const void *data, size_t len, size_t max_bytes)
 {
 	size_t n = min_(len, max_bytes - c->c.len);
 
@@ -61,7 +61,7 @@ static int put(struct capture *c, const void *data, size_t len, size_t max_bytes
 		c->c.truncated = 1;
 	if (n == 0)
 		return 0;
-	if (make_room(&c->c, &c->cap, n, max_bytes) < 0)
+	if (capture_make_room(&c->c, &c->cap, n, max_bytes) < 0)
 		return -ENOMEM;
 	memcpy(c->c.data + c->c.len, data, n);
 	c->c.len += n;
@@ -69,9 +69,9 @@ static int put(struct capture *c, const void *data, size_t len, size_t max_bytes
 }
 
 /* Always a string, and the last line counts without its newline too. */
-static int finish(struct capture *c, conker_captured *ret)
+static int capture_end(struct capture *c, conker_captured *ret)
 {
-	if (!c->c.data && make_room(&c->c, &c->cap, 0, 1) < 0)
+	if (!c->c.data && capture_make_room(&c->c, &c->cap, 0, 1) < 0)
 		return -ENOMEM;
 	c->c.data[c->c.len] = 0;
 	c->c.lines = count_lines(c->c.data, c->c.len) +
@@ -144,12 +144,13 @@ static void on_event(conker_exec *x, enum conker_event ev, const void *data, siz
 	if (ev != CONKER_STDOUT && ev != CONKER_STDERR)
 		return;
 	struct capture *c = ev == CONKER_STDOUT ? &run->out : &run->err;
-	if (put(c, data, len, run->max_bytes) < 0 || put(&run->both, data, len, run->max_bytes) < 0)
+	if (capture_put(c, data, len, run->max_bytes) < 0 ||
+	    capture_put(&run->both, data, len, run->max_bytes) < 0)
 		run->no_memory = 1;
 }
 
-static int start(conker_box *b, const conker_exec_opts *exec, const conker_run_opts *o,
-		 struct running *run, conker_exec **ret)
+static int run_start(conker_box *b, const conker_exec_opts *exec, const conker_run_opts *o,
+		     struct running *run, conker_exec **ret)
 {
 	conker_exec_cb cb = {.fn = on_event, .user = run};
 	conker_exec_opts mine;
@@ -166,7 +167,7 @@ static int start(conker_box *b, const conker_exec_opts *exec, const conker_run_o
 }
 
 /* What the command does not read is nobody's error. */
-static void feed(conker_exec *x, const conker_run_opts *o)
+static void run_feed(conker_exec *x, const conker_run_opts *o)
 {
 	if (!o->input)
 		return;
@@ -174,20 +175,20 @@ static void feed(conker_exec *x, const conker_run_opts *o)
 	(void)conker_exec_close_stdin(x);
 }
 
-static int wait_end(conker_exec *x, conker_status *ret)
+static int run_wait(conker_exec *x, conker_status *ret)
 {
 	ret->size = sizeof(*ret);
 	return conker_exec_wait(x, -1, ret);
 }
 
-static int collect(struct running *run, conker_result *res)
+static int run_collect(struct running *run, conker_result *res)
 {
 	char text[MESSAGE_BYTES];
 
 	say_end(text, sizeof(text), &res->status);
 	res->message = strdup(text);
-	if (run->no_memory || !res->message || finish(&run->out, &res->out) < 0 ||
-	    finish(&run->err, &res->err) < 0 || finish(&run->both, &res->both) < 0)
+	if (run->no_memory || !res->message || capture_end(&run->out, &res->out) < 0 ||
+	    capture_end(&run->err, &res->err) < 0 || capture_end(&run->both, &res->both) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -196,18 +197,18 @@ static int run_with(conker_box *b, const conker_exec_opts *exec, const conker_ru
 		    struct running *run, conker_result *res)
 {
 	conker_exec *x;
-	int r = start(b, exec, o, run, &x);
+	int r = run_start(b, exec, o, run, &x);
 
 	if (r < 0)
 		return r;
-	feed(x, o);
-	r = wait_end(x, &res->status);
+	run_feed(x, o);
+	r = run_wait(x, &res->status);
 	if (r < 0) { /* its message is the one to keep */
 		conker_exec_free(x);
 		return r;
 	}
 	conker_exec_free(x);
-	r = collect(run, res);
+	r = run_collect(run, res);
 	if (r < 0)
 		return err_set(api_enter(), ENOMEM, "no memory for the output");
 	return o->flags & CONKER_RUN_CHECK ? conker_status_check(&res->status) : 0;

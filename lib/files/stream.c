@@ -46,7 +46,7 @@ struct stream {
 	uint8_t ring[RING_BYTES];
 };
 
-static void unref(struct stream *s)
+static void stream_unref(struct stream *s)
 {
 	if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
@@ -113,13 +113,13 @@ static void on_event(conker_exec *x, enum conker_event ev, const void *data, siz
 
 static void on_free(void *user)
 {
-	unref(user);
+	stream_unref(user);
 }
 
 /* ---- the calls ------------------------------------------------------------------------------------ */
 
-static int start(struct stream *s, const char *const *argv, const char *user, int flags,
-		 struct err *e)
+static int stream_start(struct stream *s, const char *const *argv, const char *user, int flags,
+			struct err *e)
 {
 	const char *all[ARGS + 1] = {FILES_PROGRAM};
 	conker_exec_opts o = {
@@ -149,10 +149,10 @@ int stream_open(conker_box *b, const char *const *argv, const char *user, int fl
 	s->refs = 2;
 	s->input_open = (flags & STREAM_INPUT) != 0;
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int r = s->wake < 0 ? err_errno(e, "eventfd") : start(s, argv, user, flags, e);
+	int r = s->wake < 0 ? err_errno(e, "eventfd") : stream_start(s, argv, user, flags, e);
 	if (r < 0) {
 		s->refs = 1; /* there is no callback */
-		unref(s);
+		stream_unref(s);
 		return r;
 	}
 	*ret = s;
@@ -180,7 +180,7 @@ static int is_over(const void *arg)
 	return s->over;
 }
 
-static int await(struct stream *s, wait_fn *fn, int timeout_ms)
+static int stream_await(struct stream *s, wait_fn *fn, int timeout_ms)
 {
 	pthread_mutex_lock(&s->box->lock);
 	int r = wait_for(s->box, fn, s, timeout_ms);
@@ -190,7 +190,7 @@ static int await(struct stream *s, wait_fn *fn, int timeout_ms)
 
 ssize_t stream_read(struct stream *s, void *buf, size_t len, int timeout_ms)
 {
-	int r = await(s, has_output, timeout_ms);
+	int r = stream_await(s, has_output, timeout_ms);
 
 	if (r < 0)
 		return r;
@@ -210,7 +210,7 @@ ssize_t stream_read(struct stream *s, void *buf, size_t len, int timeout_ms)
 	return (ssize_t)n;
 }
 
-static void not_writable(struct stream *s)
+static void stream_not_writable(struct stream *s)
 {
 	pthread_mutex_lock(&s->box->lock);
 	s->writable = 0;
@@ -220,12 +220,12 @@ static void not_writable(struct stream *s)
 int stream_write(struct stream *s, const void *buf, size_t len)
 {
 	for (const char *p = buf; len > 0;) {
-		not_writable(s); /* before the attempt: it may become so right behind it */
+		stream_not_writable(s); /* before the attempt: it may become so right behind it */
 		ssize_t n = conker_exec_write(s->exec, p, len);
 		if (n < 0 && n != -EAGAIN)
 			return -EPIPE;
 		if (n < 0) {
-			int r = await(s, takes_input, -1);
+			int r = stream_await(s, takes_input, -1);
 			if (r < 0)
 				return r;
 			continue;
@@ -261,7 +261,7 @@ void stream_said(const struct stream *s, char ret[TEXT_BYTES])
 	(void)snprintf(ret, TEXT_BYTES, "%.*s", (int)strcspn(s->text, "\n"), s->text);
 }
 
-static int outcome(const struct stream *s, struct err *e)
+static int stream_outcome(const struct stream *s, struct err *e)
 {
 	if (s->error) /* nothing is called after this that would forget the kind */
 		return api_kind(s->kind, s->step, err_set(e, s->error, "%s", s->text));
@@ -293,23 +293,23 @@ int stream_finish(struct stream *s, struct err *e)
 	while (n > 0);
 	if (n < 0)
 		return err_set(e, (int)-n, "wait: %s", strerror((int)-n));
-	return outcome(s, e);
+	return stream_outcome(s, e);
 }
 
 /* Given the chance it removes what is not complete; an input that ends early says so. */
-static void let_clean_up(struct stream *s)
+static void stream_let_clean_up(struct stream *s)
 {
 	if (!s->input_open || conker_exec_close_stdin(s->exec) < 0)
 		return;
-	(void)await(s, is_over, CLEANUP_MS);
+	(void)stream_await(s, is_over, CLEANUP_MS);
 }
 
 struct stream *stream_free(struct stream *s)
 {
 	if (!s)
 		return NULL;
-	let_clean_up(s);
+	stream_let_clean_up(s);
 	conker_exec_free(s->exec);
-	unref(s);
+	stream_unref(s);
 	return NULL;
 }

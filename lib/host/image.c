@@ -45,7 +45,7 @@ static int is_held(int images, const char *name)
 }
 
 /* With the image directory locked. */
-static void sweep(int images)
+static void import_sweep(int images)
 {
 	auto_dir *d = dir_stream(images, ".");
 	struct dirent *de;
@@ -56,7 +56,7 @@ static void sweep(int images)
 			(void)tree_remove(images, de->d_name);
 }
 
-static int work_begin(struct work *w, struct err *e)
+static int import_begin(struct work *w, struct err *e)
 {
 	w->fd = -1;
 	w->images = place_images(e);
@@ -66,7 +66,7 @@ static int work_begin(struct work *w, struct err *e)
 	auto_close int locked = dir_lock(w->images, e);
 	if (locked < 0)
 		return locked;
-	sweep(w->images);
+	import_sweep(w->images);
 	for (unsigned i = 0;; i++) {
 		(void)snprintf(w->name, sizeof(w->name), WORK_PREFIX "%u", i);
 		if (mkdirat(w->images, w->name, 0700) == 0)
@@ -80,7 +80,7 @@ static int work_begin(struct work *w, struct err *e)
 	return 0;
 }
 
-static void work_end(struct work *w)
+static void import_end(struct work *w)
 {
 	if (w->fd >= 0) {
 		(void)tree_remove(w->images,
@@ -118,7 +118,7 @@ static void argv_add_fakeroot(struct argv *a, const char *flag)
 }
 
 /* A tool may not have said that the disk is full; the disk does. */
-static int run(const struct work *w, const struct argv *a, struct err *e)
+static int import_run(const struct work *w, const struct argv *a, struct err *e)
 {
 	struct statvfs vfs;
 	int r = tool_run(a->v, w->fd, e);
@@ -128,7 +128,7 @@ static int run(const struct work *w, const struct argv *a, struct err *e)
 	return r;
 }
 
-static int unpack(const struct work *w, const char *archive, struct err *e)
+static int import_unpack(const struct work *w, const char *archive, struct err *e)
 {
 	struct argv a = {0};
 
@@ -140,10 +140,10 @@ static int unpack(const struct work *w, const char *archive, struct err *e)
 	    "--numeric-owner", "--same-owner", "--same-permissions", "--delay-directory-restore");
 	if (geteuid() == 0)
 		ADD(&a, "--xattrs", "--xattrs-include=security.capability");
-	return run(w, &a, e);
+	return import_run(w, &a, e);
 }
 
-static int make_image(const struct work *w, const char *root, int unpacked, struct err *e)
+static int import_make_image(const struct work *w, const char *root, int unpacked, struct err *e)
 {
 	struct argv a = {0};
 
@@ -154,7 +154,7 @@ static int make_image(const struct work *w, const char *root, int unpacked, stru
 	if (!unpacked && geteuid() != 0)
 		ADD(&a, "--all-root");
 	ADD(&a, "image", root);
-	return run(w, &a, e);
+	return import_run(w, &a, e);
 }
 
 static int check_not_empty(int at, const char *name, const char *what, struct err *e)
@@ -169,7 +169,7 @@ static int check_not_empty(int at, const char *name, const char *what, struct er
 	return n > 2 ? 0 : err_set(e, EINVAL, "%s is empty", what);
 }
 
-static int publish(const struct work *w, const char *name, struct err *e)
+static int import_publish(const struct work *w, const char *name, struct err *e)
 {
 	char file[NAME_BYTES + 8];
 	auto_close int fd = openat(w->fd, "image", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -187,7 +187,7 @@ static int publish(const struct work *w, const char *name, struct err *e)
 }
 
 /* Standard input to a file: tar cannot look twice at a pipe to see how it is compressed. */
-static int spool(const struct work *w, struct err *e)
+static int import_spool(const struct work *w, struct err *e)
 {
 	char buf[4 << 10];
 	auto_close int fd = openat(w->fd, "archive", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -212,13 +212,13 @@ static int import_archive(const struct work *w, const char *path, struct err *e)
 	int r = 0;
 
 	if (!path)
-		r = spool(w, e);
+		r = import_spool(w, e);
 	if (r == 0)
-		r = unpack(w, path ? path : "archive", e);
+		r = import_unpack(w, path ? path : "archive", e);
 	if (r < 0)
 		return r;
 	r = check_not_empty(w->fd, "root", "the archive", e);
-	return r < 0 ? r : make_image(w, "root", 1, e);
+	return r < 0 ? r : import_make_image(w, "root", 1, e);
 }
 
 static int import(const struct work *w, const char *path, struct err *e)
@@ -234,7 +234,7 @@ static int import(const struct work *w, const char *path, struct err *e)
 	if (!S_ISDIR(st.st_mode))
 		return import_archive(w, absolute, e);
 	int r = check_not_empty(AT_FDCWD, absolute, "the directory", e);
-	return r < 0 ? r : make_image(w, absolute, 0, e);
+	return r < 0 ? r : import_make_image(w, absolute, 0, e);
 }
 
 int conker_image_import(const char *name, const char *path)
@@ -249,12 +249,12 @@ int conker_image_import(const char *name, const char *path)
 		r = name_check("image", name, e);
 	if (r < 0)
 		return r;
-	r = work_begin(&w, e);
+	r = import_begin(&w, e);
 	if (r == 0)
 		r = import(&w, path, e);
 	if (r == 0)
-		r = publish(&w, name, e);
-	work_end(&w);
+		r = import_publish(&w, name, e);
+	import_end(&w);
 	return r < 0 ? err_wrap(e, api_descriptors(r, e), "import '%s' as image '%s'", path, name)
 		     : 0;
 }
@@ -332,7 +332,7 @@ int conker_image_list(image_fn *fn, void *user)
 	int locked = dir_lock(dir, e);
 	if (locked < 0)
 		return locked;
-	sweep(dir);
+	import_sweep(dir);
 	close(locked); /* fn may import */
 	int n = scandir(path, &list, is_image, alphasort);
 	if (n < 0)

@@ -126,7 +126,7 @@ struct files { /* what the VMM gets beside the artefacts */
 	int null, console, state, lock, theirs, listener, forward, ctl;
 };
 
-static void files_close(struct files *f)
+static void launch_files_close(struct files *f)
 {
 	int all[] = {f->null,   f->console,  f->state,   f->lock,
 		     f->theirs, f->listener, f->forward, f->ctl};
@@ -136,7 +136,7 @@ static void files_close(struct files *f)
 			close(all[i]);
 }
 
-static int files_open(struct files *f, int dir, struct launched *l, struct err *e)
+static int launch_files_open(struct files *f, int dir, struct launched *l, struct err *e)
 {
 	enum { NEW = O_CREAT | O_EXCL | O_CLOEXEC };
 	int pair[2];
@@ -167,8 +167,8 @@ static int files_open(struct files *f, int dir, struct launched *l, struct err *
 	return 0;
 }
 
-static int start(const struct artefacts *a, const struct files *f, struct args *args, int cgroup,
-		 struct launched *l)
+static int launch_start(const struct artefacts *a, const struct files *f, struct args *args,
+			int cgroup, struct launched *l)
 {
 	static char *const no_env[] = {NULL};
 	int restored = a->state >= 0, suspends = a->suspend[0] >= 0;
@@ -203,15 +203,15 @@ static int start(const struct artefacts *a, const struct files *f, struct args *
 }
 
 /* In a cgroup of its own, where there are any. */
-static int start_in(int dir, const struct meta *m, const struct artefacts *a, const struct files *f,
-		    struct args *args, struct launched *l)
+static int launch_in_cgroup(int dir, const struct meta *m, const struct artefacts *a,
+			    const struct files *f, struct args *args, struct launched *l)
 {
 	auto_close int cgroup = cgroup_make(dir, m);
-	int r = start(a, f, args, cgroup, l);
+	int r = launch_start(a, f, args, cgroup, l);
 
 	if (r >= 0 || cgroup < 0)
 		return r;
-	int again = start(a, f, args, -1, l);
+	int again = launch_start(a, f, args, -1, l);
 	if (again >= 0) /* so it was the cgroup */
 		cgroup_none(dir, strerror(-r));
 	return again;
@@ -240,13 +240,13 @@ int launch(const struct artefacts *a, const conker_box_opts *o, const struct met
 	if (r < 0)
 		return r;
 	compose_args(&args, a, o, cmdline);
-	r = files_open(&f, dir, ret, e);
+	r = launch_files_open(&f, dir, ret, e);
 	if (r == 0) {
-		r = start_in(dir, m, a, &f, &args, ret);
+		r = launch_in_cgroup(dir, m, a, &f, &args, ret);
 		if (r < 0)
 			r = err_set(e, -r, "start '%s': %s", a->vmm, strerror(-r));
 	}
-	files_close(&f);
+	launch_files_close(&f);
 	if (r < 0)
 		launched_close(ret);
 	return min_(r, 0);
