@@ -1,7 +1,11 @@
 /* box.c - the handle on a box, made and freed.
  *
- * What costs the host something (descriptors, the VMM, the directory) ends with the handle; the structure itself may
- * live longer (lib/handle/refs.c): whatever refers to it keeps it.
+ * Duties: what costs the host something (descriptors, the VMM, the directory) ends with the handle.
+ * The structure itself may live longer (lib/handle/refs.c): whatever refers to it keeps it. A box
+ * of ours leaves nothing behind: no process, no directory, no lock. In the child of a fork() only
+ * the descriptors are ours, and the box is the parent's.
+ *
+ * Limits: END_MS for a killed VMM to end; one that is stuck in the kernel stays listed.
  */
 #include "lib/box/box.h"
 #include "lib/host/host.h"

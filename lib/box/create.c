@@ -1,4 +1,11 @@
-/* create.c - a new box: its options, what it begins with, its directory; the rest is its birth (birth.c). */
+/* create.c - a new box.
+ *
+ *	options -> what it begins with (origin.c, restore.c, template.c) -> its directory -> birth.c
+ *
+ * Duties: a creation that fails, at whatever step, leaves nothing behind.
+ *
+ * Limits: those of the options are checked here and in origin.c; BOX_DESCRIPTORS of descriptors.
+ */
 #include "lib/box/snapshot.h"
 
 #include <errno.h>

@@ -1,4 +1,15 @@
-/* open.c - a handle on a box that is there: it runs, or it is suspended and made to run, or about to suspend itself. */
+/* open.c - a handle on a box that is there.
+ *
+ * Protocol: who holds its lock says what to do (lib/host/README.md). Its VMM: connect. A starter:
+ * connect too, or wait if it resumes the box. Nobody: it is suspended, and resumed here; or over. A
+ * box that suspends itself is asked first whether it is frozen, which begins its idle time anew.
+ *
+ * Duties: whoever has opened a box can run commands in it, unless it ends. What changes between two
+ * looks is looked at again (-ERESTART).
+ *
+ * Limits: a few such rounds; ANSWER_MS for a guest that does not answer, FROZEN_MAX_MS for a VMM
+ * that writes.
+ */
 #include "lib/box/snapshot.h"
 #include "lib/host/host.h"
 
