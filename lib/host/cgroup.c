@@ -29,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/io.h"
+
 enum {
 	/* Beside the guest's memory: the VMM (half a MiB), its buffers, page tables on both levels and what KVM
 	 * remembers of each page (at most 1/64 together), and page cache of its disks to work with. */
@@ -58,7 +60,7 @@ __attribute__((format(printf, 3, 4))) static int cgroup_put(int dir, const char 
 	va_start(ap, fmt);
 	int len = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	return write(fd, text, (size_t)len) == len ? 0 : -errno;
+	return io_write_all(fd, text, (size_t)len);
 }
 
 static int has_word(const char *words, const char *word)
@@ -77,13 +79,17 @@ static int has_word(const char *words, const char *word)
 static int find_mount(char *ret, size_t size)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char line[PATH_MAX + 256], point[PATH_MAX];
+	char line[PATH_MAX + 256];
 	int r = -ENOENT;
 
-	while (f && r < 0 && fgets(line, sizeof(line), f))
-		if (strstr(line, " - cgroup2 ") &&
-		    sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1)
+	while (f && r < 0 && fgets(line, sizeof(line), f)) {
+		char *rest = strstr(line, " - cgroup2 ") ? line : NULL, *point = NULL;
+
+		for (int i = 0; i < 5; i++)
+			point = strsep(&rest, " ");
+		if (point)
 			r = snprintf(ret, size, "%s", point) < (int)size ? 0 : -ENAMETOOLONG;
+	}
 	if (f)
 		(void)fclose(f);
 	return r;
@@ -222,9 +228,8 @@ static int note(int dir, const char *text)
 {
 	auto_close int fd =
 		openat(dir, "cgroup", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	size_t len = strlen(text);
 
-	return fd >= 0 && write(fd, text, len) == (ssize_t)len ? 0 : -EIO;
+	return fd < 0 ? -errno : io_write_all(fd, text, strlen(text));
 }
 
 static int make(int dir, const struct meta *m, struct err *e)

@@ -36,7 +36,7 @@ unruled() { # files of the product that no rule is about
 	may 'lib/box/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|handle|box)/'
 	may 'lib/files/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|handle|box|files)/'
 	may 'guest-init/*.[ch]' 'util/|proto/|guest-init/'
-	may 'tools/*/*.[ch]' 'util/(util|clean|cleanup|signame)\.h|lib/conker\.h|tools/'
+	may 'tools/*/*.[ch]' 'util/(util|clean|cleanup|io|num|signame)\.h|lib/conker\.h|tools/'
 	may 'tools/bench/guest/*.[ch]' 'proto/ports\.h|tools/bench/mark\.h'
 	may 'vmm/mem.[ch]' 'util/|vmm/mem\.h|vmm/arch/x86/layout\.h'
 	may 'vmm/virtio/queue.[ch]' 'util/|vmm/mem\.h|vmm/virtio/queue\.h'
