@@ -94,9 +94,9 @@ static int make_template(const conker_box_opts *o, const char *path, struct err 
 {
 	static const conker_snapshot_opts stop = {.size = sizeof(stop),
 						  .flags = CONKER_SNAPSHOT_STOP};
-	conker_box *b;
-
+	conker_box *b = NULL;
 	int r = conker_box_create(o, &b);
+
 	if (r < 0)
 		return r;
 	r = conker_box_snapshot(b, path, &stop, NULL);

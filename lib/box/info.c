@@ -73,25 +73,26 @@ int info_name_taken(int dir, const char *name, struct err *e)
 		       name, is, force, name);
 }
 
-int conker_box_info_get(conker_box *h, conker_box_info *ret)
+int conker_box_info_get(conker_box *b, conker_box_info *ret)
 {
 	conker_box_info info;
 	struct vm_events v;
 	struct err *e;
-	int r = box_enter(h, &e);
+	int r = box_enter(b, &e);
 
 	if (r == 0 && (!ret || ret->size < sizeof(ret->size)))
 		r = err_set(e, EINVAL, "the info's size field is not set");
 	if (r < 0)
 		return r;
-	struct box *b = box_of(h);
-	pthread_mutex_lock(&h->lock);
-	v = b->events;
-	box_unlock(h);
+	struct box *own = box_of(b);
+	pthread_mutex_lock(&b->lock);
+	v = own->events;
+	box_unlock(b);
 	if (!v.over)
-		(void)events_load(&v, b->dir); /* of one that was opened we hear only its end */
-	(void)!info_fill(&info, &b->meta, &v, b->dir); /* its end we have not seen, so it lives */
-	info.template_us = b->template_us;
+		(void)events_load(&v, own->dir); /* of one that was opened we hear only its end */
+	(void)!info_fill(&info, &own->meta, &v,
+			 own->dir); /* its end we have not seen, so it lives */
+	info.template_us = own->template_us;
 	opts_out(ret, &info, sizeof(info));
 	return 0;
 }

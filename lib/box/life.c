@@ -113,12 +113,12 @@ void life_on_event(conker_box *b, uint32_t src)
 }
 
 /* That alone says nothing: see above. */
-void life_on_conn_end(conker_box *h)
+void life_on_conn_end(conker_box *b)
 {
-	struct box *b = box_of(h);
+	struct box *own = box_of(b);
 
-	if ((b->owner < 0 && b->vmm < 0) || life_start_grace(b) < 0)
-		life_on_grace(h);
+	if ((own->owner < 0 && own->vmm < 0) || life_start_grace(own) < 0)
+		life_on_grace(b);
 }
 
 /* Also of a box of ours: one that detached is no child, and a jailed VMM may be a grandchild. */
@@ -138,19 +138,19 @@ static int life_is_gone(const void *arg)
 	return b->gone || (b->handle.lost && b->owner < 0 && b->vmm < 0);
 }
 
-int conker_box_wait(conker_box *h, int timeout_ms)
+int conker_box_wait(conker_box *b, int timeout_ms)
 {
 	struct err *e;
-	int r = box_enter_to_wait(h, &e);
+	int r = box_enter_to_wait(b, &e);
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&h->lock);
-	r = wait_for(h, life_is_gone, box_of(h), timeout_ms);
+	pthread_mutex_lock(&b->lock);
+	r = wait_for(b, life_is_gone, box_of(b), timeout_ms);
 	if (r < 0)
-		r = err_set(e, -r, "box '%s': %s", h->name,
+		r = err_set(e, -r, "box '%s': %s", b->name,
 			    r == -ETIMEDOUT ? "it still runs" : strerror(-r));
-	box_unlock(h);
+	box_unlock(b);
 	return r;
 }
 
@@ -227,16 +227,16 @@ static int life_stop(struct box *b, int timeout_ms, struct err *e)
 		       : 0;
 }
 
-int conker_box_stop(conker_box *h, uint32_t timeout_ms)
+int conker_box_stop(conker_box *b, uint32_t timeout_ms)
 {
 	struct err *e;
-	int r = box_enter_to_wait(h, &e);
+	int r = box_enter_to_wait(b, &e);
 
 	if (r < 0)
 		return r;
 	timeout_ms = timeout_ms ? min_(timeout_ms, (uint32_t)INT32_MAX) : STOP_DEFAULT_MS;
-	pthread_mutex_lock(&h->lock);
-	r = life_stop(box_of(h), (int)timeout_ms, e);
-	box_unlock(h);
+	pthread_mutex_lock(&b->lock);
+	r = life_stop(box_of(b), (int)timeout_ms, e);
+	box_unlock(b);
 	return r;
 }

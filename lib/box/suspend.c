@@ -213,31 +213,32 @@ static int suspend_into(struct box *b, const struct manifest *m, conker_snapshot
 	return r < 0 ? err_set(e, -r, "write it to disk: %s", strerror(-r)) : 0;
 }
 
-int conker_box_suspend(conker_box *h, conker_snapshot_result *ret)
+int conker_box_suspend(conker_box *b, conker_snapshot_result *ret)
 {
 	conker_snapshot_result ours = {.size = sizeof(ours)};
 	auto_free struct manifest *m = NULL;
 	auto_free char *text = NULL;
 	int64_t begun_us = clock_us();
 	struct err *e;
-	int r = box_enter_to_wait(h, &e);
+	int r = box_enter_to_wait(b, &e);
 
 	if (r < 0)
 		return r;
-	struct box *b = box_of(h);
+	struct box *own = box_of(b);
 	if (ret && ret->size < sizeof(size_t))
 		return err_set(e, EINVAL, "the result's size field is not set");
-	if (!(b->meta.flags & CONKER_BOX_DETACHED))
+	if (!(own->meta.flags & CONKER_BOX_DETACHED))
 		return err_set(e, EINVAL,
 			       "box '%s' ends with the program that started it, and cannot be "
 			       "suspended",
-			       b->meta.name);
+			       own->meta.name);
 	m = malloc(sizeof(*m));
-	r = m ? snapshot_manifest(b, m, &text, e) : err_set(e, ENOMEM, "no memory for a manifest");
+	r = m ? snapshot_manifest(own, m, &text, e)
+	      : err_set(e, ENOMEM, "no memory for a manifest");
 	if (r == 0)
-		r = suspend_into(b, m, &ours, e);
+		r = suspend_into(own, m, &ours, e);
 	if (r < 0)
-		return err_wrap(e, r, "suspend box '%s'", b->meta.name);
+		return err_wrap(e, r, "suspend box '%s'", own->meta.name);
 	ours.total_us = (uint64_t)(clock_us() - begun_us);
 	if (ret)
 		opts_out(ret, &ours, sizeof(ours));

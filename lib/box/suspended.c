@@ -154,12 +154,14 @@ static int storage_complete(int storage, struct manifest *m, const struct vm_eve
 	return r;
 }
 
-/* Whether what lies there under the name is a memory of that box. */
+/* Whether what lies there under the name is a memory of that box: 1, 0, or -errno: that cannot be told. */
 static int storage_is_memory(int storage, const char *name, const struct manifest *m)
 {
 	struct stat st;
 
-	return fstatat(storage, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	if (fstatat(storage, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return S_ISREG(st.st_mode) &&
 	       (uint64_t)st.st_size == (m->memory_mib << 20) + MEMORY_TAIL_BYTES;
 }
 
@@ -171,9 +173,11 @@ static int storage_take_names(int storage, const struct manifest *m)
 
 	if (r <= 0)
 		return r;
-	if (!storage_is_memory(storage, "memory.new", m) &&
-	    !storage_is_memory(storage, "memory", m))
-		return 0;
+	int fits = storage_is_memory(storage, "memory.new", m);
+	if (fits == 0)
+		fits = storage_is_memory(storage, "memory", m);
+	if (fits <= 0)
+		return fits;
 	if ((renameat(storage, "memory.new", storage, "memory") < 0 && errno != ENOENT) ||
 	    (renameat(storage, "state.new", storage, "state") < 0 && errno != ENOENT))
 		return -errno;
@@ -191,7 +195,9 @@ static int storage_adopt(int storage, const struct vm_events *v)
 	if (r == 0)
 		r = storage_has(storage, "state");
 	if (r > 0)
-		r = storage_is_memory(storage, "memory", m) ? storage_complete(storage, m, v) : 0;
+		r = storage_is_memory(storage, "memory", m);
+	if (r > 0)
+		r = storage_complete(storage, m, v);
 	return r; /* auto_free is unknown to it. NOLINT(clang-analyzer-unix.Malloc) */
 }
 
