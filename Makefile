@@ -65,7 +65,7 @@ LDFLAGS_pic     :=
 UTIL_SRC  := $(wildcard util/*.c)
 PROTO_SRC := $(wildcard proto/*.c)
 VMM_SRC   := $(wildcard vmm/*.c vmm/*/*.c vmm/*/*/*.c)
-LIB_SRC   := $(wildcard lib/*.c)
+LIB_SRC   := $(wildcard lib/*/*.c)
 # The command with its benchmark; these are programs of their own.
 BENCH_MAIN := $(addprefix tools/bench/,exec.c stream.c instructions.c count.c)
 BENCH_SRC := $(filter-out $(BENCH_MAIN),$(wildcard tools/bench/*.c))
@@ -93,7 +93,7 @@ all: $(B)/conker $(B)/conker-vmm $(B)/libconker.a $(B)/libconker.so $(B)/man/lib
 guest: $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/init $(B)/guest/initrd.cpio $(B)/guest/base.erofs ## kernel, init and base image
 
 # Where an installed library finds the VMM and the guest.
-$(B)/obj/%/lib/place.o $(B)/obj/%/tools/bench/machine.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
+$(B)/obj/%/lib/host/place.o $(B)/obj/%/tools/bench/machine.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
 
 # --- compiling ------------------------------------------------------------------------------------
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto | $(B)/setup/build.stamp
@@ -319,7 +319,7 @@ $(B)/obj/tsan/host/%: $(B)/obj/tsan/tests/vm/host/%.o $(call obj,tsan,$(LIB_SRC)
 	$(Q)$(CC) $(CFLAGS_tsan) $(LDFLAGS_tsan) -o $@ $^ -lprotobuf-c -pthread
 TSAN_VM := $(addprefix $(B)/obj/tsan/,conker conker-vmm $(patsubst tests/vm/host/%.c,host/%,$(wildcard tests/vm/host/*.c)))
 # The words that the library boots with, for tests and benchmarks that start conker-vmm by hand.
-$(B)/tests/guest/cmdline: lib/cmdline.c
+$(B)/tests/guest/cmdline: lib/host/cmdline.c
 	@mkdir -p $(@D)
 	$(Q)sed -n '/kernel_words\[\] =/,/;/p' $< | grep -o '"[^"]*"' | tr -d '"\n' >$@ && test -s $@
 # The attacker on the devices: a kernel of its own, without a library and without vector registers.
@@ -436,10 +436,11 @@ LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 fmt: $(B)/setup/lint.stamp ## format all C files
 	clang-format -i $(C_FILES)
-lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h ## format, layers, ceilings, names, cppcheck, clang-tidy
-	$(call say,LINT,format layers ceilings names)
+lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(call obj,pic,$(LIB_SRC)) ## format, layers, circles, ceilings, names, cppcheck, clang-tidy
+	$(call say,LINT,format layers circles ceilings names)
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/lint/layers.sh
+	$(Q)tests/lint/circles.py lib $(call obj,pic,$(LIB_SRC))
 	$(Q)tests/lint/ceilings.py
 	$(Q)tests/lint/names.py --count
 	$(call say,LINT,cppcheck)
