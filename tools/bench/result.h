@@ -20,10 +20,9 @@ enum {
 	STEPS_MAX = 28,
 	FACTS_MAX = 24,
 	SKIPS_MAX = 16,
-	RESULT_BYTES_MAX = 64 << 20, /* of a file */
 };
 
-enum unit { UNIT_NS, UNIT_BYTES, UNIT_BYTES_PER_S, UNIT_COUNT };
+enum unit { UNIT_NS, UNIT_BYTES, UNIT_BYTES_PER_S };
 
 /* Why a series has as many samples as it has. */
 enum ended {
@@ -32,7 +31,6 @@ enum ended {
 	ENDED_TIME,      /* its share of the time was over */
 	ENDED_ENOUGH,    /* as many as are ever taken of it */
 	ENDED_FAILED,    /* nothing but failures */
-	ENDED_COUNT,
 };
 
 struct step {
@@ -111,9 +109,5 @@ const char *ended_name(enum ended e);
 /* ---- result_json.c ------------------------------------------------------------------------------- */
 
 void result_write(struct text *t, const struct result *r);
-
-/* Reads what result_write() wrote, into *ret, which is empty. 0; -EINVAL: not a result; -ENOTSUP: of another
- * version; -ENOMEM. Whatever it returns, result_fini() is due. */
-must_check int result_read(struct result *ret, const char *s, size_t len);
 
 #endif
