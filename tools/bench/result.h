@@ -79,9 +79,6 @@ const char *result_fact_of(const struct result *r, const char *key);
 
 /* A series with no samples yet, which r owns; or NULL: no memory, or SERIES_MAX. */
 struct series *result_series(struct result *r, const char *id, const char *system);
-/* The first of that name with that many boxes at a time (0: any), or NULL. */
-const struct series *result_find(const struct result *r, const char *id, const char *system,
-				 uint32_t boxes);
 /* Series that had no turn because the time was over become entries of what was not measured. */
 void result_drop_empty(struct result *r);
 /* Of all series together. */
@@ -94,10 +91,6 @@ int series_add(struct series *s, uint64_t value, const uint64_t *steps);
 void series_fail(struct series *s, const char *why);
 /* A sorted copy, for the caller to free; NULL when there are no samples, or no memory. */
 uint64_t *series_sorted(const struct series *s);
-/* Likewise of a step. */
-uint64_t *series_sorted_step(const struct series *s, size_t step);
-/* The median of a step's samples. */
-uint64_t series_step_median(const struct series *s, size_t step);
 uint64_t series_median(const struct series *s);
 
 /* "1.234 ms", "23.1 us", "1.5 s"; "480 KiB"; "12.3 MB/s". */
