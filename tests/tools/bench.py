@@ -124,9 +124,8 @@ def test_every_section_is_drawn() -> None:
 
 def test_samples_of_any_shape_are_drawn() -> None:
     for start in (0, 10 ** 6, 2 ** 64 - 100):
-        for count in (1, 2, 6, 300):
-            for spread in (1, 91):
-                assert "<svg" in page(full([start + i * 7919 % spread for i in range(count)])) or count == 1
+        for count, spread in ((1, 1), (2, 91), (6, 1), (300, 91)):
+            assert "<svg" in page(full([start + i * 7919 % spread for i in range(count)]))
     assert "All series" in page(result())
 
 
