@@ -118,6 +118,8 @@ $(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h $(B)/gen/state.pb-c.h
 	$$(call say,CC,$$@)
 	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 $(B)/obj/$(1)/vmm/seccomp.o: | $(B)/gen/seccomp_rules.h
+$(B)/obj/$(1)/tools/bench/report.o: tools/bench/report.html
+$(B)/obj/$(1)/tools/bench/compare.o: tools/bench/compare.py
 $(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_ALL))
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$(FIRST_$(1)) $$^ $$(or $$(VMM_LIBS_$(1)),-lprotobuf-c -lfdt -pthread)
@@ -436,13 +438,14 @@ LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 fmt: $(B)/setup/lint.stamp ## format all C files
 	clang-format -i $(C_FILES)
-lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(call obj,pic,$(LIB_SRC)) ## format, layers, circles, ceilings, names, cppcheck, clang-tidy
-	$(call say,LINT,format layers circles ceilings names)
+lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(call obj,pic,$(LIB_SRC)) ## format, layers, circles, ceilings, names, the page, cppcheck, clang-tidy
+	$(call say,LINT,format layers circles ceilings names page)
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/lint/layers.sh
 	$(Q)tests/lint/circles.py lib $(call obj,pic,$(LIB_SRC))
 	$(Q)tests/lint/ceilings.py
 	$(Q)tests/lint/names.py --count
+	$(Q)tests/lint/page.sh
 	$(call say,LINT,cppcheck)
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--error-exitcode=1 -D__CPPCHECK__ -D__x86_64__ --suppressions-list=tests/lint/cppcheck.txt \
