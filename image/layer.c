@@ -36,7 +36,7 @@ static int entry_path(struct reading *r, const char *from, char *to)
 	from += strspn(from, "/");
 	memcpy(to, from, strlen(from) + 1);
 	if (tar_clean(to) < 0)
-		return err_set(r->e, EINVAL, "'%s': leads out of the image", from);
+		return err_set(r->e, EINVAL, "'%.250s': leads out of the image", from);
 	return 0;
 }
 
@@ -54,7 +54,7 @@ static int entry_xattrs(struct reading *r)
 
 	r->xattrs.bytes = 0;
 	if (r->tar.xattrs_over)
-		return err_set(r->e, E2BIG, "'%s': more than %d bytes of attributes", r->path,
+		return err_set(r->e, E2BIG, "'%.250s': more than %d bytes of attributes", r->path,
 			       EROFS_XATTRS_MAX);
 	while (tar_next_xattr(&r->tar, &at, &x)) {
 		int n = is_of_overlayfs(x.name)
@@ -62,10 +62,10 @@ static int entry_xattrs(struct reading *r)
 				: erofs_xattr_add(&r->xattrs, x.name, x.value, x.len);
 
 		if (n == -E2BIG)
-			return err_set(
-				r->e, E2BIG,
-				"'%s': attribute '%s': too long, or more than %d bytes in all",
-				r->path, x.name, EROFS_XATTRS_MAX);
+			return err_set(r->e, E2BIG,
+				       "'%.250s': attribute '%.250s': too long, or more than %d "
+				       "bytes in all",
+				       r->path, x.name, EROFS_XATTRS_MAX);
 		r->ret->xattrs_left_out += n < 0;
 	}
 	return 0;
@@ -73,7 +73,7 @@ static int entry_xattrs(struct reading *r)
 
 static int too_large(struct reading *r)
 {
-	return err_set(r->e, EFBIG, "'%s': more than %llu bytes of files", r->path,
+	return err_set(r->e, EFBIG, "'%.250s': more than %llu bytes of files", r->path,
 		       (unsigned long long)r->job->limits->bytes);
 }
 
@@ -159,14 +159,14 @@ static int extent_of(struct reading *r, uint32_t chunk, struct extent **ret)
 		return 0;
 	}
 	*ret = extent_add(r, (struct extent){chunk, 1, block});
-	return *ret ? 0 : err_set(r->e, ENOMEM, "'%s': no memory for its pieces", r->path);
+	return *ret ? 0 : err_set(r->e, ENOMEM, "'%.250s': no memory for its pieces", r->path);
 }
 
 static int put_data(struct reading *r, uint64_t at, const uint8_t *p, size_t len)
 {
 	int n = data_put(&r->data, at, p, len);
 
-	return n < 0 ? err_set(r->e, -n, "'%s': write its data: %s", r->path, strerror(-n)) : 0;
+	return n < 0 ? err_set(r->e, -n, "'%.250s': write its data: %s", r->path, strerror(-n)) : 0;
 }
 
 static int put_chunks(struct reading *r, uint64_t offset, const uint8_t *p, size_t len)
@@ -216,7 +216,7 @@ static int on_done(struct reading *r)
 
 static int not_tar(struct reading *r)
 {
-	return err_set(r->e, EINVAL, "behind '%s': %s", r->path, r->tar.why);
+	return err_set(r->e, EINVAL, "behind '%.250s': %s", r->path, r->tar.why);
 }
 
 static int on_event(struct reading *r, const struct tar_step *s)
@@ -254,8 +254,9 @@ static int read_stream(struct reading *r, uint64_t of)
 	while ((n = inflate_read(&r->from, r->out, sizeof(r->out), r->e)) > 0) {
 		*r->job->bytes += (uint64_t)n;
 		if (*r->job->bytes > l->bytes)
-			return err_set(r->e, EFBIG, "'%s': the layers have more than %llu bytes",
-				       r->path, (unsigned long long)l->bytes);
+			return err_set(r->e, EFBIG,
+				       "'%.250s': the layers have more than %llu bytes", r->path,
+				       (unsigned long long)l->bytes);
 		sha256_add(&r->sum, r->out, (size_t)n);
 		err = on_bytes(r, r->out, (size_t)n);
 		if (err < 0)
@@ -263,11 +264,12 @@ static int read_stream(struct reading *r, uint64_t of)
 		progress_blob(r->job->progress, r->from.bytes_in, of, 0);
 	}
 	if (n < 0)
-		return err_wrap(r->e, (int)n, "behind '%s'", r->path);
+		return err_wrap(r->e, (int)n, "behind '%.250s'", r->path);
 	err = on_bytes(r, r->out, 0);
 	if (err == 0 && !tar_may_end(&r->tar))
 		return err_set(r->e, EINVAL,
-			       "behind '%s': the archive ends in the middle: truncated", r->path);
+			       "behind '%.250s': the archive ends in the middle: truncated",
+			       r->path);
 	progress_blob(r->job->progress, r->from.bytes_in, of, 1);
 	return err;
 }

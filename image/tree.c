@@ -152,7 +152,8 @@ static int inode_set(struct inode *i, const struct layer_entry *en)
 	free(i->xattrs);
 	i->xattrs = xattrs;
 	i->xattrs_bytes = (uint32_t)en->xattrs_bytes;
-	i->mode = type_bits(en->type) | (en->mode & 07777);
+	/* Linux knows one mode of a symbolic link, whatever archives say. */
+	i->mode = type_bits(en->type) | (en->type == TAR_SYMLINK ? 0777 : en->mode & 07777);
 	i->uid = en->uid;
 	i->gid = en->gid;
 	i->mtime_s = en->mtime_s;
@@ -195,7 +196,7 @@ static struct inode *inode_new(const struct tree *t, const struct layer_entry *e
 
 static int no_memory(const struct layer_entry *en, struct err *e)
 {
-	return err_set(e, ENOMEM, "'%s': no memory for the tree of the image", en->path);
+	return err_set(e, ENOMEM, "'%.250s': no memory for the tree of the image", en->path);
 }
 
 /* Gives an inode a name. NULL: no memory, and an inode without another one is gone. */
@@ -286,7 +287,7 @@ static int enter_parents(struct tree *t, char *parents, const struct layer_entry
 
 	while ((name = strsep(&parents, "/"))) {
 		if (*name && dir->depth >= LIMIT_DEPTH)
-			return err_set(e, ENAMETOOLONG, "'%s': deeper than %d directories",
+			return err_set(e, ENAMETOOLONG, "'%.250s': deeper than %d directories",
 				       en->path, LIMIT_DEPTH);
 		if (*name && !(dir = enter(t, dir, name)))
 			return no_memory(en, e);
@@ -409,15 +410,17 @@ static int check_entry(struct tree *t, const struct layer_entry *en, struct err 
 
 	for (const char *p = en->path; *p; p += strcspn(p, "/"), p += *p == '/')
 		if (strcspn(p, "/") > EROFS_NAME_MAX)
-			return err_set(e, ENAMETOOLONG, "'%s': a name of more than %d bytes",
+			return err_set(e, ENAMETOOLONG, "'%.250s': a name of more than %d bytes",
 				       en->path, EROFS_NAME_MAX);
 	if (erofs_device(en->major, en->minor, &device) < 0)
-		return err_set(e, ERANGE, "'%s': a device with numbers that Linux does not have",
+		return err_set(e, ERANGE,
+			       "'%.250s': a device with numbers that Linux does not have",
 			       en->path);
 	if (en->holes)
 		t->chunks += erofs_chunks(en->size, en->chunk_bits);
 	if (t->chunks > LIMIT_CHUNKS_ALL)
-		return err_set(e, E2BIG, "'%s': files with holes have more than %d pieces in all",
+		return err_set(e, E2BIG,
+			       "'%.250s': files with holes have more than %d pieces in all",
 			       en->path, LIMIT_CHUNKS_ALL);
 	return 0;
 }
@@ -434,11 +437,11 @@ static int inode_for(struct tree *t, const struct layer_entry *en, struct inode 
 	}
 	n = tree_find(t, en->link);
 	if (!n)
-		return err_set(e, ENOENT, "'%s': a hard link to '%s', which is not there", en->path,
-			       en->link);
+		return err_set(e, ENOENT, "'%.250s': a hard link to '%.250s', which is not there",
+			       en->path, en->link);
 	if (is_dir(n))
-		return err_set(e, EPERM, "'%s': a hard link to the directory '%s'", en->path,
-			       en->link);
+		return err_set(e, EPERM, "'%.250s': a hard link to the directory '%.250s'",
+			       en->path, en->link);
 	*ret = n->inode;
 	return 0;
 }
@@ -455,7 +458,7 @@ static int apply_name(struct tree *t, struct node *dir, const char *name,
 		return inode_set(old->inode, en) < 0 ? no_memory(en, e) : 0;
 	}
 	if (en->type == TAR_DIR && dir->depth >= LIMIT_DEPTH)
-		return err_set(e, ENAMETOOLONG, "'%s': deeper than %d directories", en->path,
+		return err_set(e, ENAMETOOLONG, "'%.250s': deeper than %d directories", en->path,
 			       LIMIT_DEPTH);
 	r = inode_for(t, en, &i, e);
 	if (r < 0)
@@ -487,7 +490,7 @@ int tree_apply(struct tree *t, const struct layer_entry *en, struct err *e)
 	int r;
 
 	if (++t->entries > t->entries_max)
-		return err_set(e, E2BIG, "'%s': more than %llu entries", en->path,
+		return err_set(e, E2BIG, "'%.250s': more than %llu entries", en->path,
 			       (unsigned long long)t->entries_max);
 	if (effect == LEFT_OUT)
 		t->left_out++;
