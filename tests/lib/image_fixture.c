@@ -25,6 +25,8 @@ void bytes_add(struct bytes *b, const void *p, size_t len)
 		b->p = realloc(b->p, b->room);
 		assert(b->p);
 	}
+	if (len == 0)
+		return;
 	if (p)
 		memcpy(b->p + b->len, p, len);
 	else
