@@ -112,9 +112,9 @@ static int parse_one(struct options *o, int option, const char *value)
 }
 
 static const struct option known[] = {
-	{"work", required_argument, NULL, 'w'},        {"input", required_argument, NULL, 'i'},
-	{"layers", required_argument, NULL, 'l'},      {"blobs", required_argument, NULL, 'b'},
-	{"progress", required_argument, NULL, 'p'},    {"platform", required_argument, NULL, 'P'},
+	{"work-fd", required_argument, NULL, 'w'},     {"input-fd", required_argument, NULL, 'i'},
+	{"layers-fd", required_argument, NULL, 'l'},   {"blobs-fd", required_argument, NULL, 'b'},
+	{"progress-fd", required_argument, NULL, 'p'}, {"platform", required_argument, NULL, 'P'},
 	{"ref", required_argument, NULL, 'r'},         {"jail", required_argument, NULL, 'j'},
 	{"max-entries", required_argument, NULL, 'e'}, {"max-bytes", required_argument, NULL, 's'},
 	{"max-ratio", required_argument, NULL, 'x'},   {0},
@@ -135,7 +135,7 @@ static int parse(struct options *o, int argc, char **argv, struct err *e)
 	}
 	if (optind < argc)
 		return err_set(e, EINVAL, "%s: not an option", argv[optind]);
-	return o->keeper.work < 0 ? err_set(e, EINVAL, "--work is missing") : 0;
+	return o->keeper.work < 0 ? err_set(e, EINVAL, "--work-fd is missing") : 0;
 }
 
 /* A directory is the keeper's. */

@@ -79,7 +79,7 @@ make_image() { # INPUT [OPTION...]: into out/
 	shift
 	rm -rf out
 	mkdir out
-	"$PROGRAM" --work 3 --input 4 "$@" 3<out 4<"$input"
+	"$PROGRAM" --work-fd 3 --input-fd 4 "$@" 3<out 4<"$input"
 }
 
 # The disk of the box: the metadata, then the data files in the order of the manifest.
@@ -181,7 +181,7 @@ test_buildah_and_podman_archives() {
 		podman $store save --format "$format" -o saved.tar two || { echo "podman cannot save here" && exit 77; }
 		make_image saved.tar
 		cmp out/meta.erofs first.meta || fail "$format: another image"
-		gzip -c saved.tar | (rm -rf out && mkdir out && "$PROGRAM" --work 3 3<out)
+		gzip -c saved.tar | (rm -rf out && mkdir out && "$PROGRAM" --work-fd 3 3<out)
 		cmp out/meta.erofs first.meta || fail "$format from a pipe: another image"
 		rm saved.tar
 	done
@@ -300,7 +300,7 @@ test_a_second_image_reads_only_its_own_layers() {
 	mv out/*.index layers
 	mkdir next
 	rm "lay/blobs/sha256/$(sed -n '/^layer=/{s/.* //p;q}' out/manifest)"
-	"$PROGRAM" --work 3 --input 4 --layers 5 --progress 6 --ref more 3<next 4<lay 5<layers 6>progress
+	"$PROGRAM" --work-fd 3 --input-fd 4 --layers-fd 5 --progress-fd 6 --ref more 3<next 4<lay 5<layers 6>progress
 	grep -qx 'have 1 2' progress || fail "$(cat progress)"
 	[ "$(ls next/*.data | wc -l)" = 1 ] || fail "$(ls next)"
 }
@@ -309,7 +309,7 @@ test_a_second_image_reads_only_its_own_layers() {
 waiting_reader() { # sets keeper and reader
 	mkfifo input
 	mkdir -p out
-	"$PROGRAM" --work 3 --jail "$1" 3<out <input 2>said &
+	"$PROGRAM" --work-fd 3 --jail "$1" 3<out <input 2>said &
 	keeper=$!
 	exec 9>input
 	printf 'ab' >&9
@@ -349,17 +349,17 @@ test_killed_at_any_moment_the_next_one_works() {
 	mkdir root out
 	for i in $(seq 300); do head -c $((RANDOM * 3)) /dev/urandom >"root/$i"; done
 	tar -czf archive -C root .
-	"$PROGRAM" --work 3 --input 4 3<out 4<archive
+	"$PROGRAM" --work-fd 3 --input-fd 4 3<out 4<archive
 	cp out/meta.erofs first
 	for i in $(seq ${KILLS:-6}); do
 		rm -rf out
 		mkdir out
-		"$PROGRAM" --work 3 3<out <archive 2>/dev/null &
+		"$PROGRAM" --work-fd 3 3<out <archive 2>/dev/null &
 		sleep "0.$((RANDOM % 2))$((RANDOM % 10))"
 		kill -9 $! 2>/dev/null || true
 		wait $! 2>/dev/null || true
 		[ ! -e out/manifest ] || cmp out/meta.erofs first
-		"$PROGRAM" --work 3 --input 4 3<out 4<archive
+		"$PROGRAM" --work-fd 3 --input-fd 4 3<out 4<archive
 		cmp out/meta.erofs first
 		[ -z "$(find out -name '.*' -type f)" ] || fail "left: $(ls -A out)"
 	done
@@ -372,7 +372,7 @@ test_a_full_disk_is_said_and_nothing_half_made_stays() {
 	tar -cf archive big
 	mount -t tmpfs -o size=1m none out || { echo "no tmpfs here" && exit 77; }
 	status=0
-	"$PROGRAM" --work 3 --input 4 3<out 4<archive 2>said || status=$?
+	"$PROGRAM" --work-fd 3 --input-fd 4 3<out 4<archive 2>said || status=$?
 	left=$(ls -A out)
 	umount out
 	[ $status = 1 ] && grep -q '^ENOSPC layer 1 of 1: ' said || fail "$status: $(cat said)"
@@ -382,12 +382,12 @@ test_a_full_disk_is_said_and_nothing_half_made_stays() {
 test_errors_are_one_line_with_a_word_first() {
 	mkdir out
 	printf 'x%.0s' $(seq 1000) >junk
-	! "$PROGRAM" --work 3 --input 4 3<out 4<junk 2>said
+	! "$PROGRAM" --work-fd 3 --input-fd 4 3<out 4<junk 2>said
 	[ "$(wc -l <said)" = 1 ] && grep -q '^EINVAL not a tar archive' said || fail "$(cat said)"
-	! "$PROGRAM" --input 4 4<junk 2>said
-	grep -qx 'EINVAL --work is missing' said
-	! "$PROGRAM" --work 77 2>said
-	grep -qx 'EINVAL --work 77: not a value of it' said
+	! "$PROGRAM" --input-fd 4 4<junk 2>said
+	grep -qx 'EINVAL --work-fd is missing' said
+	! "$PROGRAM" --work-fd 77 2>said
+	grep -qx 'EINVAL --work-fd 77: not a value of it' said
 	! "$PROGRAM" --frob 2>said
 	grep -q '^EINVAL --frob: not an option' said
 }
