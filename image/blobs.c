@@ -121,6 +121,7 @@ int json_read(struct span *s, const char *hex, const char *what, char ret_sum[SH
 	sha256_add(&sum, buf, bytes);
 	sha256_end(&sum, text);
 	if (hex && strcmp(text, hex) != 0)
+		/* auto_free is unknown to it: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 		return err_set(e, EBADMSG, "%s: its digest is sha256:%s, and should be sha256:%s",
 			       what, text, hex);
 	if (ret_sum)
@@ -133,7 +134,7 @@ int json_blob(const struct blobs *b, const json_t *descriptor, const char *what,
 	      char ret_hex[SHA256_TEXT_BYTES], json_t **ret, struct err *e)
 {
 	const json_t *size = json_object_get(descriptor, "size");
-	struct span s;
+	struct span s = {0};
 	int r = digest_parse(json_text(descriptor, "digest"), ret_hex, e);
 
 	if (r == 0)

@@ -122,23 +122,19 @@ static void put_strings(struct text *t, const char *key, const json_t *list)
 
 static void put_keys(struct text *t, const char *key, json_t *object)
 {
-	const char *name;
-	json_t *value;
-
-	json_object_foreach(object, name, value) put_line(t, key, name);
+	for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i))
+		put_line(t, key, json_object_iter_key(i));
 }
 
 static void put_labels(struct text *t, json_t *object)
 {
-	const char *name;
-	json_t *value;
+	for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i)) {
+		const char *value = json_string_value(json_object_iter_value(i));
 
-	json_object_foreach(object, name, value)
-	{
 		(void)fputs("label=", t->f);
-		put_escaped(t->f, name);
+		put_escaped(t->f, json_object_iter_key(i));
 		(void)fputc('=', t->f);
-		put_escaped(t->f, json_is_string(value) ? json_string_value(value) : "");
+		put_escaped(t->f, value ? value : "");
 		(void)fputc('\n', t->f);
 	}
 }

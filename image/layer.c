@@ -1,6 +1,7 @@
 /* layer.c - see layer.h. */
 #include "image/layer.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +173,7 @@ static int put_data(struct reading *r, uint64_t at, const uint8_t *p, size_t len
 static int put_chunks(struct reading *r, uint64_t offset, const uint8_t *p, size_t len)
 {
 	unsigned shift = EROFS_BLOCK_BITS + r->entry.chunk_bits;
-	struct extent *x;
+	struct extent *x = NULL;
 	int n = 0;
 
 	while (len > 0 && n == 0) {
@@ -181,11 +182,12 @@ static int put_chunks(struct reading *r, uint64_t offset, const uint8_t *p, size
 		uint32_t chunk = (uint32_t)(offset >> shift);
 
 		n = extent_of(r, chunk, &x);
-		if (n == 0)
-			n = put_data(r,
-				     (uint64_t)x->block * EROFS_BLOCK_BYTES +
-					     ((uint64_t)(chunk - x->first) << shift) + in,
-				     p, some);
+		if (n < 0)
+			break;
+		assert(x);
+		uint64_t to = (uint64_t)x->block * EROFS_BLOCK_BYTES +
+			      ((uint64_t)(chunk - x->first) << shift);
+		n = put_data(r, to + in, p, some);
 		offset += some;
 		p += some;
 		len -= some;

@@ -26,7 +26,7 @@
 #include "image/tree.h"
 #include "util/cleanup.h"
 
-enum { COPY_BYTES = 128 << 10, MAGIC_BYTES = 512 };
+enum { COPY_BYTES = 128 << 10 };
 
 struct making {
 	struct make_job *job;
@@ -103,19 +103,24 @@ static int is_plain_file(int fd)
 	       memcmp(head, zstd, sizeof(zstd)) != 0;
 }
 
+struct copying { /* of an archive that cannot be looked at twice */
+	struct inflate from;
+	uint8_t buf[COPY_BYTES];
+};
+
 /* All of the stream to fd. */
-static int spool_stream(struct making *m, struct inflate *from, uint8_t *buf, int fd)
+static int spool_stream(struct making *m, struct copying *c, uint64_t of, int fd)
 {
 	ssize_t n;
 
-	while ((n = inflate_read(from, buf, COPY_BYTES, m->e)) > 0) {
-		if (from->bytes_out > m->job->limits.bytes)
+	while ((n = inflate_read(&c->from, c->buf, sizeof(c->buf), m->e)) > 0) {
+		if (c->from.bytes_out > m->job->limits.bytes)
 			return err_set(m->e, EFBIG, "the archive has more than %llu bytes",
 				       (unsigned long long)m->job->limits.bytes);
-		int r = write_all(fd, buf, (size_t)n);
+		int r = write_all(fd, c->buf, (size_t)n);
 		if (r < 0)
 			return err_set(m->e, -r, "copy the archive: %s", strerror(-r));
-		progress_blob(&m->job->progress, from->bytes_in, 0, 0);
+		progress_blob(&m->job->progress, c->from.bytes_in, of, 0);
 	}
 	return (int)n;
 }
@@ -123,19 +128,18 @@ static int spool_stream(struct making *m, struct inflate *from, uint8_t *buf, in
 /* A copy that can be looked at as often as one likes: its descriptor. */
 static int spool(struct making *m)
 {
-	auto_free struct inflate *from = malloc(sizeof(*from));
-	auto_free uint8_t *buf = malloc(COPY_BYTES);
-	struct span span = {.fd = m->job->input, .pipe = 1};
+	auto_free struct copying *c = malloc(sizeof(*c));
+	struct span span = span_of(m->job->input);
 
-	if (!from || !buf)
+	if (!c)
 		return err_set(m->e, ENOMEM, "no memory to copy the archive");
 	auto_close int fd = ask(m, DOOR_TEMP, SLOT_OTHER, "a copy of the archive");
 	if (fd < 0)
-		return fd;
-	int r = inflate_open(from, &span, m->job->limits.ratio, m->e);
+		return fd; /* auto_free is unknown to it. NOLINT(clang-analyzer-unix.Malloc) */
+	int r = inflate_open(&c->from, &span, m->job->limits.ratio, m->e);
 	if (r == 0)
-		r = spool_stream(m, from, buf, fd);
-	inflate_close(from);
+		r = spool_stream(m, c, span.pipe ? 0 : span.bytes, fd);
+	inflate_close(&c->from);
 	return r < 0 ? r : take_fd(fd);
 }
 
@@ -153,16 +157,11 @@ static int is_layout(const struct blobs *b)
 }
 
 /* One layer, of which nothing is known. */
-static int open_plain(struct making *m)
+static void open_plain(struct making *m)
 {
-	struct stat st;
-
-	if (fstat(m->archive.fd, &st) < 0)
-		return err_errno(m->e, "look at the archive");
 	m->image = (struct image){.n = 1};
 	m->image.layers[0].bytes = -1;
-	m->image.layers[0].from = (struct span){.fd = m->archive.fd, .bytes = (uint64_t)st.st_size};
-	return 0;
+	m->image.layers[0].from = span_of(m->archive.fd);
 }
 
 static int open_archive(struct making *m)
@@ -176,7 +175,10 @@ static int open_archive(struct making *m)
 	if (is_layout(&m->blobs))
 		return oci_open(&m->blobs, &m->job->want, &m->image, m->e);
 	r = docker_open(&m->archive, &m->job->want, &m->image, m->e);
-	return r == -ENOENT && m->e->code == 0 ? open_plain(m) : r;
+	if (r != -ENOENT || m->e->code != 0)
+		return r;
+	open_plain(m);
+	return 0;
 }
 
 static int open_layout(struct making *m)
@@ -197,7 +199,7 @@ static int try_index(struct making *m, const char *diff_id, struct layer_result 
 	memcpy(q.hex, diff_id, strlen(diff_id) + 1);
 	int fd = door_ask(m->job->door, &q);
 	if (fd < 0)
-		return -EBADMSG;
+		return -EBADMSG; /* auto_free is unknown to it. NOLINT(clang-analyzer-unix.Malloc) */
 	if (!x) {
 		(void)close(fd);
 		return err_set(m->e, ENOMEM, "no memory to read a layer's index");

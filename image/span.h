@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/util.h"
@@ -13,6 +14,15 @@ struct span {
 	int pipe; /* is read in order, up to its end; `bytes` is not known */
 	uint64_t at, bytes;
 };
+
+/* All of a file, or what comes from a pipe. */
+static inline struct span span_of(int fd)
+{
+	struct stat st;
+	int file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+
+	return (struct span){.fd = fd, .pipe = !file, .bytes = file ? (uint64_t)st.st_size : 0};
+}
 
 /* What is there at the front of the span, at most room bytes, which are then behind it. 0: its end; or -errno. */
 static inline ssize_t span_read(struct span *s, void *buf, size_t room)

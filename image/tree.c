@@ -1,6 +1,7 @@
 /* tree.c - see tree.h. */
 #include "image/tree.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <search.h>
 #include <stdlib.h>
@@ -86,7 +87,7 @@ static void gather(const void *at, VISIT visit, void *arg)
 
 struct node **tree_children(const struct node *dir)
 {
-	struct gathered g = {.nodes = calloc(dir->n_children + 1UL, sizeof(*g.nodes))};
+	struct gathered g = {.nodes = calloc(dir->n_children + 1UL, sizeof(struct node *))};
 
 	if (g.nodes)
 		twalk_r(dir->children, gather, &g);
@@ -219,8 +220,9 @@ static struct node *follow(struct tree *t, struct node *link, int *links)
 {
 	const char *to = link->inode->target;
 
-	if (--*links < 0)
+	if (*links == 0)
 		return NULL;
+	--*links;
 	return walk(t, *to == '/' ? t->root : link->parent, to, links);
 }
 
@@ -258,13 +260,12 @@ static struct node *make_dir(struct tree *t, struct node *dir, const char *name)
 }
 
 /* The directory `name` in dir, made if there is none. NULL: no memory. */
-static struct node *enter(struct tree *t, struct node *dir, const char *name)
+static struct node *enter(struct tree *t, struct node *dir, const char *name, int *links)
 {
 	struct node *n = child(dir, name), *to = n;
-	int links = LIMIT_LINKS;
 
 	if (n && S_ISLNK(n->inode->mode))
-		to = follow(t, n, &links);
+		to = follow(t, n, links);
 	if (to && is_dir(to))
 		return to;
 	if (n)
@@ -283,13 +284,14 @@ static int enter_parents(struct tree *t, char *parents, const struct layer_entry
 			 struct node **ret, struct err *e)
 {
 	struct node *dir = t->root;
+	int links = LIMIT_LINKS;
 	char *name;
 
 	while ((name = strsep(&parents, "/"))) {
 		if (*name && dir->depth >= LIMIT_DEPTH)
 			return err_set(e, ENAMETOOLONG, "'%.250s': deeper than %d directories",
 				       en->path, LIMIT_DEPTH);
-		if (*name && !(dir = enter(t, dir, name)))
+		if (*name && !(dir = enter(t, dir, name, &links)))
 			return no_memory(en, e);
 	}
 	touch(dir, t->layer);
@@ -467,6 +469,7 @@ static int apply_name(struct tree *t, struct node *dir, const char *name,
 		old->given = t->layer;
 		return 0;
 	}
+	assert(i);
 	i->names++; /* it may be below what it replaces */
 	if (old)
 		node_remove(old);

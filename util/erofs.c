@@ -162,6 +162,7 @@ int erofs_xattr_add(struct erofs_xattrs *x, const char *name, const uint8_t *val
 	uint8_t *p = x->buf + x->bytes;
 	memset(p, 0, n);
 	memcpy(p, head, sizeof(head));
+	/* No string: NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
 	memcpy(p + XATTR_ENTRY_BYTES, name, name_len);
 	memcpy(p + XATTR_ENTRY_BYTES + name_len, value, len);
 	x->bytes += n;
