@@ -79,7 +79,7 @@ IMAGE_TEST_SRC := $(wildcard tests/lib/image_*.c)
 LIBFAKE_SRC := $(wildcard tests/lib/fake*.c guest-init/files*.c)
 HOST_SRC  := $(UTIL_SRC) $(PROTO_SRC) $(PB_SRC)
 # What conker-vmm is made of.
-VMM_ALL   := $(VMM_SRC) $(STATE_SRC) $(filter-out util/tar% util/tree% util/pump%,$(UTIL_SRC))
+VMM_ALL   := $(VMM_SRC) $(STATE_SRC) $(filter-out util/tar% util/tree% util/pump% util/erofs%,$(UTIL_SRC))
 
 IMAGE_LIBS := -lz -lzstd -ljansson
 

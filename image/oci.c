@@ -178,8 +178,8 @@ int image_take_config(struct image *i, const struct image_want *want, struct err
 	int r = 0;
 
 	if (strcmp(os, want->os) != 0 || strcmp(arch, want->arch) != 0)
-		return err_set(e, ENOEXEC, "the image is for %s/%s, and this machine runs %s/%s",
-			       os, arch, want->os, want->arch);
+		return err_set(e, ENOEXEC, "the image is for %s/%s, and %s/%s is wanted", os, arch,
+			       want->os, want->arch);
 	if (json_array_size(ids) != i->n)
 		return err_set(e, EINVAL, "the manifest has %zu layers, and the configuration %zu",
 			       i->n, json_array_size(ids));

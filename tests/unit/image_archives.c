@@ -125,7 +125,7 @@ Test(image_archives, the_configuration_must_be_of_the_platform_too)
 	config_put("arm64");
 	(void)manifest_put();
 	index_put_text(descriptor(""));
-	refused(ENOEXEC, "the image is for linux/arm64, and this machine runs linux/amd64");
+	refused(ENOEXEC, "the image is for linux/arm64, and linux/amd64 is wanted");
 }
 
 Test(image_archives, of_several_names_one_must_be_said)
