@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "util/erofs.h"
+#include "util/io.h"
 
 void data_init(struct data *d, int fd, uint64_t bytes_max)
 {
@@ -27,27 +28,6 @@ int data_take(struct data *d, uint64_t n, uint32_t *ret_block)
 	return 0;
 }
 
-static int is_zero(const uint8_t *p, size_t n)
-{
-	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
-}
-
-static int write_all(int fd, const uint8_t *p, size_t len, uint64_t at)
-{
-	while (len > 0) {
-		ssize_t n = pwrite(fd, p, len, (off_t)at);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n < 0)
-			continue;
-		p += n;
-		at += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* Up to the next block of the file. */
 static size_t piece(const struct data *d, size_t i)
 {
@@ -61,13 +41,13 @@ static int flush(struct data *d)
 
 	for (size_t i = 0; i < d->len && r == 0; i += n) {
 		n = piece(d, i);
-		if (!is_zero(d->buf + i, n))
+		if (!io_is_zero(d->buf + i, n))
 			continue;
-		r = write_all(d->fd, d->buf + start, i - start, d->base + start);
+		r = io_pwrite_all(d->fd, d->buf + start, i - start, d->base + start);
 		start = i + n;
 	}
 	if (r == 0)
-		r = write_all(d->fd, d->buf + start, d->len - start, d->base + start);
+		r = io_pwrite_all(d->fd, d->buf + start, d->len - start, d->base + start);
 	d->base += d->len;
 	d->len = 0;
 	return r;

@@ -17,7 +17,7 @@
 #include "image/door.h"
 #include "image/jail.h"
 #include "image/make.h"
-#include "util/cleanup.h"
+#include "util/num.h"
 
 enum { KEPT = 6 /* descriptors of the reader */, PLATFORM_BYTES = 64, FILE_SLACK_BYTES = 1 << 30 };
 
@@ -41,15 +41,7 @@ static int complain(const struct err *e)
 
 static int parse_number(const char *s, uint64_t max, uint64_t *ret)
 {
-	uint64_t v = 0;
-
-	for (const char *p = s; *p; p++) {
-		if (*p < '0' || *p > '9' || v > max / 10)
-			return -EINVAL;
-		v = v * 10 + (uint64_t)(*p - '0');
-	}
-	*ret = v;
-	return *s && v <= max ? 0 : -EINVAL;
+	return num_parse(s, strlen(s), 10, max, ret) < 0 ? -EINVAL : 0;
 }
 
 static int parse_fd(const char *s, int *ret)

@@ -25,6 +25,7 @@
 #include "image/meta.h"
 #include "image/tree.h"
 #include "util/cleanup.h"
+#include "util/io.h"
 
 enum { COPY_BYTES = 128 << 10 };
 
@@ -60,21 +61,6 @@ static int keep(const struct making *m, enum door_slot slot, enum door_name name
 	return r < 0 ? err_set(m->e, -r, "give a file its name: %s", strerror(-r)) : 0;
 }
 
-static int write_all(int fd, const void *buf, size_t len)
-{
-	const char *p = buf;
-
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		p += n > 0 ? n : 0;
-		len -= n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
 static int keep_text(const struct making *m, enum door_name name, char *text)
 {
 	auto_free char *owned = text;
@@ -84,7 +70,7 @@ static int keep_text(const struct making *m, enum door_name name, char *text)
 	auto_close int fd = ask(m, DOOR_NEW, SLOT_OTHER, "a description");
 	if (fd < 0)
 		return fd;
-	int r = write_all(fd, owned, strlen(owned));
+	int r = io_write_all(fd, owned, strlen(owned));
 	if (r < 0)
 		return err_set(m->e, -r, "write a description: %s", strerror(-r));
 	return keep(m, SLOT_OTHER, name, "");
@@ -117,7 +103,7 @@ static int spool_stream(struct making *m, struct copying *c, uint64_t of, int fd
 		if (c->from.bytes_out > m->job->limits.bytes)
 			return err_set(m->e, EFBIG, "the archive has more than %llu bytes",
 				       (unsigned long long)m->job->limits.bytes);
-		int r = write_all(fd, c->buf, (size_t)n);
+		int r = io_write_all(fd, c->buf, (size_t)n);
 		if (r < 0)
 			return err_set(m->e, -r, "copy the archive: %s", strerror(-r));
 		progress_blob(&m->job->progress, c->from.bytes_in, of, 0);

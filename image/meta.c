@@ -2,12 +2,13 @@
 #include "image/meta.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "util/cleanup.h"
 #include "util/erofs.h"
+#include "util/io.h"
 
 enum { OUT_BYTES = 64 << 10 };
 
@@ -36,13 +37,10 @@ struct meta {
 static int flush(struct meta *m)
 {
 	sha256_add(&m->sum, m->out, m->out_len);
-	for (size_t at = 0; at < m->out_len;) {
-		ssize_t n = write(m->fd, m->out + at, m->out_len - at);
+	int r = io_write_all(m->fd, m->out, m->out_len);
 
-		if (n < 0 && errno != EINTR)
-			return err_errno(m->e, "write the image's metadata");
-		at += n > 0 ? (size_t)n : 0;
-	}
+	if (r < 0)
+		return err_set(m->e, -r, "write the image's metadata: %s", strerror(-r));
 	m->out_len = 0;
 	return 0;
 }

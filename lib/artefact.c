@@ -14,13 +14,9 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/le.h"
 
 #define BUILT_IN_IMAGE "base"
-
-static uint32_t le32(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
 
 int erofs_check(int fd, const char *what, struct err *e)
 {
@@ -43,12 +39,12 @@ int erofs_check(int fd, const char *what, struct err *e)
 	ssize_t n = pread(fd, sb, sizeof(sb), SUPER_AT);
 	if (n < 0)
 		return err_errno(e, "read %s", what);
-	if (n != (ssize_t)sizeof(sb) || le32(sb + MAGIC_AT) != magic)
+	if (n != (ssize_t)sizeof(sb) || le_get(sb + MAGIC_AT, 4) != magic)
 		return err_set(e, EINVAL, "%s is not an EROFS file system; import it again", what);
 	if (sb[BLKSZBITS_AT] < 9 || sb[BLKSZBITS_AT] > 16)
 		return err_set(e, EINVAL, "%s has an impossible block size; import it again", what);
 
-	uint64_t want = (uint64_t)le32(sb + BLOCKS_AT) << sb[BLKSZBITS_AT];
+	uint64_t want = le_get(sb + BLOCKS_AT, 4) << sb[BLKSZBITS_AT];
 	if ((uint64_t)st.st_size < want)
 		return err_set(e, EINVAL, "%s is truncated: %llu of %llu bytes; import it again",
 			       what, (unsigned long long)st.st_size, (unsigned long long)want);

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/io.h"
 
 enum {
 	/* Beside the guest's memory: the VMM (half a MiB), its buffers, page tables on both levels and what KVM
@@ -50,11 +51,8 @@ enum { NEEDED = 2 /* of wanted; without the others we live */ };
 static int put(int dir, const char *file, const char *text)
 {
 	auto_close int fd = openat(dir, file, O_WRONLY | O_CLOEXEC);
-	size_t len = strlen(text);
 
-	if (fd < 0)
-		return -errno;
-	return write(fd, text, len) == (ssize_t)len ? 0 : -errno;
+	return fd < 0 ? -errno : io_write_all(fd, text, strlen(text));
 }
 
 __attribute__((format(printf, 3, 4))) static int putf(int dir, const char *file, const char *fmt,
@@ -96,13 +94,17 @@ static int has_word(const char *words, const char *word)
 static int find_mount(char *ret, size_t size)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char line[PATH_MAX + 256], point[PATH_MAX];
+	char line[PATH_MAX + 256];
 	int r = -ENOENT;
 
-	while (f && r < 0 && fgets(line, sizeof(line), f))
-		if (strstr(line, " - cgroup2 ") &&
-		    sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1)
+	while (f && r < 0 && fgets(line, sizeof(line), f)) {
+		char *rest = strstr(line, " - cgroup2 ") ? line : NULL, *point = NULL;
+
+		for (int i = 0; i < 5; i++)
+			point = strsep(&rest, " ");
+		if (point)
 			r = snprintf(ret, size, "%s", point) < (int)size ? 0 : -ENAMETOOLONG;
+	}
 	if (f)
 		(void)fclose(f);
 	return r;
@@ -241,9 +243,8 @@ static int note(int dir, const char *text)
 {
 	auto_close int fd =
 		openat(dir, "cgroup", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	size_t len = strlen(text);
 
-	return fd >= 0 && write(fd, text, len) == (ssize_t)len ? 0 : -EIO;
+	return fd < 0 ? -errno : io_write_all(fd, text, strlen(text));
 }
 
 static int make(int dir, const struct meta *m, struct err *e)

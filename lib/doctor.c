@@ -7,10 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/kvm.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/num.h"
 
 void doctor_say(struct doctor *d, enum conker_check verdict, const char *what, const char *found,
 		const char *advice)
@@ -224,8 +225,8 @@ static void check_memory(struct doctor *d)
 
 	doctor_slurp("/proc/meminfo", info, sizeof(info));
 	line = strstr(info, "MemAvailable:");
-	unsigned long mib = line ? strtoul(line + strlen("MemAvailable:"), NULL, 10) / 1024 : 0;
-	(void)snprintf(found, sizeof(found), "%lu MiB available", mib);
+	uint64_t mib = line ? num_at(line + strlen("MemAvailable:")) / 1024 : 0;
+	(void)snprintf(found, sizeof(found), "%" PRIu64 " MiB available", mib);
 	doctor_say(d, mib >= WANTED_MIB ? CONKER_CHECK_OK : CONKER_CHECK_SLOW, "memory", found,
 		   "a box takes 128 MiB unless told otherwise (--memory)");
 }
@@ -245,12 +246,13 @@ static void check_hugepages(struct doctor *d)
 static void check_kernel(struct doctor *d)
 {
 	struct utsname u;
-	char *end;
+	const char *at = u.release;
+	uint64_t major;
 
 	if (uname(&u) < 0)
 		return;
-	long long major = strtoll(u.release, &end, 10);
-	long long minor = *end == '.' ? strtoll(end + 1, NULL, 10) : 0;
+	(void)!num_take(&at, NULL, 10, UINT64_MAX, &major);
+	uint64_t minor = *at == '.' ? num_at(at + 1) : 0;
 	doctor_say(d,
 		   major > 5 || (major == 5 && minor >= 10) ? CONKER_CHECK_OK
 							    : CONKER_CHECK_MISSING,

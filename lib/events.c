@@ -8,11 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/num.h"
 
 static const struct {
 	const char *word;
@@ -55,7 +55,7 @@ static void on_exited(struct vm_events *v, char *rest)
 
 static void on_failed(struct vm_events *v, char *rest)
 {
-	long long code = strtoll(word(&rest), NULL, 10);
+	uint64_t code = num_at(word(&rest));
 
 	v->over = 1;
 	v->end = CONKER_BOX_ERROR;
@@ -81,14 +81,14 @@ void events_line(struct vm_events *v, char *line)
 		return;
 	if (strcmp(what, "started") == 0) {
 		v->started = 1;
-		v->setup_us = strtoull(line, NULL, 10);
+		v->setup_us = num_at(line);
 	} else if (strcmp(what, "ready") == 0) {
 		v->ready = 1;
-		v->boot_us = strtoull(line, NULL, 10);
+		v->boot_us = num_at(line);
 	} else if (strcmp(what, "stopping") == 0) {
 		v->stopping = 1;
 	} else if (strcmp(what, "life") == 0) {
-		v->life_ms = strtoull(line, NULL, 10);
+		v->life_ms = num_at(line);
 	} else if (strcmp(what, "unsuspended") == 0) {
 		(void)word(&line); /* its number */
 		(void)snprintf(v->unsuspended, sizeof(v->unsuspended), "%.*s", REASON_BYTES - 1,

@@ -31,6 +31,7 @@
 
 #include "proto/ports.h"
 #include "util/cleanup.h"
+#include "util/num.h"
 #include "util/pump.h"
 
 enum {
@@ -337,16 +338,17 @@ static int parse_tcp(const char *address, union inet *ret, struct err *e)
 {
 	const char *colon = strrchr(address, ':'), *host = address;
 	size_t len = colon ? (size_t)(colon - address) : 0;
-	char buf[INET6_ADDRSTRLEN], *end;
+	char buf[INET6_ADDRSTRLEN];
+	uint64_t port;
 
 	if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
 		host++;
 		len -= 2;
 	}
-	unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
-	if (!colon || len == 0 || len >= sizeof(buf) || !colon[1] || *end)
+	int r = colon ? num_parse(colon + 1, strlen(colon + 1), 10, UINT16_MAX, &port) : -EINVAL;
+	if (r == -EINVAL || len == 0 || len >= sizeof(buf))
 		return err_set(e, EINVAL, "'%.80s' is neither HOST:PORT nor a path", address);
-	if (port > UINT16_MAX)
+	if (r < 0)
 		return err_set(e, EINVAL, "'%.80s': a port is at most %d", address, UINT16_MAX);
 	memcpy(buf, host, len);
 	buf[len] = 0;

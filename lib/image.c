@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/io.h"
 
 #define WORK_PREFIX  ".import-"
 #define IMAGE_SUFFIX ".erofs"
@@ -220,11 +221,9 @@ static int spool(const struct work *w, struct err *e)
 	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) != 0) {
 		if (n < 0)
 			return err_errno(e, "read standard input");
-		for (ssize_t at = 0, m; at < n; at += m) {
-			m = write(fd, buf + at, (size_t)(n - at));
-			if (m < 0)
-				return err_errno(e, "keep standard input");
-		}
+		int r = io_write_all(fd, buf, (size_t)n);
+		if (r < 0)
+			return err_set(e, -r, "keep standard input: %s", strerror(-r));
 	}
 	return 0;
 }

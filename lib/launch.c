@@ -16,35 +16,24 @@
 #include <unistd.h>
 
 #include "proto/ports.h"
+#include "proto/vmm_fds.h"
 #include "util/cleanup.h"
 
 enum {
-	FD_NULL_IN,
-	FD_NULL_OUT,
-	FD_STDERR,
-	FD_KERNEL, /* of a box that goes on from a snapshot: its state ... */
-	FD_INITRD, /* ... and its memory */
-	FD_CONSOLE,
-	FD_STATE,
-	FD_LOCK,
-	FD_OWNER,
-	FD_LISTEN,
-	FD_FORWARD,
-	FD_CTL,
-	FD_SUSPEND_STATE,
-	FD_SUSPEND_MEMORY,
-	FD_DISKS, /* and on */
-	FD_COUNT = FD_DISKS + DISKS_MAX + 1,
+	FDS_STANDARD = 3,
 	ARGS_ROOM = 4096,
-	ARGS_COUNT = 48 + 2 * (DISKS_MAX + 1),
+	ARGS_COUNT = 32 + 2 * VMM_FDS,
 	BACKLOG = 128,
 };
 
+_Static_assert((int)DISKS_MAX + 1 == (int)VMM_DISKS_MAX, "the image and the others");
+
 struct args {
-	char *v[ARGS_COUNT];
+	char *v[ARGS_COUNT]; /* zeroes: what is behind the last ends it */
 	int n;
 	char room[ARGS_ROOM];
 	size_t used;
+	int fds[FDS_STANDARD + VMM_FDS], nfds; /* that the process has, by number */
 };
 
 /* --name and a formatted value; the room is sized for the longest, the command line. */
@@ -86,30 +75,36 @@ static int is_debug(void)
 	return log && strcmp(log, "debug") == 0;
 }
 
-static void compose_args(struct args *a, const struct artefacts *f, const conker_box_opts *o,
-			 const char *cmdline)
+/* Those that are there, with what the VMM is told of them. */
+static void arg_fds(struct args *a, const int fd[VMM_FDS], const int disk_is_ro[VMM_DISKS_MAX])
+{
+	static const unsigned ports[VMM_LISTENERS_MAX] = {PORT_EXEC, PORT_FORWARD};
+
+	for (int i = 0; i < VMM_FDS; i++) {
+		const char *option = vmm_fd_option[i];
+		int n = a->nfds;
+
+		if (fd[i] < 0)
+			continue;
+		a->fds[a->nfds++] = fd[i];
+		if (i >= VMM_FD_DISK && i <= VMM_FD_DISK_LAST)
+			arg(a, option, "%d%s", n, disk_is_ro[i - VMM_FD_DISK] ? ":ro" : "");
+		else if (i >= VMM_FD_LISTEN && i <= VMM_FD_LISTEN_LAST)
+			arg(a, option, "%d:%u", n, ports[i - VMM_FD_LISTEN]);
+		else if (vmm_fd_has_next(i))
+			arg(a, option, "%d:%d", n, n + 1);
+		else if (i == 0 || !vmm_fd_has_next(i - 1))
+			arg(a, option, "%d", n);
+	}
+}
+
+static void compose_args(struct args *a, const conker_box_opts *o, const char *cmdline)
 {
 	arg(a, "conker-vmm", NULL);
 	arg(a, "--memory-mib", "%u", o->memory_mib);
 	arg(a, "--cpus", "%u", o->cpus);
-	if (f->state >= 0) {
-		arg(a, "--restore", "%d:%d", FD_KERNEL, FD_INITRD);
-	} else {
-		arg(a, "--kernel-fd", "%d", FD_KERNEL);
-		arg(a, "--initrd-fd", "%d", FD_INITRD);
+	if (*cmdline)
 		arg(a, "--cmdline", "%s", cmdline);
-	}
-	for (int i = 0; i < f->ndisks; i++)
-		arg(a, "--disk", "%d%s", FD_DISKS + i, f->ro[i] ? ":ro" : "");
-	arg(a, "--vsock-listen", "%d:%d", FD_LISTEN, PORT_EXEC);
-	arg(a, "--vsock-listen", "%d:%d", FD_FORWARD, PORT_FORWARD);
-	arg(a, "--ctl-listen", "%d", FD_CTL);
-	if (f->suspend[0] >= 0)
-		arg(a, "--suspend", "%d:%d", FD_SUSPEND_STATE, FD_SUSPEND_MEMORY);
-	arg(a, "--console-fd", "%d", FD_CONSOLE);
-	arg(a, "--state-fd", "%d", FD_STATE);
-	arg(a, "--lock-fd", "%d", FD_LOCK);
-	arg(a, "--owner-fd", "%d", FD_OWNER);
 	arg_rate(a, "--disk-rate", &o->disk_rate);
 	arg_rate(a, "--vsock-rate", &o->vsock_rate);
 	arg_rate(a, "--console-rate", &o->console_rate);
@@ -121,7 +116,6 @@ static void compose_args(struct args *a, const struct artefacts *f, const conker
 		arg(a, "--jail", "required");
 	if (is_debug())
 		arg(a, "--verbose", NULL);
-	a->v[a->n] = NULL;
 }
 
 /* Bound through /proc, because a box's path may be longer than a socket address. */
@@ -139,94 +133,95 @@ static int listen_in(int dir, const char *name, int type)
 }
 
 struct files { /* what the VMM gets beside the artefacts */
-	int null, console, state, lock, theirs, listener, forward, ctl;
+	int null, fd[VMM_FDS];
 };
 
 static void files_close(struct files *f)
 {
-	int all[] = {f->null,   f->console,  f->state,   f->lock,
-		     f->theirs, f->listener, f->forward, f->ctl};
-
-	for (size_t i = 0; i < countof(all); i++)
-		if (all[i] >= 0)
-			close(all[i]);
+	for (int i = 0; i < VMM_FDS; i++)
+		if (f->fd[i] >= 0)
+			close(f->fd[i]);
+	if (f->null >= 0)
+		close(f->null);
 }
 
 static int files_open(struct files *f, int dir, struct launched *l, struct err *e)
 {
 	enum { NEW = O_CREAT | O_EXCL | O_CLOEXEC };
-	int pair[2];
+	int pair[2], *fd = f->fd, *listen = fd + VMM_FD_LISTEN;
 
 	f->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (f->null < 0)
 		return err_errno(e, "open '/dev/null'");
 	/* A box that goes on keeps its console. */
-	f->console = openat(dir, "console", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	f->state = openat(dir, "state", O_WRONLY | O_APPEND | NEW, 0600);
+	fd[VMM_FD_CONSOLE] =
+		openat(dir, "console", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd[VMM_FD_STATE] = openat(dir, "state", O_WRONLY | O_APPEND | NEW, 0600);
 	/* Not a duplicate of the starter's: that would hand on its flock too. */
-	f->lock = openat(dir, "lock", O_RDWR | O_CLOEXEC);
-	if (f->console < 0 || f->state < 0 || f->lock < 0)
+	fd[VMM_FD_LOCK] = openat(dir, "lock", O_RDWR | O_CLOEXEC);
+	if (fd[VMM_FD_CONSOLE] < 0 || fd[VMM_FD_STATE] < 0 || fd[VMM_FD_LOCK] < 0)
 		return err_errno(e, "make the box's files");
-	f->listener = listen_in(dir, "exec.sock", SOCK_STREAM);
-	f->forward = f->listener < 0 ? f->listener : listen_in(dir, "forward.sock", SOCK_STREAM);
-	f->ctl = f->forward < 0 ? f->forward : listen_in(dir, "ctl.sock", SOCK_SEQPACKET);
-	if (f->ctl < 0)
-		return err_set(e, -f->ctl, "make the box's sockets: %s", strerror(-f->ctl));
+	int r = listen[0] = listen_in(dir, "exec.sock", SOCK_STREAM);
+	if (r >= 0)
+		r = listen[1] = listen_in(dir, "forward.sock", SOCK_STREAM);
+	if (r >= 0)
+		r = fd[VMM_FD_CTL] = listen_in(dir, "ctl.sock", SOCK_SEQPACKET);
+	if (r < 0)
+		return err_set(e, -r, "make the box's sockets: %s", strerror(-r));
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(e, "make the owner socket");
 	l->owner = pair[0];
-	f->theirs = pair[1];
+	fd[VMM_FD_OWNER] = pair[1];
 	l->stderr_fd = spawn_stderr();
 	if (l->stderr_fd < 0)
 		return err_set(e, -l->stderr_fd, "make a memory file: %s", strerror(-l->stderr_fd));
 	return 0;
 }
 
-static int start(const struct artefacts *a, const struct files *f, struct args *args, int cgroup,
-		 struct launched *l)
+/* Beside its standard input, output and error. */
+static void give_fds(struct args *args, const struct artefacts *a, const struct files *f,
+		     const struct launched *l)
+{
+	int fd[VMM_FDS];
+
+	memcpy(fd, f->fd, sizeof(fd));
+	fd[VMM_FD_KERNEL] = a->kernel;
+	fd[VMM_FD_INITRD] = a->initrd;
+	fd[VMM_FD_RESTORE_STATE] = a->state;
+	fd[VMM_FD_RESTORE_MEMORY] = a->memory;
+	fd[VMM_FD_SUSPEND_STATE] = a->suspend[0];
+	fd[VMM_FD_SUSPEND_MEMORY] = a->suspend[1];
+	memcpy(fd + VMM_FD_DISK, a->disk, (size_t)a->ndisks * sizeof(*fd));
+	args->fds[STDIN_FILENO] = args->fds[STDOUT_FILENO] = f->null;
+	/* Asked for by the user, step by step: where ours goes. */
+	args->fds[STDERR_FILENO] = is_debug() ? STDERR_FILENO : l->stderr_fd;
+	args->nfds = FDS_STANDARD;
+	arg_fds(args, fd, a->ro);
+}
+
+static int start(const char *vmm, const struct args *args, int cgroup, struct launched *l)
 {
 	static char *const no_env[] = {NULL};
-	int restored = a->state >= 0, suspends = a->suspend[0] >= 0;
-	int fds[FD_COUNT] = {
-		[FD_NULL_IN] = f->null,
-		[FD_NULL_OUT] = f->null,
-		[FD_STDERR] = l->stderr_fd,
-		[FD_KERNEL] = restored ? a->state : a->kernel,
-		[FD_INITRD] = restored ? a->memory : a->initrd,
-		[FD_CONSOLE] = f->console,
-		[FD_STATE] = f->state,
-		[FD_LOCK] = f->lock,
-		[FD_OWNER] = f->theirs,
-		[FD_LISTEN] = f->listener,
-		[FD_FORWARD] = f->forward,
-		[FD_CTL] = f->ctl,
-		[FD_SUSPEND_STATE] = suspends ? a->suspend[0] : f->null,
-		[FD_SUSPEND_MEMORY] = suspends ? a->suspend[1] : f->null,
-	};
-	struct spawn s = {.path = a->vmm,
-			  .argv = args->v,
-			  .env = no_env,
-			  .fds = fds,
-			  .cgroup = cgroup,
-			  .nfds = FD_DISKS + a->ndisks};
+	const struct spawn s = {.path = vmm,
+				.argv = args->v,
+				.env = no_env,
+				.fds = args->fds,
+				.nfds = args->nfds,
+				.cgroup = cgroup};
 
-	if (is_debug())
-		fds[FD_STDERR] = STDERR_FILENO; /* asked for by the user, step by step */
-	for (int i = 0; i < a->ndisks; i++)
-		fds[FD_DISKS + i] = a->disk[i];
 	return spawn_start(&s, &l->pidfd);
 }
 
 /* In a cgroup of its own, where there are any. */
-static int start_in(int dir, const struct meta *m, const struct artefacts *a, const struct files *f,
-		    struct args *args, struct launched *l)
+static int start_in(int dir, const struct meta *m, const char *vmm, const struct args *args,
+		    struct launched *l)
 {
 	auto_close int cgroup = cgroup_make(dir, m);
-	int r = start(a, f, args, cgroup, l);
+	int r = start(vmm, args, cgroup, l);
 
 	if (r >= 0 || cgroup < 0)
 		return r;
-	int again = start(a, f, args, -1, l);
+	int again = start(vmm, args, -1, l);
 	if (again >= 0) /* so it was the cgroup */
 		cgroup_none(dir, strerror(-r));
 	return again;
@@ -235,18 +230,19 @@ static int start_in(int dir, const struct meta *m, const struct artefacts *a, co
 int launch(const struct artefacts *a, const conker_box_opts *o, const struct meta *m, int dir,
 	   struct launched *ret, struct err *e)
 {
-	char cmdline[ARGS_ROOM / 2];
+	char cmdline[ARGS_ROOM / 2] = "";
 	struct args args = {0};
-	struct files f = {-1, -1, -1, -1, -1, -1, -1, -1};
+	struct files f = {.null = -1, .fd = {[0 ... VMM_FDS - 1] = -1}};
 
 	ret->pidfd = ret->owner = ret->stderr_fd = -1;
 	int r = a->state >= 0 ? 0 : cmdline_compose(cmdline, sizeof(cmdline), m->name, o, e);
 	if (r < 0)
 		return r;
-	compose_args(&args, a, o, cmdline);
+	compose_args(&args, o, cmdline);
 	r = files_open(&f, dir, ret, e);
 	if (r == 0) {
-		r = start_in(dir, m, a, &f, &args, ret);
+		give_fds(&args, a, &f, ret);
+		r = start_in(dir, m, a->vmm, &args, ret);
 		if (r < 0)
 			r = err_set(e, -r, "start '%s': %s", a->vmm, strerror(-r));
 	}

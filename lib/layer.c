@@ -19,6 +19,7 @@
 #endif
 
 #include "util/cleanup.h"
+#include "util/io.h"
 
 int identity_of(int fd, struct identity *ret)
 {
@@ -51,21 +52,6 @@ int layer_of(int fd, char *path, int ro, struct layer *ret)
 
 enum { CHUNK_BYTES = 256 << 10, PAGE_BYTES = 4096 };
 
-/* By words: the C library that the command is linked with compares bytes. len is a multiple of 8, but at the end of a
- * file. */
-static int is_zero(const uint8_t *p, size_t len)
-{
-	uint64_t any = 0, word;
-
-	for (; len >= sizeof(word) && !any; p += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, p, sizeof(word));
-		any |= word;
-	}
-	for (; len > 0; len--)
-		any |= *p++;
-	return !any;
-}
-
 /* Pages that are not all zeroes, each with its place: the same for a file with holes and its copy without. */
 static void add_pages(struct sha256 *s, const uint8_t *buf, size_t len, uint64_t at)
 {
@@ -73,7 +59,7 @@ static void add_pages(struct sha256 *s, const uint8_t *buf, size_t len, uint64_t
 		size_t n = min_(len - i, (size_t)PAGE_BYTES);
 		uint64_t place = at + i;
 
-		if (is_zero(buf + i, n))
+		if (io_is_zero(buf + i, n))
 			continue;
 		sha256_add(s, &place, sizeof(place));
 		sha256_add(s, buf + i, n);
@@ -134,7 +120,7 @@ static void keep_sum(int cache, const char *name, const char *sum)
 	auto_close int fd = openat(cache, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return;
-	if (write(fd, sum, SHA256_TEXT_BYTES - 1) != SHA256_TEXT_BYTES - 1 ||
+	if (io_write_all(fd, sum, SHA256_TEXT_BYTES - 1) < 0 ||
 	    renameat(cache, beside, cache, name) < 0)
 		(void)unlinkat(cache, beside, 0);
 }

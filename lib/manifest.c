@@ -24,6 +24,8 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/io.h"
+#include "util/num.h"
 
 #define FIRST_LINE "conker-snapshot 1"
 #define SUM_KEY    "sum="
@@ -75,12 +77,7 @@ static const char disk_key[] = "disk";
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
-static int digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* In place. */
+/* In place. Upper case only, as it is printed. */
 static int unescape(char *s)
 {
 	char *to = s;
@@ -89,9 +86,9 @@ static int unescape(char *s)
 		int high = 0, low = (unsigned char)*s;
 
 		if (*s == '%') {
-			high = digit(s[1]);
-			low = high < 0 ? -1 : digit(s[2]);
-			if (low < 0 || high + low == 0)
+			high = num_digit(s[1], 16);
+			low = high < 0 ? -1 : num_digit(s[2], 16);
+			if (low < 0 || high + low == 0 || s[1] > 'F' || s[2] > 'F')
 				return -EBADMSG;
 			s += 2;
 		}
@@ -104,19 +101,11 @@ static int unescape(char *s)
 /* A decimal number up to the byte `end`, and on behind that. */
 static int number(char **s, char end, uint64_t *ret)
 {
-	uint64_t v = 0;
-	char *p = *s;
+	const char *at = *s;
 
-	if (*p < '0' || *p > '9')
+	if (num_take(&at, NULL, 10, UINT64_MAX, ret) < 0 || *at != end)
 		return -EBADMSG;
-	for (; *p >= '0' && *p <= '9'; p++)
-		if (__builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
-			return -EBADMSG;
-	if (*p != end)
-		return -EBADMSG;
-	*s = end ? p + 1 : p;
-	*ret = v;
+	*s += at - *s + (end != 0);
 	return 0;
 }
 
@@ -340,9 +329,9 @@ static int save_as(int dir, const char *beside, const char *name, const char *bu
 
 	if (fd < 0)
 		return -errno;
-	ssize_t w = write(fd, buf, n);
-	if (w != (ssize_t)n)
-		return w < 0 ? -errno : -ENOSPC;
+	int r = io_write_all(fd, buf, n);
+	if (r < 0)
+		return r;
 	if (synced && fsync(fd) < 0)
 		return -errno;
 	return renameat(dir, beside, dir, name) < 0 ? -errno : 0;

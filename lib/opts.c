@@ -4,13 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-static int all_zero(const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i])
-			return 0;
-	return 1;
-}
+#include "util/io.h"
 
 int opts_in(void *ret, size_t ret_size, const void *caller, struct err *e)
 {
@@ -21,7 +15,7 @@ int opts_in(void *ret, size_t ret_size, const void *caller, struct err *e)
 	memcpy(&size, caller, sizeof(size));
 	if (size < sizeof(size))
 		return err_set(e, EINVAL, "the options' size field is not set");
-	if (size > ret_size && !all_zero((const uint8_t *)caller + ret_size, size - ret_size))
+	if (size > ret_size && !io_is_zero((const uint8_t *)caller + ret_size, size - ret_size))
 		return err_set(e, E2BIG,
 			       "an option is set that this libconker does not know: update it");
 	memset(ret, 0, ret_size);

@@ -34,6 +34,8 @@
 
 #include "proto/box.h"
 #include "util/cleanup.h"
+#include "util/io.h"
+#include "util/num.h"
 
 static void closedirp(DIR **d)
 {
@@ -196,7 +198,7 @@ static void parse_line(struct meta *m, const char *key, const char *value)
 
 	for (size_t i = 0; i < countof(numbers); i++)
 		if (strcmp(key, numbers[i].key) == 0)
-			*numbers[i].to = (uint32_t)strtoul(value, NULL, 10);
+			*numbers[i].to = (uint32_t)num_at(value);
 	if (strcmp(key, "id") == 0)
 		(void)snprintf(m->id, sizeof(m->id), "%s", value);
 	else if (strcmp(key, "name") == 0)
@@ -206,7 +208,7 @@ static void parse_line(struct meta *m, const char *key, const char *value)
 	else if (strcmp(key, "from") == 0)
 		(void)snprintf(m->from, sizeof(m->from), "%s", value);
 	else if (strcmp(key, "created_s") == 0)
-		m->created_s = strtoll(value, NULL, 10);
+		m->created_s = (int64_t)num_at(value);
 }
 
 int meta_load(int dir, struct meta *ret)
@@ -255,9 +257,9 @@ static int meta_save(int dir, const struct meta *m)
 			 m->id, m->name, m->image, m->from, m->memory_mib, m->cpus, m->flags,
 			 m->max_life_ms, m->idle_timeout_ms, m->idle_suspend_ms,
 			 (long long)m->created_s, (int)getpid());
-	ssize_t w = write(fd, buf, (size_t)n);
-	if (w != n)
-		return w < 0 ? -errno : -ENOSPC;
+	int r = io_write_all(fd, buf, (size_t)n);
+	if (r < 0)
+		return r;
 	return renameat(dir, "box.new", dir, "box") < 0 ? -errno : 0;
 }
 

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/num.h"
 
 enum {
 	ANSWER_BYTES = 512,
@@ -69,21 +70,31 @@ static int send_request(int ctl, const char *text, const int fds[2])
 	return sendmsg(ctl, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* The number behind `before`, if that comes next; too large a one is the largest there is. */
+static int number_after(const char *before, const char **at, uint64_t *ret)
+{
+	size_t n = strlen(before);
+
+	if (strncmp(*at, before, n) != 0)
+		return 0;
+	*at += n;
+	return num_take(at, NULL, 10, UINT64_MAX, ret) != -EINVAL;
+}
+
 int snapshot_answer(char *text, conker_snapshot_result *ret, struct err *e)
 {
-	uint64_t pause_us, memory_bytes;
-	int code, at = 0;
+	const char *at = text;
+	uint64_t pause_us, memory_bytes, code;
 
 	clean_text(text);
-	/* NOLINTBEGIN(cert-err34-c): too large a number is the largest there is */
-	if (sscanf(text, "done %" SCNu64 " %" SCNu64, &pause_us, &memory_bytes) == 2) {
+	if (number_after("done ", &at, &pause_us) && number_after(" ", &at, &memory_bytes)) {
 		ret->pause_us = pause_us;
 		ret->memory_bytes = memory_bytes;
 		return 0;
 	}
-	if (sscanf(text, "failed %d %n", &code, &at) == 1 && at > 0 && code > 0 && code < 4096)
-		return err_set(e, code, "%s", text + at);
-	/* NOLINTEND(cert-err34-c) */
+	at = text;
+	if (number_after("failed ", &at, &code) && code > 0 && code < 4096)
+		return err_set(e, (int)code, "%s", at + strspn(at, " "));
 	return err_set(e, EPROTO, "its VMM answered '%.80s'", text);
 }
 

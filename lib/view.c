@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/num.h"
+
 enum {
 	VIEW_FLAGS = CONKER_VIEW_FOLLOW | CONKER_VIEW_STDIN | CONKER_VIEW_NO_STDOUT |
 		     CONKER_VIEW_NO_STDERR | CONKER_VIEW_LOSSLESS | CONKER_VIEW_MANUAL_ACK |
@@ -27,9 +29,7 @@ int ref_of(Conker__ExecRef *ret, const char *exec, struct err *e)
 			       is_key ? "key" : "name", s);
 	if (is_key)
 		ret->key = b;
-	else if (strspn(s, "0123456789") == n && strtoull(s, NULL, 10) > 0)
-		ret->exec = strtoull(s, NULL, 10);
-	else
+	else if (num_parse(s, n, 10, UINT64_MAX, &ret->exec) < 0 || ret->exec == 0)
 		ret->name = b;
 	return 0;
 }

@@ -29,7 +29,7 @@ static int by_value(const void *a, const void *b)
 
 void confine_descriptors(int *keep, size_t n)
 {
-	int next = 0;
+	int next = STDERR_FILENO + 1;
 
 	qsort(keep, n, sizeof(keep[0]), by_value);
 	for (size_t i = 0; i < n; i++) {

@@ -17,7 +17,7 @@ struct confine_limit {
 	uint64_t max;
 };
 
-/* Closes every descriptor but these n, which are sorted by it; negative ones are none. Before Linux 5.9 nothing is closed. */
+/* Closes every descriptor but the three standard ones and these n, which are sorted by it; negative ones are none. Before Linux 5.9 nothing is closed. */
 void confine_descriptors(int *keep, size_t n);
 /* The strings themselves: /proc shows them, and so would a read of the stack. */
 void confine_environment(void);

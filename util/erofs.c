@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "util/le.h"
+
 enum {
 	HAS_MTIME = 2,  /* feature_compat: times are mtimes */
 	HAS_CHUNKS = 4, /* feature_incompat */
@@ -17,53 +19,36 @@ enum {
 
 static const uint32_t magic = 0xe0f5e1e2;
 
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)v;
-	p[1] = (uint8_t)(v >> 8);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v);
-	put16(p + 2, v >> 16);
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-	put32(p, (uint32_t)v);
-	put32(p + 4, (uint32_t)(v >> 32));
-}
-
 void erofs_super(const struct erofs_super *s, uint8_t *buf)
 {
 	assert(s->root_nid <= UINT16_MAX);
 	memset(buf, 0, EROFS_SUPER_BYTES);
-	put32(buf, magic);
-	put32(buf + 8, HAS_MTIME);
+	le_put(buf, magic, 4);
+	le_put(buf + 8, HAS_MTIME, 4);
 	buf[12] = EROFS_BLOCK_BITS;
-	put16(buf + 14, (uint32_t)s->root_nid);
-	put64(buf + 16, s->inodes);
-	put32(buf + 36, s->blocks);
+	le_put(buf + 14, s->root_nid, 2);
+	le_put(buf + 16, s->inodes, 8);
+	le_put(buf + 36, s->blocks, 4);
 	memcpy(buf + 48, s->uuid, sizeof(s->uuid));
-	put32(buf + 80, s->chunks ? HAS_CHUNKS : 0);
+	le_put(buf + 80, s->chunks ? HAS_CHUNKS : 0, 4);
 }
 
 void erofs_inode(const struct erofs_inode *i, uint8_t *buf)
 {
 	assert(i->xattrs_bytes <= EROFS_XATTRS_MAX && i->xattrs_bytes % XATTR_ENTRY_BYTES == 0);
 	memset(buf, 0, EROFS_INODE_BYTES);
-	put16(buf, (uint32_t)i->layout << 1 | LONG_INODE);
-	put16(buf + 2, i->xattrs_bytes ? (uint32_t)(i->xattrs_bytes / XATTR_ENTRY_BYTES) + 1 : 0);
-	put16(buf + 4, i->mode);
-	put64(buf + 8, i->size);
-	put32(buf + 16, i->where);
-	put32(buf + 20, i->number);
-	put32(buf + 24, i->uid);
-	put32(buf + 28, i->gid);
-	put64(buf + 32, (uint64_t)i->mtime_s);
-	put32(buf + 40, i->mtime_ns);
-	put32(buf + 44, i->nlink);
+	le_put(buf, (uint32_t)i->layout << 1 | LONG_INODE, 2);
+	le_put(buf + 2, i->xattrs_bytes ? (uint32_t)(i->xattrs_bytes / XATTR_ENTRY_BYTES) + 1 : 0,
+	       2);
+	le_put(buf + 4, i->mode, 2);
+	le_put(buf + 8, i->size, 8);
+	le_put(buf + 16, i->where, 4);
+	le_put(buf + 20, i->number, 4);
+	le_put(buf + 24, i->uid, 4);
+	le_put(buf + 28, i->gid, 4);
+	le_put(buf + 32, (uint64_t)i->mtime_s, 8);
+	le_put(buf + 40, i->mtime_ns, 4);
+	le_put(buf + 44, i->nlink, 4);
 }
 
 /* ---- places ---------------------------------------------------------------------------------------- */
@@ -123,7 +108,7 @@ static int namespace_of(const char **name, uint8_t *ret_index)
 
 static size_t xattr_entry_bytes(const uint8_t *p)
 {
-	size_t n = XATTR_ENTRY_BYTES + p[0] + (size_t)(p[2] | p[3] << 8);
+	size_t n = XATTR_ENTRY_BYTES + p[0] + (size_t)le_get(p + 2, 2);
 
 	return (n + XATTR_ENTRY_BYTES - 1) & ~(size_t)(XATTR_ENTRY_BYTES - 1);
 }
@@ -154,7 +139,7 @@ int erofs_xattr_add(struct erofs_xattrs *x, const char *name, const uint8_t *val
 		return -E2BIG;
 	head[0] = (uint8_t)name_len;
 	head[1] = index;
-	put16(head + 2, (uint32_t)len);
+	le_put(head + 2, len, 2);
 	xattr_remove(x, index, name, name_len);
 	size_t n = xattr_entry_bytes(head);
 	if (n > sizeof(x->buf) - x->bytes)
@@ -205,8 +190,8 @@ size_t erofs_dir_end(struct erofs_dir *d, uint8_t *block)
 		uint8_t *p = block + EROFS_DIRENT_BYTES * i;
 		size_t len = strlen(e->name);
 
-		put64(p, e->nid);
-		put16(p + 8, (uint32_t)at);
+		le_put(p, e->nid, 8);
+		le_put(p + 8, at, 2);
 		p[10] = dirent_type(e->mode);
 		p[11] = 0;
 		memcpy(block + at, e->name, len);

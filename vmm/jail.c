@@ -53,31 +53,10 @@ static int lacks(const struct jail *j, const char *layer, int code)
 /* Closes what was inherited and is no business of ours. Before Linux 5.9 it stays open. */
 static void close_others(const struct config *c)
 {
-	enum { FIXED = 15 };
-	int keep[FIXED + CONFIG_DISKS_MAX + CONFIG_LISTENERS_MAX] = {
-		STDIN_FILENO,
-		STDOUT_FILENO,
-		STDERR_FILENO,
-		c->kernel_fd,
-		c->initrd_fd,
-		c->console_fd,
-		c->state_fd,
-		c->lock_fd,
-		c->owner_fd,
-		c->kvm_fd,
-		c->ctl_fd,
-		c->restore.state_fd,
-		c->restore.memory_fd,
-		c->suspend.state_fd,
-		c->suspend.memory_fd,
-	};
-	size_t n = FIXED;
+	int keep[VMM_FDS];
 
-	for (unsigned i = 0; i < c->ndisks; i++)
-		keep[n++] = c->disk[i].fd;
-	for (unsigned i = 0; i < c->nlisteners; i++)
-		keep[n++] = c->listener[i].fd;
-	confine_descriptors(keep, n);
+	memcpy(keep, c->fd, sizeof(keep));
+	confine_descriptors(keep, countof(keep));
 }
 
 /* --- the parent ---------------------------------------------------------------------------------- */
@@ -97,7 +76,7 @@ _Noreturn static void stand_in(pid_t child, const sigset_t *set)
 /* 0 in the child. */
 static int fork_in(struct jail *j)
 {
-	bool owned = j->config->owner_fd >= 0 || j->config->detach;
+	bool owned = j->config->fd[VMM_FD_OWNER] >= 0 || j->config->detach;
 	sigset_t set, was;
 
 	vm_signals(&set);
@@ -179,13 +158,13 @@ int jail_enter(struct config *c, const struct events *ev, struct err *e)
 	if (r == 0)
 		r = fork_in(&j);
 	if (r == 0 && config_may_snapshot(c))
-		c->pagemap_fd = memfile_pagemap();
+		c->fd[VMM_FD_PAGEMAP] = memfile_pagemap();
 	if (r == 0 && j.apart)
 		r = without(&j, "empty-root", confine_root());
 	if (r == 0)
 		r = give_up_rights(&j, root, uid);
 	/* After the change of user, which forgets it. Those who stand in for us take us with them. */
-	if (r == 0 && c->owner_fd < 0 && !c->detach)
+	if (r == 0 && c->fd[VMM_FD_OWNER] < 0 && !c->detach)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	return r == 0 ? without(&j, "seccomp", seccomp_check()) : r;
 }

@@ -24,7 +24,7 @@ may() { # WHO-GLOB ALLOWED-REGEX: every include of these files must match
 	may 'lib/conker.h' 'nothing'
 	may 'lib/*.[ch]' 'util/|proto/|lib/'
 	may 'guest-init/*.[ch]' 'util/|proto/|guest-init/'
-	may 'tools/*/*.[ch]' 'util/(util|clean|cleanup|signame)\.h|lib/conker\.h|tools/'
+	may 'tools/*/*.[ch]' 'util/(util|clean|cleanup|io|num|signame)\.h|lib/conker\.h|tools/'
 	may 'image/*.[ch]' 'util/|image/|image_rules\.h'
 	may 'image/tree.[ch]' 'util/|image/(tree|limits)\.h'
 	may 'image/meta.[ch]' 'util/|image/(tree|meta)\.h'

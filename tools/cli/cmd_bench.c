@@ -14,6 +14,7 @@
 #include "tools/bench/stats.h"
 #include "tools/bench/table.h"
 #include "util/cleanup.h"
+#include "util/io.h"
 
 enum { TIME_DEFAULT_MS = 300000, TIME_QUICK_MS = 30000, STATUS_FAILURES = 1 };
 
@@ -61,18 +62,6 @@ static int open_beside(const char *path, char ret_beside[PATH_MAX])
 	return -1;
 }
 
-static int write_all(int fd, const struct text *t)
-{
-	for (size_t done = 0; done < t->len;) {
-		ssize_t n = write(fd, t->s + done, t->len - done);
-
-		if (n < 0 && errno != EINTR)
-			return -1;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
 static int save(const char *path, const struct text *t)
 {
 	char beside[PATH_MAX] = "";
@@ -82,7 +71,8 @@ static int save(const char *path, const struct text *t)
 
 	if (t->failed)
 		return fail("no memory for '%s'", path);
-	if (fd >= 0 && write_all(fd, t) == 0 && (!*beside || rename(beside, path) == 0))
+	if (fd >= 0 && io_write_all(fd, t->s, t->len) == 0 &&
+	    (!*beside || rename(beside, path) == 0))
 		return 0;
 	int status = fail("'%s': %s", path, strerror(errno));
 	if (fd >= 0 && *beside)
