@@ -12,6 +12,7 @@ enum {
 	LIMIT_LAYERS = 512,
 	LIMIT_DEPTH = 256,           /* of directories */
 	LIMIT_LINKS = 40,            /* symbolic links on the way to one entry, as Linux has it */
+	LIMIT_STEPS = 50000000,      /* names on the ways through links, of all entries together */
 	LIMIT_CHUNKS = 64 << 10,     /* of one file with holes ... */
 	LIMIT_CHUNKS_ALL = 16 << 20, /* ... and of all */
 	LIMIT_JSON_BYTES = 4 << 20,  /* of an index, a manifest, a configuration */

@@ -220,7 +220,7 @@ static struct node *follow(struct tree *t, struct node *link, int *links)
 {
 	const char *to = link->inode->target;
 
-	if (*links == 0)
+	if (*links == 0 || t->steps > t->steps_max)
 		return NULL;
 	--*links;
 	return walk(t, *to == '/' ? t->root : link->parent, to, links);
@@ -243,7 +243,7 @@ static struct node *walk(struct tree *t, struct node *dir, const char *path, int
 	char buf[TAR_NAME_BYTES], *rest = buf, *name;
 
 	memcpy(buf, path, strlen(path) + 1);
-	while (dir && (name = strsep(&rest, "/")))
+	for (; dir && (name = strsep(&rest, "/")); t->steps++)
 		if (*name && strcmp(name, ".") != 0)
 			dir = step(t, dir, name, links);
 	return dir;
@@ -485,23 +485,12 @@ static int apply_root(struct tree *t, const struct layer_entry *en, struct err *
 	return inode_set(t->root->inode, en) < 0 ? no_memory(en, e) : 0;
 }
 
-int tree_apply(struct tree *t, const struct layer_entry *en, struct err *e)
+static int apply_below(struct tree *t, const struct layer_entry *en, struct err *e)
 {
 	char buf[TAR_NAME_BYTES], *parents;
-	enum effect effect = effect_of(en->path);
 	struct node *dir = t->root;
-	int r;
+	int r = check_entry(t, en, e);
 
-	if (++t->entries > t->entries_max)
-		return err_set(e, E2BIG, "'%.250s': more than %llu entries", en->path,
-			       (unsigned long long)t->entries_max);
-	if (effect == LEFT_OUT)
-		t->left_out++;
-	if (effect != GIVES)
-		return effect == LEFT_OUT ? 0 : apply_whiteout(t, en, effect, e);
-	if (!*en->path)
-		return apply_root(t, en, e);
-	r = check_entry(t, en, e);
 	if (r < 0)
 		return r;
 	memcpy(buf, en->path, strlen(en->path) + 1);
@@ -510,11 +499,35 @@ int tree_apply(struct tree *t, const struct layer_entry *en, struct err *e)
 	return r < 0 ? r : apply_name(t, dir, name, en, e);
 }
 
+static int apply_by_effect(struct tree *t, const struct layer_entry *en, struct err *e)
+{
+	enum effect effect = effect_of(en->path);
+
+	switch (effect) {
+	case LEFT_OUT: t->left_out++; return 0;
+	case GIVES: return *en->path ? apply_below(t, en, e) : apply_root(t, en, e);
+	default: return apply_whiteout(t, en, effect, e);
+	}
+}
+
+int tree_apply(struct tree *t, const struct layer_entry *en, struct err *e)
+{
+	if (++t->entries > t->entries_max)
+		return err_set(e, E2BIG, "'%.250s': more than %llu entries", en->path,
+			       (unsigned long long)t->entries_max);
+	int r = apply_by_effect(t, en, e);
+	/* Behind it: a way that was not gone to its end led nowhere. */
+	if (t->steps > t->steps_max)
+		return err_set(e, ELOOP, "'%.250s': more than %llu names on the ways through links",
+			       en->path, (unsigned long long)t->steps_max);
+	return r;
+}
+
 /* ---- its life ---------------------------------------------------------------------------------------- */
 
 int tree_init(struct tree *t, uint64_t entries_max, struct err *e)
 {
-	*t = (struct tree){.entries_max = entries_max};
+	*t = (struct tree){.entries_max = entries_max, .steps_max = LIMIT_STEPS};
 	struct inode *i = inode_new(t, &implicit_dir);
 	t->root = calloc(1, sizeof(*t->root) + 1);
 	if (!i || !t->root) {

@@ -15,7 +15,7 @@
  *	a hard link			one more name of the inode, of this layer or a lower one; a link is not followed at its end
  *
  * Refused: names above 255 bytes, paths above LIMIT_DEPTH directories, a hard link to nothing or to a directory, more
- * than the limit of entries. Each directory is a balanced tree by name, so that no archive is slow by its order.
+ * than the limits of entries and of steps through links. Each directory is a balanced tree by name, so that no archive is slow by its order.
  */
 #ifndef IMAGE_TREE_H
 #define IMAGE_TREE_H
@@ -79,7 +79,7 @@ struct tree {
 	struct node *root;
 	uint16_t layer; /* being applied: 1 is the lowest */
 	uint64_t entries, entries_max;
-	uint64_t chunks;
+	uint64_t chunks, steps, steps_max;
 	uint64_t left_out; /* entries that are not of the image */
 };
 

@@ -413,6 +413,17 @@ Test(image_layers, entries_have_a_bound_in_all_layers_together)
 	refused(E2BIG, "'d': more than 3 entries");
 }
 
+Test(image_layers, ways_through_links_have_a_bound_in_all_layers_together)
+{
+	m->tree.steps_max = 100;
+	tar_dir(&t, "d");
+	tar_link(&t, '2', "a", "d/../d/../d/../b");
+	tar_link(&t, '2', "b", "d/../d/../d");
+	for (int i = 0; i < 10; i++)
+		tar_file(&t, "a/x", "");
+	refused(ELOOP, "'a/x': more than 100 names on the ways through links");
+}
+
 Test(image_layers, bytes_have_a_bound)
 {
 	static char data[100000];
