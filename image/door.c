@@ -101,13 +101,23 @@ static int open_blob(const struct keeper *k, const char *hex)
 	return open_below(k->blobs >= 0 ? k->blobs : k->layout, path);
 }
 
-static int open_layer(const struct keeper *k, const char *hex)
+/* An index without its data is of no use. */
+static int open_layer_in(int dir, const char *hex)
 {
 	char path[PATH_BYTES];
 
+	(void)snprintf(path, sizeof(path), "%s.data", hex);
+	if (faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
 	(void)snprintf(path, sizeof(path), "%s.index", hex);
-	int fd = open_below(k->work, path);
-	return fd == -ENOENT && k->layers >= 0 ? open_below(k->layers, path) : fd;
+	return open_below(dir, path);
+}
+
+static int open_layer(const struct keeper *k, const char *hex)
+{
+	int fd = open_layer_in(k->work, hex);
+
+	return fd == -ENOENT && k->layers >= 0 ? open_layer_in(k->layers, hex) : fd;
 }
 
 static int open_new(const struct keeper *k, const char *name)
