@@ -32,7 +32,7 @@ static int is_zero(const uint8_t *p, size_t n)
 	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
 }
 
-static int write_all(int fd, const uint8_t *p, size_t len, uint64_t at)
+static int data_write(int fd, const uint8_t *p, size_t len, uint64_t at)
 {
 	while (len > 0) {
 		ssize_t n = pwrite(fd, p, len, (off_t)at);
@@ -49,32 +49,32 @@ static int write_all(int fd, const uint8_t *p, size_t len, uint64_t at)
 }
 
 /* Up to the next block of the file. */
-static size_t piece(const struct data *d, size_t i)
+static size_t data_piece(const struct data *d, size_t i)
 {
 	return min_((size_t)(EROFS_BLOCK_BYTES - (d->base + i) % EROFS_BLOCK_BYTES), d->len - i);
 }
 
-static int flush(struct data *d)
+static int data_flush(struct data *d)
 {
 	size_t start = 0, n;
 	int r = 0;
 
 	for (size_t i = 0; i < d->len && r == 0; i += n) {
-		n = piece(d, i);
+		n = data_piece(d, i);
 		if (!is_zero(d->buf + i, n))
 			continue;
-		r = write_all(d->fd, d->buf + start, i - start, d->base + start);
+		r = data_write(d->fd, d->buf + start, i - start, d->base + start);
 		start = i + n;
 	}
 	if (r == 0)
-		r = write_all(d->fd, d->buf + start, d->len - start, d->base + start);
+		r = data_write(d->fd, d->buf + start, d->len - start, d->base + start);
 	d->base += d->len;
 	d->len = 0;
 	return r;
 }
 
 /* A small gap is filled, for the sake of few and large writes. */
-static int skip_to(struct data *d, uint64_t at)
+static int data_skip_to(struct data *d, uint64_t at)
 {
 	uint64_t gap = at - (d->base + d->len);
 	int r = 0;
@@ -85,14 +85,14 @@ static int skip_to(struct data *d, uint64_t at)
 		d->len += gap;
 		return 0;
 	}
-	r = flush(d);
+	r = data_flush(d);
 	d->base = at;
 	return r;
 }
 
 int data_put(struct data *d, uint64_t at, const uint8_t *p, size_t len)
 {
-	int r = skip_to(d, at);
+	int r = data_skip_to(d, at);
 
 	while (len > 0 && r == 0) {
 		size_t n = min_(len, sizeof(d->buf) - d->len);
@@ -102,14 +102,14 @@ int data_put(struct data *d, uint64_t at, const uint8_t *p, size_t len)
 		p += n;
 		len -= n;
 		if (d->len == sizeof(d->buf))
-			r = flush(d);
+			r = data_flush(d);
 	}
 	return r;
 }
 
 int data_end(struct data *d)
 {
-	int r = flush(d);
+	int r = data_flush(d);
 
 	if (r == 0 && ftruncate(d->fd, (off_t)d->blocks * EROFS_BLOCK_BYTES) < 0)
 		r = -errno;
