@@ -88,7 +88,7 @@ static struct member *member_add(struct archive *a)
 	return &a->members[a->n++];
 }
 
-static int on_entry(struct scan *s)
+static int scan_entry(struct scan *s)
 {
 	const struct tar_entry *t = &s->tar.entry;
 	struct member m = {.at = s->at, .bytes = t->size};
@@ -106,7 +106,7 @@ static int on_entry(struct scan *s)
 	return 0;
 }
 
-static int refill(struct scan *s)
+static int scan_refill(struct scan *s)
 {
 	ssize_t n = span_read(&s->from, s->in, sizeof(s->in));
 
@@ -118,7 +118,7 @@ static int refill(struct scan *s)
 }
 
 /* Further on in the file, within what was read or not. */
-static void skip(struct scan *s, uint64_t bytes)
+static void scan_skip(struct scan *s, uint64_t bytes)
 {
 	uint64_t in = min_(bytes, (uint64_t)(s->len - s->used)), beyond = bytes - in;
 
@@ -140,8 +140,8 @@ static int scan_step(struct scan *s, enum tar_event *ret)
 	*ret = st.event;
 	if (st.event != TAR_ENTRY)
 		return 0;
-	int r = on_entry(s);
-	skip(s, tar_skip(&s->tar));
+	int r = scan_entry(s);
+	scan_skip(s, tar_skip(&s->tar));
 	return r;
 }
 
@@ -150,7 +150,7 @@ static int scan_all(struct scan *s)
 	enum tar_event event = TAR_MORE;
 
 	for (;;) {
-		int r = s->used == s->len ? refill(s) : 0;
+		int r = s->used == s->len ? scan_refill(s) : 0;
 
 		if (r < 0)
 			return r;
@@ -193,7 +193,7 @@ void archive_free(struct archive *a)
 	a->members = NULL;
 }
 
-static const struct member *by_name(const struct archive *a, const char *name)
+static const struct member *member_by_name(const struct archive *a, const char *name)
 {
 	for (size_t i = a->n; i > 0; i--)
 		if (strcmp(a->members[i - 1].name, name) == 0)
@@ -203,10 +203,10 @@ static const struct member *by_name(const struct archive *a, const char *name)
 
 const struct member *archive_find(const struct archive *a, const char *name)
 {
-	const struct member *m = by_name(a, name);
+	const struct member *m = member_by_name(a, name);
 
 	for (int hops = 0; m && *m->link && hops < HOPS_MAX; hops++)
-		m = by_name(a, m->link);
+		m = member_by_name(a, m->link);
 	return m && !*m->link ? m : NULL;
 }
 

@@ -29,18 +29,18 @@ int data_take(struct data *d, uint64_t n, uint32_t *ret_block)
 }
 
 /* Up to the next block of the file. */
-static size_t piece(const struct data *d, size_t i)
+static size_t data_piece(const struct data *d, size_t i)
 {
 	return min_((size_t)(EROFS_BLOCK_BYTES - (d->base + i) % EROFS_BLOCK_BYTES), d->len - i);
 }
 
-static int flush(struct data *d)
+static int data_flush(struct data *d)
 {
 	size_t start = 0, n;
 	int r = 0;
 
 	for (size_t i = 0; i < d->len && r == 0; i += n) {
-		n = piece(d, i);
+		n = data_piece(d, i);
 		if (!io_is_zero(d->buf + i, n))
 			continue;
 		r = io_pwrite_all(d->fd, d->buf + start, i - start, d->base + start);
@@ -54,7 +54,7 @@ static int flush(struct data *d)
 }
 
 /* A small gap is filled, for the sake of few and large writes. */
-static int skip_to(struct data *d, uint64_t at)
+static int data_skip_to(struct data *d, uint64_t at)
 {
 	uint64_t gap = at - (d->base + d->len);
 	int r = 0;
@@ -65,14 +65,14 @@ static int skip_to(struct data *d, uint64_t at)
 		d->len += gap;
 		return 0;
 	}
-	r = flush(d);
+	r = data_flush(d);
 	d->base = at;
 	return r;
 }
 
 int data_put(struct data *d, uint64_t at, const uint8_t *p, size_t len)
 {
-	int r = skip_to(d, at);
+	int r = data_skip_to(d, at);
 
 	while (len > 0 && r == 0) {
 		size_t n = min_(len, sizeof(d->buf) - d->len);
@@ -82,14 +82,14 @@ int data_put(struct data *d, uint64_t at, const uint8_t *p, size_t len)
 		p += n;
 		len -= n;
 		if (d->len == sizeof(d->buf))
-			r = flush(d);
+			r = data_flush(d);
 	}
 	return r;
 }
 
 int data_end(struct data *d)
 {
-	int r = flush(d);
+	int r = data_flush(d);
 
 	if (r == 0 && ftruncate(d->fd, (off_t)d->blocks * EROFS_BLOCK_BYTES) < 0)
 		r = -errno;

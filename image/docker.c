@@ -12,7 +12,7 @@ static int is_image(const json_t *j)
 	return json_is_array(json_object_get(j, "Layers")) && *json_text(j, "Config");
 }
 
-static int name_fits(const json_t *j, const char *ref)
+static int tag_fits(const json_t *j, const char *ref)
 {
 	const json_t *tags = json_object_get(j, "RepoTags");
 
@@ -25,7 +25,7 @@ static int name_fits(const json_t *j, const char *ref)
 	return 0;
 }
 
-static int choose(const json_t *list, const char *ref, const json_t **ret, struct err *e)
+static int docker_choose(const json_t *list, const char *ref, const json_t **ret, struct err *e)
 {
 	size_t fit = 0;
 
@@ -34,7 +34,7 @@ static int choose(const json_t *list, const char *ref, const json_t **ret, struc
 
 		if (!is_image(j))
 			return -ENOENT;
-		if (ref && !name_fits(j, ref))
+		if (ref && !tag_fits(j, ref))
 			continue;
 		*ret = j;
 		fit++;
@@ -58,7 +58,8 @@ static const char *hex_in_name(const char *name, char buf[SHA256_TEXT_BYTES])
 	return buf;
 }
 
-static int take_config(const struct archive *a, const char *name, struct image *ret, struct err *e)
+static int docker_config(const struct archive *a, const char *name, struct image *ret,
+			 struct err *e)
 {
 	const struct member *m = archive_find(a, name);
 	char hex[SHA256_TEXT_BYTES];
@@ -70,8 +71,8 @@ static int take_config(const struct archive *a, const char *name, struct image *
 			 &ret->config, e);
 }
 
-static int take_layers(const struct archive *a, const json_t *list, struct image *ret,
-		       struct err *e)
+static int docker_layers(const struct archive *a, const json_t *list, struct image *ret,
+			 struct err *e)
 {
 	if (json_array_size(list) > LIMIT_LAYERS)
 		return err_set(e, E2BIG, "more than %d layers", LIMIT_LAYERS);
@@ -101,10 +102,10 @@ int docker_open(const struct archive *a, const struct image_want *want, struct i
 	struct span s = archive_span(a, m);
 	if (json_read(&s, NULL, "manifest.json", NULL, &list, NULL) < 0)
 		return -ENOENT;
-	int r = choose(list, want->ref, &chosen, e);
+	int r = docker_choose(list, want->ref, &chosen, e);
 	if (r == 0)
-		r = take_config(a, json_text(chosen, "Config"), ret, e);
+		r = docker_config(a, json_text(chosen, "Config"), ret, e);
 	if (r == 0)
-		r = take_layers(a, json_object_get(chosen, "Layers"), ret, e);
+		r = docker_layers(a, json_object_get(chosen, "Layers"), ret, e);
 	return r < 0 ? r : image_take_config(ret, want, e);
 }

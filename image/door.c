@@ -101,13 +101,23 @@ static int open_blob(const struct keeper *k, const char *hex)
 	return open_below(k->blobs >= 0 ? k->blobs : k->layout, path);
 }
 
-static int open_layer(const struct keeper *k, const char *hex)
+/* An index without its data is of no use. */
+static int open_layer_in(int dir, const char *hex)
 {
 	char path[PATH_BYTES];
 
+	(void)snprintf(path, sizeof(path), "%s.data", hex);
+	if (faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
 	(void)snprintf(path, sizeof(path), "%s.index", hex);
-	int fd = open_below(k->work, path);
-	return fd == -ENOENT && k->layers >= 0 ? open_below(k->layers, path) : fd;
+	return open_below(dir, path);
+}
+
+static int open_layer(const struct keeper *k, const char *hex)
+{
+	int fd = open_layer_in(k->work, hex);
+
+	return fd == -ENOENT && k->layers >= 0 ? open_layer_in(k->layers, hex) : fd;
 }
 
 static int open_new(const struct keeper *k, const char *name)
@@ -128,7 +138,7 @@ static int open_temp(const struct keeper *k, const char *name)
 	return fd;
 }
 
-static int keep(const struct keeper *k, const struct door_request *q)
+static int door_keep(const struct keeper *k, const struct door_request *q)
 {
 	char path[PATH_BYTES];
 
@@ -138,7 +148,7 @@ static int keep(const struct keeper *k, const struct door_request *q)
 
 /* ---- the keeper's side ------------------------------------------------------------------------------- */
 
-static int answer(const struct keeper *k, const struct door_request *q)
+static int door_answer(const struct keeper *k, const struct door_request *q)
 {
 	if (!request_is_sound(q))
 		return -EINVAL;
@@ -149,7 +159,7 @@ static int answer(const struct keeper *k, const struct door_request *q)
 	case DOOR_LAYER: return open_layer(k, q->hex);
 	case DOOR_NEW: return open_new(k, slots[q->slot]);
 	case DOOR_TEMP: return open_temp(k, slots[q->slot]);
-	case DOOR_KEEP: return keep(k, q);
+	case DOOR_KEEP: return door_keep(k, q);
 	default: return -EINVAL;
 	}
 }
@@ -180,7 +190,7 @@ static int serve_one(const struct keeper *k)
 
 	if (recv(k->door, &q, sizeof(q), 0) != sizeof(q))
 		return 0;
-	int code = answer(k, &q);
+	int code = door_answer(k, &q);
 	int r = answer_send(k->door, code);
 	if (code > 0)
 		(void)close(code);

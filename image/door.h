@@ -26,7 +26,7 @@ enum door_verb {
 	DOOR_BLOB,  /* a blob of the layout, by its digest */
 	DOOR_INDEX, /* index.json of the layout */
 	DOOR_MARK,  /* oci-layout, the file that makes a directory one */
-	DOOR_LAYER, /* the index of a layer that is there, by its diff_id */
+	DOOR_LAYER, /* the index of a layer that is there with its data, by its diff_id */
 	DOOR_NEW, /* a new file in the work directory, in a slot; what was in the slot is removed */
 	DOOR_TEMP, /* likewise without a name, for good */
 	DOOR_KEEP, /* the file in the slot is whole, and gets its name */

@@ -35,7 +35,7 @@ int index_create(struct index_out *x, int fd)
 	return fwrite(&none, sizeof(none), 1, x->f) == 1 ? 0 : -EIO;
 }
 
-static int put(struct index_out *x, const void *p, size_t n)
+static int index_put_bytes(struct index_out *x, const void *p, size_t n)
 {
 	sha256_add(&x->sum, p, n);
 	return n == 0 || fwrite(p, n, 1, x->f) == 1 ? 0 : -errno;
@@ -61,16 +61,16 @@ int index_put(struct index_out *x, const struct layer_entry *en)
 		.mtime_s = en->mtime_s,
 		.size = en->size,
 	};
-	int r = put(x, &rec, sizeof(rec));
+	int r = index_put_bytes(x, &rec, sizeof(rec));
 
 	if (r == 0)
-		r = put(x, en->path, rec.path_bytes);
+		r = index_put_bytes(x, en->path, rec.path_bytes);
 	if (r == 0)
-		r = put(x, en->link, rec.link_bytes);
+		r = index_put_bytes(x, en->link, rec.link_bytes);
 	if (r == 0)
-		r = put(x, en->xattrs, rec.xattrs_bytes);
+		r = index_put_bytes(x, en->xattrs, rec.xattrs_bytes);
 	if (r == 0)
-		r = put(x, en->extents, rec.extents * sizeof(*en->extents));
+		r = index_put_bytes(x, en->extents, rec.extents * sizeof(*en->extents));
 	x->entries++;
 	return r;
 }
@@ -149,14 +149,14 @@ void index_close(struct index_in *x)
 	x->f = NULL;
 }
 
-static int get(struct index_in *x, void *p, size_t n)
+static int index_get_bytes(struct index_in *x, void *p, size_t n)
 {
 	return n == 0 || fread(p, n, 1, x->f) == 1 ? 0 : -EBADMSG;
 }
 
-static int get_text(struct index_in *x, char *p, uint32_t bytes)
+static int index_get_text(struct index_in *x, char *p, uint32_t bytes)
 {
-	if (bytes == 0 || bytes > TAR_NAME_BYTES || get(x, p, bytes) < 0)
+	if (bytes == 0 || bytes > TAR_NAME_BYTES || index_get_bytes(x, p, bytes) < 0)
 		return -EBADMSG;
 	return memchr(p, 0, bytes) == p + bytes - 1 ? 0 : -EBADMSG;
 }
@@ -198,10 +198,11 @@ int index_next(struct index_in *x, struct layer_entry *ret)
 	if (x->left == 0)
 		return 0;
 	x->left--;
-	if (get(x, &rec, sizeof(rec)) < 0 || rec.xattrs_bytes > sizeof(x->xattrs) ||
-	    rec.extents > LIMIT_CHUNKS || get_text(x, x->path, rec.path_bytes) < 0 ||
-	    get_text(x, x->link, rec.link_bytes) < 0 || get(x, x->xattrs, rec.xattrs_bytes) < 0 ||
-	    get(x, x->extents, rec.extents * sizeof(x->extents[0])) < 0)
+	if (index_get_bytes(x, &rec, sizeof(rec)) < 0 || rec.xattrs_bytes > sizeof(x->xattrs) ||
+	    rec.extents > LIMIT_CHUNKS || index_get_text(x, x->path, rec.path_bytes) < 0 ||
+	    index_get_text(x, x->link, rec.link_bytes) < 0 ||
+	    index_get_bytes(x, x->xattrs, rec.xattrs_bytes) < 0 ||
+	    index_get_bytes(x, x->extents, rec.extents * sizeof(x->extents[0])) < 0)
 		return -EBADMSG;
 	*ret = (struct layer_entry){
 		.type = rec.type,

@@ -14,7 +14,7 @@ static const uint8_t gzip_magic[] = {0x1f, 0x8b};
 static const uint8_t zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
 
 /* Some bytes, unless there are none left. */
-static int fill(struct inflate *s, struct err *e)
+static int inflate_fill(struct inflate *s, struct err *e)
 {
 	if (s->at < s->len)
 		return 0;
@@ -45,7 +45,7 @@ static int fill_magic(struct inflate *s, struct err *e)
 	return 0;
 }
 
-static enum inflate_kind kind_of(const struct inflate *s)
+static enum inflate_kind inflate_kind_of(const struct inflate *s)
 {
 	if (s->len >= sizeof(gzip_magic) && memcmp(s->in, gzip_magic, sizeof(gzip_magic)) == 0)
 		return INFLATE_GZIP;
@@ -81,7 +81,7 @@ int inflate_open(struct inflate *s, const struct span *from, uint64_t ratio_max,
 	int r = fill_magic(s, e);
 	if (r < 0)
 		return r;
-	enum inflate_kind kind = kind_of(s);
+	enum inflate_kind kind = inflate_kind_of(s);
 	s->kind = kind;
 	return decoder_open(s, e);
 }
@@ -125,7 +125,7 @@ static ssize_t zstd_out(struct inflate *s, uint8_t *buf, size_t room, struct err
 	return (ssize_t)out.pos;
 }
 
-static ssize_t decode(struct inflate *s, uint8_t *buf, size_t room, struct err *e)
+static ssize_t inflate_decode(struct inflate *s, uint8_t *buf, size_t room, struct err *e)
 {
 	switch (s->kind) {
 	case INFLATE_GZIP: return gzip_out(s, buf, room, e);
@@ -135,11 +135,11 @@ static ssize_t decode(struct inflate *s, uint8_t *buf, size_t room, struct err *
 }
 
 /* What a decoder still holds comes without new bytes. */
-static ssize_t drain(struct inflate *s, uint8_t *buf, size_t room, struct err *e)
+static ssize_t inflate_drain(struct inflate *s, uint8_t *buf, size_t room, struct err *e)
 {
 	if (s->whole || s->kind == INFLATE_NOT)
 		return 0;
-	ssize_t n = decode(s, buf, room, e);
+	ssize_t n = inflate_decode(s, buf, room, e);
 	if (n == 0 && !s->whole)
 		return err_set(e, EINVAL, "the data end in the middle: truncated");
 	return n;
@@ -150,15 +150,15 @@ ssize_t inflate_read(struct inflate *s, uint8_t *buf, size_t room, struct err *e
 	ssize_t n = 0;
 
 	while (n == 0) {
-		int r = fill(s, e);
+		int r = inflate_fill(s, e);
 
 		if (r < 0)
 			return r;
 		if (s->at == s->len) {
-			n = drain(s, buf, room, e);
+			n = inflate_drain(s, buf, room, e);
 			break;
 		}
-		n = decode(s, buf, room, e);
+		n = inflate_decode(s, buf, room, e);
 	}
 	if (n > 0)
 		s->bytes_out += (uint64_t)n;

@@ -55,7 +55,7 @@ static int without(const struct jail *j, const char *layer, int r, struct err *e
 	return 0;
 }
 
-static int set_limits(const struct jail *j)
+static int jail_limits(const struct jail *j)
 {
 	const struct confine_limit limits[] = {
 		{RLIMIT_CORE, 0},
@@ -70,7 +70,7 @@ static int set_limits(const struct jail *j)
 	return confine_limits(limits, countof(limits) - SANITIZED);
 }
 
-static int filter(void)
+static int jail_filter(void)
 {
 	static const struct sock_filter rules[] = {SECCOMP_START,
 						   SECCOMP_RULES_READER SECCOMP_DENY};
@@ -102,7 +102,7 @@ static int give_up_rights(const struct jail *j, bool root, uid_t uid, struct err
 	if (r == 0)
 		r = without(j, "no-new-privs", confine_no_new_privileges(), e);
 	if (r == 0)
-		r = without(j, "limits", set_limits(j), e);
+		r = without(j, "limits", jail_limits(j), e);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0,
 		    0); /* after the change of user, which forgets it */
@@ -125,5 +125,5 @@ int jail_enter(const struct jail *j, int *keep, size_t n, struct err *e)
 		r = without(j, "empty-root", confine_root(), e);
 	if (r == 0)
 		r = give_up_rights(j, root, uid, e);
-	return r == 0 ? without(j, "seccomp", filter(), e) : r;
+	return r == 0 ? without(j, "seccomp", jail_filter(), e) : r;
 }

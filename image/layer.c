@@ -93,7 +93,7 @@ static int entry_data(struct reading *r)
 	return erofs_chunks(en->size, en->chunk_bits) > LIMIT_CHUNKS ? too_large(r) : 0;
 }
 
-static int on_entry(struct reading *r)
+static int stream_entry(struct reading *r)
 {
 	const struct tar_entry *t = &r->tar.entry;
 	int n = entry_path(r, t->path, r->path);
@@ -195,7 +195,7 @@ static int put_chunks(struct reading *r, uint64_t offset, const uint8_t *p, size
 	return n;
 }
 
-static int on_data(struct reading *r, const struct tar_step *s)
+static int stream_data(struct reading *r, const struct tar_step *s)
 {
 	if (r->entry.holes)
 		return put_chunks(r, s->offset, s->data, s->len);
@@ -203,7 +203,7 @@ static int on_data(struct reading *r, const struct tar_step *s)
 			s->len);
 }
 
-static int on_done(struct reading *r)
+static int stream_done(struct reading *r)
 {
 	r->entry.extents = r->extents;
 	r->entry.n_extents = r->n_extents;
@@ -221,18 +221,18 @@ static int not_tar(struct reading *r)
 	return err_set(r->e, EINVAL, "behind '%.250s': %s", r->path, r->tar.why);
 }
 
-static int on_event(struct reading *r, const struct tar_step *s)
+static int stream_event(struct reading *r, const struct tar_step *s)
 {
 	switch (s->event) {
-	case TAR_ENTRY: return on_entry(r);
-	case TAR_DATA: return on_data(r, s);
-	case TAR_DONE: return on_done(r);
+	case TAR_ENTRY: return stream_entry(r);
+	case TAR_DATA: return stream_data(r, s);
+	case TAR_DONE: return stream_done(r);
 	default: return 0;
 	}
 }
 
 /* len may be 0: what needs no more bytes is done then. */
-static int on_bytes(struct reading *r, const uint8_t *p, size_t len)
+static int stream_bytes(struct reading *r, const uint8_t *p, size_t len)
 {
 	struct tar_step s;
 	int n;
@@ -240,14 +240,14 @@ static int on_bytes(struct reading *r, const uint8_t *p, size_t len)
 	do {
 		if (tar_read(&r->tar, p, len, &s) < 0)
 			return not_tar(r);
-		n = on_event(r, &s);
+		n = stream_event(r, &s);
 		p += s.used;
 		len -= s.used;
 	} while (n == 0 && s.event != TAR_MORE && s.event != TAR_END);
 	return n;
 }
 
-static int read_stream(struct reading *r, uint64_t of)
+static int stream_read(struct reading *r, uint64_t of)
 {
 	const struct limits *l = r->job->limits;
 	ssize_t n;
@@ -260,14 +260,14 @@ static int read_stream(struct reading *r, uint64_t of)
 				       "'%.250s': the layers have more than %llu bytes", r->path,
 				       (unsigned long long)l->bytes);
 		sha256_add(&r->sum, r->out, (size_t)n);
-		err = on_bytes(r, r->out, (size_t)n);
+		err = stream_bytes(r, r->out, (size_t)n);
 		if (err < 0)
 			return err;
 		progress_blob(r->job->progress, r->from.bytes_in, of, 0);
 	}
 	if (n < 0)
 		return err_wrap(r->e, (int)n, "behind '%.250s'", r->path);
-	err = on_bytes(r, r->out, 0);
+	err = stream_bytes(r, r->out, 0);
 	if (err == 0 && !tar_may_end(&r->tar))
 		return err_set(r->e, EINVAL,
 			       "behind '%.250s': the archive ends in the middle: truncated",
@@ -276,7 +276,7 @@ static int read_stream(struct reading *r, uint64_t of)
 	return err;
 }
 
-static int finish(struct reading *r)
+static int layer_finish(struct reading *r)
 {
 	struct layer_result *ret = r->ret;
 	struct index_head head = {.blocks = r->data.blocks};
@@ -318,9 +318,9 @@ int layer_read(const struct layer_job *job, const struct span *from, struct laye
 	job->progress->told = 0;
 	n = inflate_open(&r->from, from, job->limits->ratio, e);
 	if (n == 0)
-		n = read_stream(r, from->pipe ? 0 : from->bytes);
+		n = stream_read(r, from->pipe ? 0 : from->bytes);
 	if (n == 0)
-		n = finish(r);
+		n = layer_finish(r);
 	index_drop(&r->index);
 	inflate_close(&r->from);
 	free(r->extents);

@@ -81,7 +81,7 @@ static int parse_jail(const char *s, enum jail_mode *ret)
 	return -EINVAL;
 }
 
-static int parse_one(struct options *o, int option, const char *value)
+static int option_parse(struct options *o, int option, const char *value)
 {
 	struct limits *l = &o->job.limits;
 
@@ -112,7 +112,7 @@ static const struct option known[] = {
 	{"max-ratio", required_argument, NULL, 'x'},   {0},
 };
 
-static int parse(struct options *o, int argc, char **argv, struct err *e)
+static int options_parse(struct options *o, int argc, char **argv, struct err *e)
 {
 	int option, which = 0;
 
@@ -121,7 +121,7 @@ static int parse(struct options *o, int argc, char **argv, struct err *e)
 		if (option == '?')
 			return err_set(e, EINVAL, "%s: not an option, or without its value",
 				       argv[optind - 1]);
-		if (parse_one(o, option, optarg) < 0)
+		if (option_parse(o, option, optarg) < 0)
 			return err_set(e, EINVAL, "--%s %s: not a value of it", known[which].name,
 				       optarg);
 	}
@@ -169,7 +169,7 @@ _Noreturn static void reader_main(struct options *o, int door, const sigset_t *w
 	_exit(reader(o, &e) < 0 ? complain(&e) : 0);
 }
 
-static int run(struct options *o)
+static int run_both(struct options *o)
 {
 	int pair[2];
 	sigset_t set, was;
@@ -224,7 +224,7 @@ int main(int argc, char **argv)
 	};
 	struct err e = {0};
 
-	if (open_standard() < 0 || parse(&o, argc, argv, &e) < 0 || take_input(&o, &e) < 0)
+	if (open_standard() < 0 || options_parse(&o, argc, argv, &e) < 0 || take_input(&o, &e) < 0)
 		return complain(&e);
-	return run(&o);
+	return run_both(&o);
 }

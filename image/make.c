@@ -44,7 +44,8 @@ struct making {
 
 /* ---- through the door ------------------------------------------------------------------------------------ */
 
-static int ask(const struct making *m, enum door_verb verb, enum door_slot slot, const char *what)
+static int make_ask(const struct making *m, enum door_verb verb, enum door_slot slot,
+		    const char *what)
 {
 	struct door_request q = {.verb = verb, .slot = slot};
 	int r = door_ask(m->job->door, &q);
@@ -52,7 +53,8 @@ static int ask(const struct making *m, enum door_verb verb, enum door_slot slot,
 	return r < 0 ? err_set(m->e, -r, "make %s: %s", what, strerror(-r)) : r;
 }
 
-static int keep(const struct making *m, enum door_slot slot, enum door_name name, const char *hex)
+static int make_keep(const struct making *m, enum door_slot slot, enum door_name name,
+		     const char *hex)
 {
 	struct door_request q = {.verb = DOOR_KEEP, .slot = slot, .name = name};
 
@@ -67,13 +69,13 @@ static int keep_text(const struct making *m, enum door_name name, char *text)
 
 	if (!owned)
 		return err_set(m->e, ENOMEM, "no memory to describe the image");
-	auto_close int fd = ask(m, DOOR_NEW, SLOT_OTHER, "a description");
+	auto_close int fd = make_ask(m, DOOR_NEW, SLOT_OTHER, "a description");
 	if (fd < 0)
 		return fd;
 	int r = io_write_all(fd, owned, strlen(owned));
 	if (r < 0)
 		return err_set(m->e, -r, "write a description: %s", strerror(-r));
-	return keep(m, SLOT_OTHER, name, "");
+	return make_keep(m, SLOT_OTHER, name, "");
 }
 
 /* ---- what the input is ----------------------------------------------------------------------------------- */
@@ -119,7 +121,7 @@ static int spool(struct making *m)
 
 	if (!c)
 		return err_set(m->e, ENOMEM, "no memory to copy the archive");
-	auto_close int fd = ask(m, DOOR_TEMP, SLOT_OTHER, "a copy of the archive");
+	auto_close int fd = make_ask(m, DOOR_TEMP, SLOT_OTHER, "a copy of the archive");
 	if (fd < 0)
 		return fd; /* auto_free is unknown to it. NOLINT(clang-analyzer-unix.Malloc) */
 	int r = inflate_open(&c->from, &span, m->job->limits.ratio, m->e);
@@ -217,12 +219,12 @@ static int read_layer_from(struct making *m, const struct image_layer *l, const 
 				.limits = &m->job->limits,
 				.progress = &m->job->progress,
 				.bytes = &m->bytes};
-	auto_close int data = ask(m, DOOR_NEW, SLOT_DATA, "a layer");
+	auto_close int data = make_ask(m, DOOR_NEW, SLOT_DATA, "a layer");
 
 	if (data < 0)
 		return data;
 	job.data_fd = data;
-	job.index_fd = ask(m, DOOR_NEW, SLOT_INDEX, "a layer's index");
+	job.index_fd = make_ask(m, DOOR_NEW, SLOT_INDEX, "a layer's index");
 	if (job.index_fd < 0)
 		return job.index_fd;
 	int r = layer_read(&job, from, ret, m->e);
@@ -231,8 +233,8 @@ static int read_layer_from(struct making *m, const struct image_layer *l, const 
 	if (r == 0)
 		r = check_digest(m, "content", ret->diff_id, l->diff_id);
 	if (r == 0)
-		r = keep(m, SLOT_DATA, NAME_DATA, ret->diff_id);
-	return r < 0 ? r : keep(m, SLOT_INDEX, NAME_INDEX, ret->diff_id);
+		r = make_keep(m, SLOT_DATA, NAME_DATA, ret->diff_id);
+	return r < 0 ? r : make_keep(m, SLOT_INDEX, NAME_INDEX, ret->diff_id);
 }
 
 static int read_layer(struct making *m, const struct image_layer *l, struct layer_result *ret)
@@ -249,7 +251,7 @@ static int read_layer(struct making *m, const struct image_layer *l, struct laye
 	return r;
 }
 
-static int take_layer(struct making *m, size_t i)
+static int make_layer(struct making *m, size_t i)
 {
 	const struct image_layer *l = &m->image.layers[i];
 	struct layer_result *ret = &m->layers[i];
@@ -283,13 +285,13 @@ static void find_base(struct making *m, size_t i)
 	m->data_blocks += m->layers[i].blocks;
 }
 
-static int take_layers(struct making *m)
+static int make_layers(struct making *m)
 {
 	int r = 0;
 
 	m->job->progress.layers = (unsigned)m->image.n;
 	for (size_t i = 0; i < m->image.n && r == 0; i++) {
-		r = take_layer(m, i);
+		r = make_layer(m, i);
 		find_base(m, i);
 	}
 	return r;
@@ -313,13 +315,13 @@ static void uuid_of(const struct making *m, uint8_t uuid[16])
 static int write_meta(struct making *m, struct meta_result *ret)
 {
 	struct meta_plan plan = {.base = m->base, .data_blocks = m->data_blocks};
-	auto_close int fd = ask(m, DOOR_NEW, SLOT_OTHER, "the image's metadata");
+	auto_close int fd = make_ask(m, DOOR_NEW, SLOT_OTHER, "the image's metadata");
 
 	if (fd < 0)
 		return fd;
 	uuid_of(m, plan.uuid);
 	int r = meta_write(&m->tree, &plan, fd, ret, m->e);
-	return r < 0 ? r : keep(m, SLOT_OTHER, NAME_META, "");
+	return r < 0 ? r : make_keep(m, SLOT_OTHER, NAME_META, "");
 }
 
 static int make_from_image(struct making *m)
@@ -330,7 +332,7 @@ static int make_from_image(struct making *m)
 	int r = tree_init(&m->tree, m->job->limits.entries, m->e);
 
 	if (r == 0)
-		r = take_layers(m);
+		r = make_layers(m);
 	if (r == 0)
 		r = write_meta(m, &meta);
 	parts.entries_left_out = m->tree.left_out;

@@ -34,7 +34,7 @@ struct meta {
 
 /* ---- bytes to the file --------------------------------------------------------------------------------- */
 
-static int flush(struct meta *m)
+static int meta_flush(struct meta *m)
 {
 	sha256_add(&m->sum, m->out, m->out_len);
 	int r = io_write_all(m->fd, m->out, m->out_len);
@@ -46,7 +46,7 @@ static int flush(struct meta *m)
 }
 
 /* p NULL: zeros. */
-static int put(struct meta *m, const void *p, uint64_t len)
+static int meta_put(struct meta *m, const void *p, uint64_t len)
 {
 	int r = 0;
 
@@ -62,7 +62,7 @@ static int put(struct meta *m, const void *p, uint64_t len)
 		m->written += n;
 		len -= n;
 		if (m->out_len == sizeof(m->out))
-			r = flush(m);
+			r = meta_flush(m);
 	}
 	return r;
 }
@@ -82,7 +82,7 @@ static int dir_add(struct meta *m, const char *name, const struct inode *i, enum
 	if (!erofs_dir_add(&m->dir, &d, part == SIZE ? NULL : m->block))
 		return 0;
 	size->blocks++;
-	return part == BLOCKS ? put(m, m->block, sizeof(m->block)) : 0;
+	return part == BLOCKS ? meta_put(m, m->block, sizeof(m->block)) : 0;
 }
 
 /* "." and ".." stand where the order of names has them, which is not always first. */
@@ -116,9 +116,9 @@ static int dir_put(struct meta *m, const struct node *dir, struct node *const *c
 	if (size->tail == EROFS_BLOCK_BYTES) {
 		size->tail = 0;
 		size->blocks++;
-		return part == BLOCKS ? put(m, m->block, sizeof(m->block)) : 0;
+		return part == BLOCKS ? meta_put(m, m->block, sizeof(m->block)) : 0;
 	}
-	return part == TAIL ? put(m, m->block, size->tail) : 0;
+	return part == TAIL ? meta_put(m, m->block, size->tail) : 0;
 }
 
 static int dir_put_alone(struct meta *m, const struct node *dir, enum part part)
@@ -165,7 +165,7 @@ static int place_one(struct meta *m, struct node *n, size_t tail)
 	return remember(m, n);
 }
 
-static int place(struct meta *m, struct node *n);
+static int place_node(struct meta *m, struct node *n);
 
 static int place_dir(struct meta *m, struct node *n)
 {
@@ -182,12 +182,12 @@ static int place_dir(struct meta *m, struct node *n)
 	if (r == 0)
 		r = place_one(m, n, size.tail);
 	for (uint32_t i = 0; i < n->n_children && r == 0; i++)
-		r = place(m, children[i]);
+		r = place_node(m, children[i]);
 	return r;
 }
 
 /* An inode has its place from its first name. */
-static int place(struct meta *m, struct node *n)
+static int place_node(struct meta *m, struct node *n)
 {
 	const struct inode *i = n->inode;
 
@@ -205,7 +205,7 @@ static uint32_t block_in_disk(const struct meta *m, const struct inode *i, uint3
 	return (uint32_t)(m->data_at + m->plan->base[i->layer] + block);
 }
 
-static void describe(const struct meta *m, const struct node *n, struct erofs_inode *ret)
+static void inode_describe(const struct meta *m, const struct node *n, struct erofs_inode *ret)
 {
 	const struct inode *i = n->inode;
 
@@ -235,15 +235,15 @@ static int put_map(struct meta *m, const struct inode *i)
 		const uint32_t hole = EROFS_HOLE;
 
 		for (; at < t->first && r == 0; at++)
-			r = put(m, &hole, sizeof(hole));
+			r = meta_put(m, &hole, sizeof(hole));
 		for (uint32_t k = 0; k < t->n && r == 0; k++, at++) {
 			uint32_t block = block_in_disk(m, i, t->block + (k << i->chunk_bits));
 
-			r = put(m, &block, sizeof(block));
+			r = meta_put(m, &block, sizeof(block));
 		}
 	}
 	for (const uint32_t hole = EROFS_HOLE; at < n && r == 0; at++)
-		r = put(m, &hole, sizeof(hole));
+		r = meta_put(m, &hole, sizeof(hole));
 	return r;
 }
 
@@ -251,8 +251,8 @@ static int put_xattrs(struct meta *m, const struct inode *i)
 {
 	if (i->xattrs_bytes == 0)
 		return 0;
-	int r = put(m, NULL, EROFS_XATTR_HEAD_BYTES);
-	return r < 0 ? r : put(m, i->xattrs, i->xattrs_bytes);
+	int r = meta_put(m, NULL, EROFS_XATTR_HEAD_BYTES);
+	return r < 0 ? r : meta_put(m, i->xattrs, i->xattrs_bytes);
 }
 
 static int put_inode(struct meta *m, const struct node *n, uint32_t number)
@@ -271,15 +271,15 @@ static int put_inode(struct meta *m, const struct node *n, uint32_t number)
 		.xattrs_bytes = i->xattrs_bytes,
 	};
 
-	describe(m, n, &in);
+	inode_describe(m, n, &in);
 	erofs_inode(&in, buf);
-	int r = put(m, NULL, i->nid * EROFS_SLOT_BYTES - m->written);
+	int r = meta_put(m, NULL, i->nid * EROFS_SLOT_BYTES - m->written);
 	if (r == 0)
-		r = put(m, buf, sizeof(buf));
+		r = meta_put(m, buf, sizeof(buf));
 	if (r == 0)
 		r = put_xattrs(m, i);
 	if (r == 0 && S_ISLNK(i->mode))
-		r = put(m, i->target, i->size);
+		r = meta_put(m, i->target, i->size);
 	if (r == 0 && S_ISDIR(i->mode))
 		r = dir_put_alone(m, n, TAIL);
 	if (r == 0 && i->holes)
@@ -296,11 +296,11 @@ static int put_super(struct meta *m, uint64_t nid)
 		.chunks = m->chunks,
 	};
 	uint8_t buf[EROFS_SUPER_BYTES];
-	int r = put(m, NULL, EROFS_SUPER_AT);
+	int r = meta_put(m, NULL, EROFS_SUPER_AT);
 
 	memcpy(super.uuid, m->plan->uuid, sizeof(super.uuid));
 	erofs_super(&super, buf);
-	return r < 0 ? r : put(m, buf, sizeof(buf));
+	return r < 0 ? r : meta_put(m, buf, sizeof(buf));
 }
 
 static int put_all(struct meta *m)
@@ -310,16 +310,16 @@ static int put_all(struct meta *m)
 	for (size_t i = 0; i < m->n && r == 0; i++)
 		r = put_inode(m, m->order[i], (uint32_t)i + 1);
 	if (r == 0)
-		r = put(m, NULL, -m->written % EROFS_BLOCK_BYTES);
+		r = meta_put(m, NULL, -m->written % EROFS_BLOCK_BYTES);
 	for (size_t i = 0; i < m->n && r == 0; i++)
 		if (m->order[i]->dir_blocks)
 			r = dir_put_alone(m, m->order[i], BLOCKS);
-	return r < 0 ? r : flush(m);
+	return r < 0 ? r : meta_flush(m);
 }
 
 static int meta_make(struct meta *m, struct tree *t)
 {
-	int r = place(m, t->root);
+	int r = place_node(m, t->root);
 
 	if (r < 0)
 		return r;

@@ -43,7 +43,7 @@ static int is_note(const json_t *d)
 	       *json_text(d, "artifactType");
 }
 
-static int name_fits(const json_t *d, const char *ref)
+static int ref_fits(const json_t *d, const char *ref)
 {
 	const json_t *a = json_object_get(d, "annotations");
 	const char *own = json_text(a, "org.opencontainers.image.ref.name"),
@@ -75,7 +75,7 @@ static int search_nested(struct search *s, const json_t *d, int named, int depth
 
 static int search_one(struct search *s, json_t *d, int named, int depth)
 {
-	named |= !s->want->ref || name_fits(d, s->want->ref);
+	named |= !s->want->ref || ref_fits(d, s->want->ref);
 	if (is_note(d))
 		return 0;
 	if (is_index(d))
@@ -145,7 +145,7 @@ static int is_layer_type(const char *type)
 	return strstr(type, ".tar") && (strstr(type, ".layer.") || strstr(type, ".rootfs."));
 }
 
-static int take_layer(struct image_layer *l, const json_t *d, struct err *e)
+static int manifest_layer(struct image_layer *l, const json_t *d, struct err *e)
 {
 	const json_t *size = json_object_get(d, "size");
 
@@ -157,7 +157,7 @@ static int take_layer(struct image_layer *l, const json_t *d, struct err *e)
 	return digest_parse(json_text(d, "digest"), l->blob, e);
 }
 
-static int take_layers(struct image *i, const json_t *manifest, struct err *e)
+static int manifest_layers(struct image *i, const json_t *manifest, struct err *e)
 {
 	const json_t *list = json_object_get(manifest, "layers");
 	int r = 0;
@@ -167,7 +167,7 @@ static int take_layers(struct image *i, const json_t *manifest, struct err *e)
 	if (json_array_size(list) > LIMIT_LAYERS)
 		return err_set(e, E2BIG, "more than %d layers", LIMIT_LAYERS);
 	for (; i->n < json_array_size(list) && r == 0; i->n++)
-		r = take_layer(&i->layers[i->n], json_array_get(list, i->n), e);
+		r = manifest_layer(&i->layers[i->n], json_array_get(list, i->n), e);
 	return r;
 }
 
@@ -198,7 +198,7 @@ static int take_manifest(const struct blobs *b, const json_t *descriptor, struct
 	int r = json_blob(b, descriptor, "the manifest", ret->manifest, &manifest, e);
 
 	if (r == 0)
-		r = take_layers(ret, manifest, e);
+		r = manifest_layers(ret, manifest, e);
 	if (r == 0)
 		r = json_blob(b, json_object_get(manifest, "config"), "the configuration",
 			      ret->config_sum, &ret->config, e);

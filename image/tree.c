@@ -18,21 +18,21 @@
 
 enum { IMPLICIT_MODE = 0755 };
 
-static int is_dir(const struct node *n)
+static int node_is_dir(const struct node *n)
 {
 	return S_ISDIR(n->inode->mode);
 }
 
 /* ---- names in a directory ---------------------------------------------------------------------------- */
 
-static int by_name(const void *a, const void *b)
+static int name_order(const void *a, const void *b)
 {
 	return strcmp(a, b);
 }
 
-static struct node *child(const struct node *dir, const char *name)
+static struct node *dir_child(const struct node *dir, const char *name)
 {
-	void *found = tfind(name, &dir->children, by_name);
+	void *found = tfind(name, &dir->children, name_order);
 
 	return found ? container_of(*(char **)found, struct node, name) : NULL;
 }
@@ -45,7 +45,7 @@ static struct node *child_add(struct node *dir, const char *name, struct inode *
 	if (!n)
 		return NULL;
 	memcpy(n->name, name, len);
-	if (!tsearch(n->name, &dir->children, by_name)) {
+	if (!tsearch(n->name, &dir->children, name_order)) {
 		free(n);
 		return NULL;
 	}
@@ -77,7 +77,7 @@ struct gathered {
 	size_t n;
 };
 
-static void gather(const void *at, VISIT visit, void *arg)
+static void dir_gather(const void *at, VISIT visit, void *arg)
 {
 	struct gathered *g = arg;
 
@@ -90,7 +90,7 @@ struct node **tree_children(const struct node *dir)
 	struct gathered g = {.nodes = calloc(dir->n_children + 1UL, sizeof(struct node *))};
 
 	if (g.nodes)
-		twalk_r(dir->children, gather, &g);
+		twalk_r(dir->children, dir_gather, &g);
 	return g.nodes;
 }
 
@@ -113,9 +113,9 @@ static void node_remove(struct node *n)
 {
 	struct node *dir = n->parent;
 
-	(void)tdelete(n->name, &dir->children, by_name);
+	(void)tdelete(n->name, &dir->children, name_order);
 	dir->n_children--;
-	dir->n_dirs -= (uint32_t)is_dir(n);
+	dir->n_dirs -= (uint32_t)node_is_dir(n);
 	node_free(n);
 }
 
@@ -216,7 +216,7 @@ static struct node *name_give(struct node *dir, const char *name, struct inode *
 
 static struct node *walk(struct tree *t, struct node *dir, const char *path, int *links);
 
-static struct node *follow(struct tree *t, struct node *link, int *links)
+static struct node *link_follow(struct tree *t, struct node *link, int *links)
 {
 	const char *to = link->inode->target;
 
@@ -227,14 +227,14 @@ static struct node *follow(struct tree *t, struct node *link, int *links)
 }
 
 /* One step. NULL: there is nothing. */
-static struct node *step(struct tree *t, struct node *dir, const char *name, int *links)
+static struct node *walk_step(struct tree *t, struct node *dir, const char *name, int *links)
 {
-	if (!is_dir(dir))
+	if (!node_is_dir(dir))
 		return NULL;
 	if (strcmp(name, "..") == 0)
 		return dir->parent; /* of the root: itself */
-	struct node *n = child(dir, name);
-	return n && S_ISLNK(n->inode->mode) ? follow(t, n, links) : n;
+	struct node *n = dir_child(dir, name);
+	return n && S_ISLNK(n->inode->mode) ? link_follow(t, n, links) : n;
 }
 
 /* With all links followed, which is bounded by their number. */
@@ -245,7 +245,7 @@ static struct node *walk(struct tree *t, struct node *dir, const char *path, int
 	memcpy(buf, path, strlen(path) + 1);
 	for (; dir && (name = strsep(&rest, "/")); t->steps++)
 		if (*name && strcmp(name, ".") != 0)
-			dir = step(t, dir, name, links);
+			dir = walk_step(t, dir, name, links);
 	return dir;
 }
 
@@ -260,20 +260,20 @@ static struct node *make_dir(struct tree *t, struct node *dir, const char *name)
 }
 
 /* The directory `name` in dir, made if there is none. NULL: no memory. */
-static struct node *enter(struct tree *t, struct node *dir, const char *name, int *links)
+static struct node *dir_enter(struct tree *t, struct node *dir, const char *name, int *links)
 {
-	struct node *n = child(dir, name), *to = n;
+	struct node *n = dir_child(dir, name), *to = n;
 
 	if (n && S_ISLNK(n->inode->mode))
-		to = follow(t, n, links);
-	if (to && is_dir(to))
+		to = link_follow(t, n, links);
+	if (to && node_is_dir(to))
 		return to;
 	if (n)
 		node_remove(n);
 	return make_dir(t, dir, name);
 }
 
-static void touch(struct node *dir, uint16_t layer)
+static void dir_touch(struct node *dir, uint16_t layer)
 {
 	for (; dir->touched != layer; dir = dir->parent)
 		dir->touched = layer;
@@ -291,10 +291,10 @@ static int enter_parents(struct tree *t, char *parents, const struct layer_entry
 		if (*name && dir->depth >= LIMIT_DEPTH)
 			return err_set(e, ENAMETOOLONG, "'%.250s': deeper than %d directories",
 				       en->path, LIMIT_DEPTH);
-		if (*name && !(dir = enter(t, dir, name, &links)))
+		if (*name && !(dir = dir_enter(t, dir, name, &links)))
 			return no_memory(en, e);
 	}
-	touch(dir, t->layer);
+	dir_touch(dir, t->layer);
 	*ret = dir;
 	return 0;
 }
@@ -320,32 +320,32 @@ struct node *tree_find(struct tree *t, const char *path)
 	struct node *dir = walk(t, t->root, parents, &links);
 	if (!*name)
 		return dir;
-	return dir && is_dir(dir) ? child(dir, name) : NULL;
+	return dir && node_is_dir(dir) ? dir_child(dir, name) : NULL;
 }
 
 /* ---- what is gone ------------------------------------------------------------------------------------ */
 
-static int hide_below(struct tree *t, struct node *dir);
+static int dir_hide(struct tree *t, struct node *dir);
 
 /* A name that a lower layer may have given: what of it is this layer's stays. */
-static int hide(struct tree *t, struct node *n)
+static int node_hide(struct tree *t, struct node *n)
 {
 	int ours = n->given == t->layer;
 
-	if (!ours && !(is_dir(n) && n->touched == t->layer)) {
+	if (!ours && !(node_is_dir(n) && n->touched == t->layer)) {
 		node_remove(n);
 		return 0;
 	}
-	if (!is_dir(n))
+	if (!node_is_dir(n))
 		return 0;
 	if (!ours && inode_set(n->inode, &implicit_dir) < 0)
 		return -ENOMEM;
 	n->given = t->layer;
-	return hide_below(t, n);
+	return dir_hide(t, n);
 }
 
 /* Once per layer is enough: what comes later is this layer's. */
-static int hide_below(struct tree *t, struct node *dir)
+static int dir_hide(struct tree *t, struct node *dir)
 {
 	uint32_t n = dir->n_children;
 	int r = 0;
@@ -357,7 +357,7 @@ static int hide_below(struct tree *t, struct node *dir)
 	if (!children)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n && r == 0; i++)
-		r = hide(t, children[i]);
+		r = node_hide(t, children[i]);
 	return r;
 }
 
@@ -394,13 +394,13 @@ static int apply_whiteout(struct tree *t, const struct layer_entry *en, enum eff
 	memcpy(buf, en->path, strlen(en->path) + 1);
 	char *name = last_name(buf, &parents);
 	struct node *dir = walk(t, t->root, parents, &links);
-	if (!dir || !is_dir(dir))
+	if (!dir || !node_is_dir(dir))
 		return 0;
-	struct node *n = effect == HIDES ? child(dir, name + strlen(WHITEOUT)) : NULL;
+	struct node *n = effect == HIDES ? dir_child(dir, name + strlen(WHITEOUT)) : NULL;
 	if (n)
-		r = hide(t, n);
+		r = node_hide(t, n);
 	if (effect == HIDES_ALL)
-		r = hide_below(t, dir);
+		r = dir_hide(t, dir);
 	return r < 0 ? no_memory(en, e) : 0;
 }
 
@@ -441,7 +441,7 @@ static int inode_for(struct tree *t, const struct layer_entry *en, struct inode 
 	if (!n)
 		return err_set(e, ENOENT, "'%.250s': a hard link to '%.250s', which is not there",
 			       en->path, en->link);
-	if (is_dir(n))
+	if (node_is_dir(n))
 		return err_set(e, EPERM, "'%.250s': a hard link to the directory '%.250s'",
 			       en->path, en->link);
 	*ret = n->inode;
@@ -451,11 +451,11 @@ static int inode_for(struct tree *t, const struct layer_entry *en, struct inode 
 static int apply_name(struct tree *t, struct node *dir, const char *name,
 		      const struct layer_entry *en, struct err *e)
 {
-	struct node *old = child(dir, name);
+	struct node *old = dir_child(dir, name);
 	struct inode *i = NULL;
 	int r;
 
-	if (old && is_dir(old) && en->type == TAR_DIR) {
+	if (old && node_is_dir(old) && en->type == TAR_DIR) {
 		old->given = t->layer;
 		return inode_set(old->inode, en) < 0 ? no_memory(en, e) : 0;
 	}

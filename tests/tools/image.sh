@@ -297,7 +297,7 @@ test_a_second_image_reads_only_its_own_layers() {
 	umoci repack --image lay:more b
 	make_image lay --ref base
 	mkdir layers
-	mv out/*.index layers
+	mv out/*.index out/*.data layers
 	mkdir next
 	rm "lay/blobs/sha256/$(sed -n '/^layer=/{s/.* //p;q}' out/manifest)"
 	"$PROGRAM" --work-fd 3 --input-fd 4 --layers-fd 5 --progress-fd 6 --ref more 3<next 4<lay 5<layers 6>progress

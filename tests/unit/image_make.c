@@ -24,10 +24,15 @@ Test(image_make, a_layer_that_is_there_is_not_read_again)
 		(void)snprintf(name, sizeof(name), "%.64s.index", diff_id[i]);
 		if (i)
 			cr_assert_eq(renameat(work, name, keeper.layers, name), 0);
+		(void)snprintf(name, sizeof(name), "%.64s.data", diff_id[i]);
+		if (i)
+			cr_assert_eq(renameat(work, name, keeper.layers, name), 0);
 	}
 	made();
 	append(&again, "meta.erofs");
 	cr_assert(first.len == again.len && memcmp(first.p, again.p, first.len) == 0);
+	cr_assert_eq(unlinkat(keeper.layers, name, 0), 0);
+	refused(ENOENT, "layer 3 of 3: the blob sha256:"); /* an index without its data is none */
 	bytes_free(&first);
 	bytes_free(&again);
 	(void)close(dir);
