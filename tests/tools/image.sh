@@ -84,10 +84,11 @@ make_image() { # INPUT [OPTION...]: into out/
 
 # The disk of the box: the metadata, then the data files in the order of the manifest.
 mount_image() {
+	! mountpoint -q "$TMP/mnt" || umount "$TMP/mnt"
+	rm -f disk # a loop device may still have the former one, and would be taken for this one's
 	cp out/meta.erofs disk
 	sed -n 's/^data=[0-9]* //p' out/manifest | while read -r id; do cat "out/$id.data" >>disk; done
 	fsck.erofs disk >fsck.log 2>&1 || fail "fsck.erofs: $(cat fsck.log)"
-	umount "$TMP/mnt" 2>/dev/null || true
 	mount -t erofs -o loop,ro disk "$TMP/mnt" || { echo "this host cannot mount EROFS" && exit 77; }
 }
 
