@@ -1,6 +1,6 @@
 # conker - one Makefile, no recursion. `make help` lists the targets.
 #
-# Outputs lie in build/: conker, conker-vmm, libconker.{a,so}, guest/{vmlinux,init,base.erofs}.
+# Outputs lie in build/: conker, conker-vmm, conker-image, libconker.{a,so}, guest/{vmlinux,init,base.erofs}.
 # Variants (release, asan, tsan) have an object tree of their own each: build/obj/<variant>.
 
 MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
@@ -22,7 +22,7 @@ DESTDIR ?=
 # --- packages -----------------------------------------------------------------------------------
 # What a fresh Debian 12 needs, by purpose. `make setup` installs what is missing and says which.
 PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-dev \
-               musl-tools busybox-static erofs-utils cpio pkg-config
+               musl-tools busybox-static erofs-utils cpio pkg-config zlib1g-dev libzstd-dev libjansson-dev
 PKGS_KERNEL := linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils patch kmod
 PKGS_IMAGE  := mmdebstrap fakeroot tar e2fsprogs
 PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3 procps bsdutils strace
@@ -71,13 +71,17 @@ BENCH_MAIN := $(addprefix tools/bench/,exec.c stream.c instructions.c count.c)
 BENCH_SRC := $(filter-out $(BENCH_MAIN),$(wildcard tools/bench/*.c))
 CLI_SRC   := $(wildcard tools/cli/*.c) $(BENCH_SRC)
 INIT_SRC  := $(wildcard guest-init/*.c)
+IMAGE_SRC := $(wildcard image/*.c)
 PB_SRC    := $(B)/gen/exec.pb-c.c
 STATE_SRC := $(B)/gen/state.pb-c.c
 FAKE_SRC  := $(wildcard tests/fake/*.c)
+IMAGE_TEST_SRC := $(wildcard tests/lib/image_*.c)
 LIBFAKE_SRC := $(wildcard tests/lib/fake*.c guest-init/files*.c)
 HOST_SRC  := $(UTIL_SRC) $(PROTO_SRC) $(PB_SRC)
 # What conker-vmm is made of.
-VMM_ALL   := $(VMM_SRC) $(STATE_SRC) $(filter-out util/tar% util/tree% util/pump%,$(UTIL_SRC))
+VMM_ALL   := $(VMM_SRC) $(STATE_SRC) $(filter-out util/tar% util/tree% util/pump% util/erofs%,$(UTIL_SRC))
+
+IMAGE_LIBS := -lz -lzstd -ljansson
 
 obj = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(patsubst $(B)/gen/%,gen/%,$(2)))
 
@@ -88,7 +92,7 @@ $(B)/setup/%.stamp: Makefile tools/setup.sh
 	@tools/setup.sh $(PKGS_$(shell echo $* | tr a-z A-Z))
 	@touch $@
 
-all: $(B)/conker $(B)/conker-vmm $(B)/libconker.a $(B)/libconker.so $(B)/man/libconker.3 guest ## build everything
+all: $(B)/conker $(B)/conker-vmm $(B)/conker-image $(B)/libconker.a $(B)/libconker.so $(B)/man/libconker.3 guest ## build everything
 
 guest: $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/init $(B)/guest/initrd.cpio $(B)/guest/base.erofs ## kernel, init and base image
 
@@ -108,6 +112,11 @@ $(B)/gen/seccomp_rules.h: vmm/seccomp.sh $(RULES_SRC)
 	$(call say,RULES,$@)
 	$(Q)vmm/seccomp.sh $(RULES_SRC) >$@
 
+$(B)/gen/image_rules.h: vmm/seccomp.sh $(IMAGE_SRC) $(wildcard image/*.h)
+	@mkdir -p $(@D)
+	$(call say,RULES,$@)
+	$(Q)vmm/seccomp.sh $(IMAGE_SRC) $(wildcard image/*.h) >$@
+
 define variant
 $(B)/obj/$(1)/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $$(@D)
@@ -120,6 +129,10 @@ $(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h $(B)/gen/state.pb-c.h
 $(B)/obj/$(1)/vmm/seccomp.o: | $(B)/gen/seccomp_rules.h
 $(B)/obj/$(1)/tools/bench/report.o: tools/bench/report.html
 $(B)/obj/$(1)/tools/bench/compare.o: tools/bench/compare.py
+$(B)/obj/$(1)/image/jail.o: | $(B)/gen/image_rules.h
+$(B)/obj/$(1)/conker-image: $(call obj,$(1),$(IMAGE_SRC) $(UTIL_SRC))
+	$$(call say,LINK,$$@)
+	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $(IMAGE_LIBS)
 $(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_ALL))
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$(FIRST_$(1)) $$^ $$(or $$(VMM_LIBS_$(1)),-lprotobuf-c -lfdt -pthread)
@@ -132,6 +145,8 @@ $(foreach v,release asan tsan fuzz pic musl,$(eval $(call variant,$(v))))
 $(B)/conker: $(B)/obj/musl/conker
 	$(Q)cp --remove-destination $< $@
 $(B)/conker-vmm: $(B)/obj/musl/conker-vmm
+	$(Q)cp --remove-destination $< $@
+$(B)/conker-image: $(B)/obj/release/conker-image
 	$(Q)cp --remove-destination $< $@
 $(B)/libconker.so: $(call obj,pic,$(LIB_SRC) $(HOST_SRC)) lib/conker.map
 	$(call say,LINK,$@)
@@ -179,17 +194,18 @@ $(B)/guest/base.erofs: tools/image/base.sh $(B)/guest/demo $(B)/setup/build.stam
 	$(Q)tools/image/base.sh $@ $(B)/guest/demo
 
 # --- unit tests ---------------------------------------------------------------------------------------
-# One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with
-# lib, cli_* and bench_* with the command, all others with vmm (and the fake driver). main.c is left out everywhere.
+# One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with lib, image_* with
+# image, cli_* and bench_* with the command, all others with vmm (and the fake driver). main.c is left out everywhere.
 UNIT_SRC := $(wildcard tests/unit/*.c)
-PART_LIBS := -lprotobuf-c -lfdt -pthread
+PART_LIBS := -lprotobuf-c -lfdt -pthread $(IMAGE_LIBS)
 # part: of which part of the tree a test is, by its name.
-part = $(or $(strip $(foreach p,init lib cli,$(if $(filter $(p)_%,$(1:bench_%=cli_%)),$(p)))),vmm)
+part = $(or $(strip $(foreach p,init lib cli image,$(if $(filter $(p)_%,$(1:bench_%=cli_%)),$(p)))),vmm)
 define tested
 $(B)/obj/$(1)/tested-vmm.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC)) $(STATE_SRC) $(HOST_SRC) $(FAKE_SRC))
 $(B)/obj/$(1)/tested-init.a: $(call obj,$(1),$(filter-out %/main.c,$(INIT_SRC)) $(HOST_SRC))
 $(B)/obj/$(1)/tested-lib.a: $(call obj,$(1),$(LIB_SRC) $(HOST_SRC) $(LIBFAKE_SRC))
 $(B)/obj/$(1)/tested-cli.a: $(call obj,$(1),$(filter-out %/main.c,$(CLI_SRC)) $(LIB_SRC) $(HOST_SRC))
+$(B)/obj/$(1)/tested-image.a: $(call obj,$(1),$(filter-out %/main.c,$(IMAGE_SRC)) $(UTIL_SRC) $(IMAGE_TEST_SRC))
 $(B)/obj/$(1)/tested-%.a:
 	$$(call say,AR,$$@)
 	@rm -f $$@
@@ -363,7 +379,7 @@ test-all: test-deps-all ## all tests, those of real guests on host KVM and in th
 	@tests/run --ring all $(STAGES)
 test-long: test-deps-all ## what takes hours
 	@tests/run --ring long $(STAGES)
-TEST_PARTS := all units-asan $(B)/obj/asan/conker-vmm test-guests test-programs examples $(B)/images/python.erofs \
+TEST_PARTS := all units-asan $(B)/obj/asan/conker-vmm $(B)/obj/asan/conker-image test-guests test-programs examples $(B)/images/python.erofs \
 	$(addprefix $(B)/bench/,instructions count.so guest/true guest/spawn) lab-ready
 test-deps: $(foreach p,build kernel image test,$(B)/setup/$(p).stamp)
 	@$(MAKE) --no-print-directory $(TEST_PARTS) units-plain
@@ -388,7 +404,7 @@ bench-setup: all ## VMM set-up: process start to the first KVM_RUN, step by step
 bench-setup-lab: all lab-ready ## the same in the lab
 	@$(BENCH_LAB) --series setup
 sizes: all ## bytes of what a box is made of
-	@cd $(B) && stat -c '%10s %n' conker conker-vmm libconker.so guest/init guest/vmlinux guest/vmlinux-smp guest/base.erofs
+	@cd $(B) && stat -c '%10s %n' conker conker-vmm conker-image libconker.so guest/init guest/vmlinux guest/vmlinux-smp guest/base.erofs
 bench-memory: all ## host memory of a box
 	@$(B)/conker bench --series memory
 bench-memory-lab: all lab-ready ## the same in the lab
@@ -434,11 +450,11 @@ fuzz: $(B)/setup/test.stamp ## every fuzz target for T seconds, as many at a tim
 test-programs: $(TEST_PROGRAMS) $(TSAN_VM)
 
 # --- house-keeping ----------------------------------------------------------------------------------------
-LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
+LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC) $(IMAGE_SRC)
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 fmt: $(B)/setup/lint.stamp ## format all C files
 	clang-format -i $(C_FILES)
-lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(call obj,pic,$(LIB_SRC)) ## format, layers, circles, ceilings, names, the page, cppcheck, clang-tidy
+lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(B)/gen/image_rules.h $(call obj,pic,$(LIB_SRC)) ## format, layers, circles, ceilings, names, the page, cppcheck, clang-tidy
 	$(call say,LINT,format layers circles ceilings names page)
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/lint/layers.sh
@@ -461,7 +477,7 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1 share/man/man3 \
 		share/bash-completion/completions)
 	install -m 755 $(B)/conker $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(B)/conker-vmm $(DESTDIR)$(PREFIX)/lib/conker/
+	install -m 755 $(B)/conker-vmm $(B)/conker-image $(DESTDIR)$(PREFIX)/lib/conker/
 	install -m 644 $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/initrd.cpio $(B)/guest/base.erofs \
 		$(DESTDIR)$(PREFIX)/lib/conker/guest/
 	install -m 644 lib/conker.h $(DESTDIR)$(PREFIX)/include/

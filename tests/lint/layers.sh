@@ -2,7 +2,7 @@
 # layers.sh [ROOT] - the rules of who may include whom (docs/architecture.md), checked by reading the
 # #include lines. Prints each offence, and each file that no rule is about; fails if there is one.
 #
-#   util < proto < lib < tools;  util, proto < guest-init;  util, proto < vmm
+#   util < proto < lib < tools;  util, proto < guest-init;  util, proto < vmm;  util < image
 #   inside lib: host < handle < box < files
 #   inside vmm: util < mem < virtio/queue < virtio/*, disk, arch < snap < vm < main
 set -u
@@ -38,6 +38,13 @@ unruled() { # files of the product that no rule is about
 	may 'guest-init/*.[ch]' 'util/|proto/|guest-init/'
 	may 'tools/*/*.[ch]' 'util/(util|clean|cleanup|io|num|signame)\.h|lib/conker\.h|tools/'
 	may 'tools/bench/guest/*.[ch]' 'proto/ports\.h|tools/bench/mark\.h'
+	may 'image/*.[ch]' 'util/|image/|image_rules\.h'
+	may 'image/tree.[ch]' 'util/|image/(tree|limits)\.h'
+	may 'image/meta.[ch]' 'util/|image/(tree|meta)\.h'
+	may 'image/layer.[ch] image/index.[ch]' 'util/|image/(layer|index|tree|data|inflate|limits|progress|span)\.h'
+	may 'image/inflate.[ch]' 'util/|image/(inflate|span|limits)\.h'
+	may 'image/door.[ch] image/data.[ch]' 'util/|image/(door|data)\.h'
+	may 'image/oci.[ch]' 'util/|image/(oci|blobs|limits)\.h'
 	may 'vmm/mem.[ch]' 'util/|vmm/mem\.h|vmm/arch/x86/layout\.h'
 	may 'vmm/virtio/queue.[ch]' 'util/|vmm/mem\.h|vmm/virtio/queue\.h'
 	may 'vmm/virtio/*.[ch]' 'util/|proto/ports\.h|vmm/mem\.h|vmm/virtio/|vmm/disk/'
@@ -47,6 +54,7 @@ unruled() { # files of the product that no rule is about
 	may 'vmm/*.[ch]' 'util/|proto/|vmm/|seccomp_rules\.h'
 	unruled
 	# Only one file knows each of these libraries.
+	grep -lE '#include <z(lib|std)\.h>' -r vmm lib guest-init tools util image --include='*.[ch]' | grep -v '^image/inflate\.h$' | sed 's/$/ includes a decoder past inflate.h/'
 	grep -lE '#include <libfdt.h>' -r vmm | grep -v '^vmm/arch/fdt\.c$' | sed 's/$/ includes libfdt/'
 	grep -lE 'protobuf-c/|exec\.pb-c\.h' -r vmm lib guest-init tools --include='*.[ch]' | sed 's/$/ includes protobuf-c past codec.h/'
 	grep -lE 'state\.pb-c\.h' -r vmm lib guest-init tools proto --include='*.[ch]' | grep -v '^vmm/snap/' | sed 's/$/ includes the state file past vmm\/snap/'
