@@ -23,7 +23,6 @@ enum {
 	MEMORY_MIN_MIB = 32, /* less does not hold kernel and init */
 	MEMORY_MAX_MIB = 1 << 20,
 	CPUS_MAX = 32,
-	READY_DEFAULT_MS = 60000,
 };
 
 /* ---- creating ------------------------------------------------------------------------------------------ */
@@ -69,11 +68,12 @@ static int read_opts(conker_box_opts *o, const conker_box_opts *caller, struct e
 
 	if (r < 0)
 		return r;
-	o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : READY_DEFAULT_MS;
+	o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : CONKER_READY_DEFAULT_MS;
+	o->idle_timeout_ms = max_(o->idle_timeout_ms, 0);
+	o->idle_suspend_ms = max_(o->idle_suspend_ms, 0);
+	o->max_life_ms = max_(o->max_life_ms, 0);
 	if (o->flags & ~(uint32_t)FLAGS)
 		return err_set(e, EINVAL, "unknown box flags 0x%x", o->flags);
-	if (o->ready_timeout_ms > INT32_MAX)
-		return err_set(e, EINVAL, "the time to become ready is too long");
 	if (o->from && (o->flags & CONKER_BOX_WARM))
 		return err_set(e, EINVAL, "either from a snapshot or from a template");
 	if (o->idle_suspend_ms && o->idle_timeout_ms)
@@ -105,9 +105,9 @@ static void fill_meta(struct meta *m, const conker_box_opts *o, const struct art
 	m->memory_mib = o->memory_mib;
 	m->cpus = o->cpus;
 	m->flags = o->flags & ~(uint32_t)CONKER_BOX_WARM;
-	m->idle_suspend_ms = o->idle_suspend_ms;
-	m->idle_timeout_ms = o->idle_timeout_ms;
-	m->max_life_ms = o->max_life_ms;
+	m->idle_suspend_ms = (uint32_t)o->idle_suspend_ms;
+	m->idle_timeout_ms = (uint32_t)o->idle_timeout_ms;
+	m->max_life_ms = (uint32_t)o->max_life_ms;
 }
 
 /* What a snapshot of the box will have to say, and only its birth can tell. */
@@ -118,9 +118,9 @@ static int note_manifest(const conker_box *b, const conker_box_opts *o, struct m
 	(void)snprintf(m->id, sizeof(m->id), "%s", b->meta.id);
 	m->flags = b->meta.flags;
 	m->created_s = (uint64_t)b->meta.created_s;
-	m->life_ms = o->max_life_ms;
-	m->idle_ms = o->idle_timeout_ms;
-	m->idle_suspend_ms = o->idle_suspend_ms;
+	m->life_ms = b->meta.max_life_ms;
+	m->idle_ms = b->meta.idle_timeout_ms;
+	m->idle_suspend_ms = b->meta.idle_suspend_ms;
 	m->taken_s = m->synced = 0;
 	m->state = m->memory = (struct layer){0};
 	memcpy(m->disk_rate, &o->disk_rate, sizeof(m->disk_rate));
@@ -221,7 +221,7 @@ int box_await_ready(conker_box *b, const conker_box_opts *o, const struct artefa
 	int restored = a->state >= 0;
 
 	pthread_mutex_lock(&b->lock);
-	int r = wait_for(b, is_born, b, (int)o->ready_timeout_ms);
+	int r = wait_for(b, is_born, b, o->ready_timeout_ms);
 	int ready = b->events.ready && !b->events.over && !b->lost;
 	box_unlock(b);
 	if (r < 0 || !ready)

@@ -40,7 +40,7 @@ static void drop_cb(conker_exec *e)
 	exec_unref(e);
 }
 
-void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t len)
+void exec_call(conker_exec *e, enum conker_event ev, const conker_event_data *data)
 {
 	conker_box *b = e->box;
 
@@ -50,7 +50,7 @@ void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t le
 	e->cb_running = 1;
 	pthread_mutex_unlock(&b->lock);
 	api_callback_begin();
-	e->cb.fn(e, ev, data, len, e->cb.user);
+	e->cb.fn(e, ev, data, e->cb.user);
 	api_callback_end();
 	pthread_mutex_lock(&b->lock);
 	e->cb_running = 0;
@@ -86,15 +86,15 @@ void exec_queue(conker_exec *e)
 
 static void tell_lost(conker_exec *e)
 {
-	conker_failure f = {.size = sizeof(f),
-			    .error = e->error,
-			    .step = e->step,
-			    .text = e->text,
-			    .kind = e->kind};
+	const conker_event_data d = {.failure = {.size = sizeof(d.failure),
+						 .error = e->error,
+						 .step = e->step,
+						 .text = e->text,
+						 .kind = e->kind}};
 
 	lines_end(e, 0);
 	lines_end(e, 1);
-	exec_call(e, CONKER_LOST, &f, sizeof(f));
+	exec_call(e, CONKER_LOST, &d);
 	finish(e);
 }
 
@@ -113,7 +113,7 @@ void exec_run_ready(conker_box *b)
 		input_tell(e);
 		if (e->in.writable_due && e->fate == FATE_NONE) {
 			e->in.writable_due = 0;
-			exec_call(e, CONKER_WRITABLE, NULL, 0);
+			exec_call(e, CONKER_WRITABLE, NULL);
 		}
 		if (e->fate == FATE_LOST && !e->told)
 			tell_lost(e);
@@ -148,15 +148,15 @@ void exec_lose(conker_exec *e, enum conker_errkind kind, int code, const char *s
 }
 
 /* The last event but LOST. [locked][leader] */
-static void conclude(conker_exec *e, enum exec_fate fate, enum conker_event ev, const void *data,
-		     size_t len)
+static void conclude(conker_exec *e, enum exec_fate fate, enum conker_event ev,
+		     const conker_event_data *data)
 {
 	end(e, fate);
 	input_end(e, ESRCH);
 	lines_end(e, 0);
 	lines_end(e, 1);
 	input_tell(e);
-	exec_call(e, ev, data, len);
+	exec_call(e, ev, data);
 	finish(e);
 	exec_unref(e);
 }
@@ -168,7 +168,8 @@ static int on_exit_msg(conker_exec *e, const Conker__Exit *x, const char **ret_w
 	if (r < 0)
 		return r;
 	status_of(&e->status, x);
-	conclude(e, FATE_EXIT, CONKER_EXIT, &e->status, sizeof(e->status));
+	const conker_event_data d = {.status = e->status};
+	conclude(e, FATE_EXIT, CONKER_EXIT, &d);
 	return 0;
 }
 
@@ -179,7 +180,7 @@ static void on_started(conker_exec *e, const Conker__Started *s)
 	e->existing = s->existing;
 	if (e->existing)
 		e->owner = 0;
-	exec_call(e, CONKER_STARTED, NULL, 0);
+	exec_call(e, CONKER_STARTED, NULL);
 	if (e->fate == FATE_NONE)
 		input_on_started(e, s);
 }
@@ -202,7 +203,7 @@ static int on_started_msg(conker_exec *e, const Conker__ServerMsg *m, const char
 	case CONKER__SERVER_MSG__MSG_DONE:
 		if (!e->view && !e->detaching)
 			return -EPROTO;
-		conclude(e, FATE_DETACHED, CONKER_DETACHED, NULL, 0);
+		conclude(e, FATE_DETACHED, CONKER_DETACHED, NULL);
 		return 0;
 	default: return -EPROTO;
 	}

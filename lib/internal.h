@@ -455,7 +455,7 @@ void exec_ref(conker_exec *x); /* [locked] */
 /* May drop the box's last reference: box_unlock() sees. [locked] */
 void exec_unref(conker_exec *x);
 /* Runs fn with the lock released. [locked][leader] */
-void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t len);
+void exec_call(conker_exec *e, enum conker_event ev, const conker_event_data *data);
 /* Ends the conversation without an Exit. [locked] */
 void exec_lose(conker_exec *e, enum conker_errkind kind, int code, const char *step,
 	       const char *text);
@@ -536,9 +536,9 @@ struct request {
 	conker_box_stats *stats; /* of Stats */
 };
 
-/* Fills a reference from what a user calls an execution: its number, its name, "key:KEY". It points into
- * exec. -EINVAL: too long, or empty. */
-must_check int ref_of(Conker__ExecRef *ret, const char *exec, struct err *e);
+/* Fills the wire's reference from a user's, and points into it. -EINVAL: not one of the three, or no execution can have
+ * such a name or key. */
+must_check int ref_of(Conker__ExecRef *ret, const conker_exec_ref *ref, struct err *e);
 /* Leaves the execution alone from now on. [locked] */
 must_check int view_detach(conker_exec *e, size_t limit);
 void usage_of(conker_usage *ret, const Conker__Usage *u);

@@ -20,7 +20,6 @@
 
 enum {
 	GRACE_MS = 1000,
-	STOP_DEFAULT_MS = 5000,
 	TERM_MS = 1000, /* from SIGTERM to SIGKILL */
 	KILL_MS = 10000,
 };
@@ -220,7 +219,7 @@ static int ask_to_end(conker_box *b, int timeout_ms)
 	return r;
 }
 
-int conker_box_stop(conker_box *b, uint32_t timeout_ms)
+int conker_box_stop(conker_box *b, int timeout_ms)
 {
 	struct err *e;
 	int r = box_enter_to_wait(b, &e);
@@ -229,10 +228,9 @@ int conker_box_stop(conker_box *b, uint32_t timeout_ms)
 		return r;
 	pthread_mutex_lock(&b->lock);
 	if (!is_gone(b)) {
-		timeout_ms = timeout_ms ? min_(timeout_ms, (uint32_t)INT32_MAX) : STOP_DEFAULT_MS;
 		note(b, "stopping\n");
 		b->events.stopping = 1;
-		r = ask_to_end(b, (int)timeout_ms);
+		r = ask_to_end(b, timeout_ms);
 		if (r == -ETIMEDOUT)
 			r = force(b);
 		if (r == 0 && b->events.end == CONKER_BOX_SUSPENDED)

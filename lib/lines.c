@@ -16,7 +16,12 @@ static enum conker_event event_of(int i)
 
 static void deliver(conker_exec *e, int i, const uint8_t *data, size_t len)
 {
-	exec_call(e, event_of(i), data, len);
+	const conker_event_data d = {.output = {.bytes = data,
+						.len = len,
+						.offset = e->event_offset,
+						.time_us = (int64_t)e->event_time_us}};
+
+	exec_call(e, event_of(i), &d);
 	e->event_offset += len;
 }
 
@@ -80,7 +85,7 @@ static void whole(conker_exec *e, int i, const uint8_t *data, size_t n)
 void lines_put(conker_exec *e, int i, const uint8_t *data, size_t len)
 {
 	if (!(e->flags & CONKER_EXEC_LINES)) {
-		exec_call(e, event_of(i), data, len);
+		deliver(e, i, data, len);
 		return;
 	}
 	while (len > 0) {
