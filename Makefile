@@ -65,7 +65,7 @@ LDFLAGS_pic     :=
 UTIL_SRC  := $(wildcard util/*.c)
 PROTO_SRC := $(wildcard proto/*.c)
 VMM_SRC   := $(wildcard vmm/*.c vmm/*/*.c vmm/*/*/*.c)
-LIB_SRC   := $(wildcard lib/*.c)
+LIB_SRC   := $(wildcard lib/*/*.c)
 # The command with its benchmark; these are programs of their own.
 BENCH_MAIN := $(addprefix tools/bench/,exec.c stream.c instructions.c count.c)
 BENCH_SRC := $(filter-out $(BENCH_MAIN),$(wildcard tools/bench/*.c))
@@ -93,7 +93,7 @@ all: $(B)/conker $(B)/conker-vmm $(B)/libconker.a $(B)/libconker.so $(B)/man/lib
 guest: $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/init $(B)/guest/initrd.cpio $(B)/guest/base.erofs ## kernel, init and base image
 
 # Where an installed library finds the VMM and the guest.
-$(B)/obj/%/lib/place.o $(B)/obj/%/tools/bench/machine.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
+$(B)/obj/%/lib/host/place.o $(B)/obj/%/tools/bench/machine.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
 
 # --- compiling ------------------------------------------------------------------------------------
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto | $(B)/setup/build.stamp
@@ -118,6 +118,8 @@ $(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h $(B)/gen/state.pb-c.h
 	$$(call say,CC,$$@)
 	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 $(B)/obj/$(1)/vmm/seccomp.o: | $(B)/gen/seccomp_rules.h
+$(B)/obj/$(1)/tools/bench/report.o: tools/bench/report.html
+$(B)/obj/$(1)/tools/bench/compare.o: tools/bench/compare.py
 $(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_ALL))
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$(FIRST_$(1)) $$^ $$(or $$(VMM_LIBS_$(1)),-lprotobuf-c -lfdt -pthread)
@@ -319,7 +321,7 @@ $(B)/obj/tsan/host/%: $(B)/obj/tsan/tests/vm/host/%.o $(call obj,tsan,$(LIB_SRC)
 	$(Q)$(CC) $(CFLAGS_tsan) $(LDFLAGS_tsan) -o $@ $^ -lprotobuf-c -pthread
 TSAN_VM := $(addprefix $(B)/obj/tsan/,conker conker-vmm $(patsubst tests/vm/host/%.c,host/%,$(wildcard tests/vm/host/*.c)))
 # The words that the library boots with, for tests and benchmarks that start conker-vmm by hand.
-$(B)/tests/guest/cmdline: lib/cmdline.c
+$(B)/tests/guest/cmdline: lib/host/cmdline.c
 	@mkdir -p $(@D)
 	$(Q)sed -n '/kernel_words\[\] =/,/;/p' $< | grep -o '"[^"]*"' | tr -d '"\n' >$@ && test -s $@
 # The attacker on the devices: a kernel of its own, without a library and without vector registers.
@@ -436,11 +438,14 @@ LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 fmt: $(B)/setup/lint.stamp ## format all C files
 	clang-format -i $(C_FILES)
-lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h ## format, layers, ceilings, cppcheck, clang-tidy
-	$(call say,LINT,format layers ceilings)
+lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(call obj,pic,$(LIB_SRC)) ## format, layers, circles, ceilings, names, the page, cppcheck, clang-tidy
+	$(call say,LINT,format layers circles ceilings names page)
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/lint/layers.sh
+	$(Q)tests/lint/circles.py lib $(call obj,pic,$(LIB_SRC))
 	$(Q)tests/lint/ceilings.py
+	$(Q)tests/lint/names.py --count
+	$(Q)tests/lint/page.sh
 	$(call say,LINT,cppcheck)
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--error-exitcode=1 -D__CPPCHECK__ -D__x86_64__ --suppressions-list=tests/lint/cppcheck.txt \
@@ -448,6 +453,9 @@ lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/g
 	$(call say,LINT,clang-tidy)
 	$(Q)printf '%s\n' $(LINT_SRC) | xargs -P $$(nproc) -I{} \
 		clang-tidy --quiet {} -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
+
+lines: ## code lines by folder; REV=v0.1: those of that revision too, and the difference
+	@tools/lines $(REV) .
 
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1 share/man/man3 \
@@ -475,7 +483,7 @@ help: ## this list
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
 .PHONY: all examples guest run image-python units units-plain units-asan test-guests test-programs test test-all test-long test-deps test-deps-all fuzz lab lab-run lab-ready \
-	fmt lint install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
+	fmt lint lines install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
 	bench-forks bench-memory bench-memory-lab bench-instructions sizes
 .SECONDARY:
 

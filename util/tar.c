@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "util/num.h"
 #include "util/tar_pax.h"
 
 enum {
@@ -90,16 +91,15 @@ static int base256(const uint8_t *p, size_t bytes, int64_t *ret)
 
 static int number(const uint8_t *p, size_t bytes, int64_t *ret)
 {
-	uint64_t v = 0;
-	size_t i = 0;
+	const char *at = (const char *)p, *end = at + bytes;
+	uint64_t v;
 
 	if (p[0] & 0x80)
 		return base256(p, bytes, ret);
-	while (i < bytes && p[i] == ' ')
-		i++;
-	for (; i < bytes && p[i] >= '0' && p[i] <= '7'; i++)
-		v = v << 3 | (uint64_t)(p[i] - '0'); /* at most 12 digits */
-	if (i < bytes && p[i] != 0 && p[i] != ' ')
+	while (at < end && *at == ' ')
+		at++;
+	(void)!num_take(&at, end, 8, INT64_MAX, &v); /* at most 12 digits; without any it is 0 */
+	if (at < end && *at != 0 && *at != ' ')
 		return -EINVAL;
 	*ret = (int64_t)v;
 	return 0;
@@ -409,12 +409,11 @@ static int step_extra(struct tar_reader *r, const uint8_t *buf, size_t len, stru
 /* A character of the map in text; it ends with the last number's newline. */
 static int map_char(struct tar_reader *r, char c)
 {
-	if (c >= '0' && c <= '9' && r->digits < DIGITS_MAX) {
-		r->number = r->number * 10 + (uint64_t)(c - '0');
-		r->digits++;
+	if (num_append(&r->number, 10, c) == 0) {
+		r->digits = 1;
 		return 0;
 	}
-	if (c != '\n' || r->digits == 0)
+	if (c != '\n' || !r->digits)
 		return -EINVAL;
 	if (r->numbers_total == 0) {
 		if (r->number > TAR_SEGMENTS_MAX)

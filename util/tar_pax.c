@@ -4,24 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { DIGITS_MAX = 19 /* of a number in text: fits 63 bits but for the top, which is checked */ };
-
-static int decimal(const char *s, size_t len, uint64_t max, uint64_t *ret)
-{
-	uint64_t v = 0;
-
-	if (len == 0 || len > DIGITS_MAX)
-		return -EINVAL;
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return -EINVAL;
-		v = v * 10 + (uint64_t)(s[i] - '0');
-	}
-	if (v > max)
-		return -EINVAL;
-	*ret = v;
-	return 0;
-}
+#include "util/num.h"
 
 /* "[-]SECONDS[.FRACTION]" */
 static int decimal_time(const char *s, size_t len, int64_t *ret_s, uint32_t *ret_ns)
@@ -34,12 +17,14 @@ static int decimal_time(const char *s, size_t len, int64_t *ret_s, uint32_t *ret
 	s += minus;
 	len -= (size_t)minus;
 	dot = memchr(s, '.', len);
-	if (decimal(s, dot ? (size_t)(dot - s) : len, INT64_MAX / 2, &whole) < 0)
+	if (num_parse(s, dot ? (size_t)(dot - s) : len, 10, INT64_MAX / 2, &whole) < 0)
 		return -EINVAL;
 	for (const char *p = dot ? dot + 1 : s + len; p < s + len; p++) {
-		if (*p < '0' || *p > '9')
+		int digit = num_digit(*p, 10);
+
+		if (digit < 0)
 			return -EINVAL;
-		ns += (uint32_t)(*p - '0') * unit;
+		ns += (uint32_t)digit * unit;
 		unit /= 10;
 	}
 	*ret_s = minus ? -(int64_t)whole - (ns > 0) : (int64_t)whole;
@@ -87,7 +72,7 @@ static int pax_map(struct tar_reader *r, const char *s, size_t len)
 		const char *comma = memchr(s, ',', len);
 		size_t n = comma ? (size_t)(comma - s) : len;
 
-		if (decimal(s, n, INT64_MAX, &v) < 0 || tar_map_number(r, v) < 0)
+		if (num_parse(s, n, 10, INT64_MAX, &v) < 0 || tar_map_number(r, v) < 0)
 			return -EINVAL;
 		n += comma != NULL;
 		s += n;
@@ -108,7 +93,7 @@ static int pax_sparse(struct tar_reader *r, const char *key, const char *value, 
 	o->sparse = o->sparse ? o->sparse : 1;
 	if (strcmp(key, "map") == 0)
 		return pax_map(r, value, len);
-	if (decimal(value, len, INT64_MAX, &v) < 0)
+	if (num_parse(value, len, 10, INT64_MAX, &v) < 0)
 		return -EINVAL;
 	if (strcmp(key, "major") == 0 && v == 1)
 		o->sparse = 2;
@@ -124,7 +109,7 @@ static int pax_id(const char *value, size_t len, int *ret_is, uint32_t *ret)
 	uint64_t v;
 
 	/* -1 would mean "leave it as it is" to chown() */
-	if (decimal(value, len, UINT32_MAX - 1, &v) < 0)
+	if (num_parse(value, len, 10, UINT32_MAX - 1, &v) < 0)
 		return -EINVAL;
 	*ret_is = 1;
 	*ret = (uint32_t)v;
@@ -148,7 +133,7 @@ static int pax_value(struct tar_reader *r, const char *key, const char *value, s
 	}
 	if (strcmp(key, "size") == 0) {
 		o->size = 1;
-		return decimal(value, len, INT64_MAX, &o->size_bytes);
+		return num_parse(value, len, 10, INT64_MAX, &o->size_bytes);
 	}
 	if (strcmp(key, "mtime") == 0) {
 		o->mtime = 1;
@@ -169,7 +154,7 @@ static int pax_record(struct tar_reader *r, char *s, size_t max)
 	char *space = memchr(s, ' ', max < 8 ? max : 8);
 	uint64_t len;
 
-	if (!space || decimal(s, (size_t)(space - s), max, &len) < 0)
+	if (!space || num_parse(s, (size_t)(space - s), 10, max, &len) < 0)
 		return -EINVAL;
 	char *end = s + len, *key = space + 1;
 	char *eq = key < end ? memchr(key, '=', (size_t)(end - key)) : NULL;

@@ -69,33 +69,11 @@ static int by_value(const void *a, const void *b)
 /* Closes what was inherited and is no business of ours. Before Linux 5.9 it stays open. */
 static void close_others(const struct config *c)
 {
-	enum { FIXED = 15 };
-	int keep[FIXED + CONFIG_DISKS_MAX + CONFIG_LISTENERS_MAX] = {
-		STDIN_FILENO,
-		STDOUT_FILENO,
-		STDERR_FILENO,
-		c->kernel_fd,
-		c->initrd_fd,
-		c->console_fd,
-		c->state_fd,
-		c->lock_fd,
-		c->owner_fd,
-		c->kvm_fd,
-		c->ctl_fd,
-		c->restore.state_fd,
-		c->restore.memory_fd,
-		c->suspend.state_fd,
-		c->suspend.memory_fd,
-	};
-	size_t n = FIXED;
-	int next = 0;
+	int keep[VMM_FDS], next = STDERR_FILENO + 1;
 
-	for (unsigned i = 0; i < c->ndisks; i++)
-		keep[n++] = c->disk[i].fd;
-	for (unsigned i = 0; i < c->nlisteners; i++)
-		keep[n++] = c->listener[i].fd;
-	qsort(keep, n, sizeof(keep[0]), by_value);
-	for (size_t i = 0; i < n; i++) {
+	memcpy(keep, c->fd, sizeof(keep));
+	qsort(keep, countof(keep), sizeof(keep[0]), by_value);
+	for (size_t i = 0; i < countof(keep); i++) {
 		if (keep[i] > next)
 			(void)syscall(SYS_close_range, (unsigned)next, (unsigned)keep[i] - 1, 0);
 		if (keep[i] >= next)
@@ -129,7 +107,7 @@ _Noreturn static void stand_in(pid_t child, const sigset_t *set)
 /* 0 in the child. */
 static int fork_in(struct jail *j)
 {
-	bool owned = j->config->owner_fd >= 0 || j->config->detach;
+	bool owned = j->config->fd[VMM_FD_OWNER] >= 0 || j->config->detach;
 	sigset_t set, was;
 
 	vm_signals(&set);
@@ -290,13 +268,13 @@ int jail_enter(struct config *c, const struct events *ev, struct err *e)
 	if (r == 0)
 		r = fork_in(&j);
 	if (r == 0 && config_may_snapshot(c))
-		c->pagemap_fd = memfile_pagemap();
+		c->fd[VMM_FD_PAGEMAP] = memfile_pagemap();
 	if (r == 0 && j.apart)
 		r = without(&j, "empty-root", empty_root());
 	if (r == 0)
 		r = give_up_rights(&j, root, uid);
 	/* After the change of user, which forgets it. Those who stand in for us take us with them. */
-	if (r == 0 && c->owner_fd < 0 && !c->detach)
+	if (r == 0 && c->fd[VMM_FD_OWNER] < 0 && !c->detach)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	return r == 0 ? without(&j, "seccomp", seccomp_check()) : r;
 }

@@ -27,7 +27,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "tests/lib/alone.h"
 #include "tests/lib/init_alone.h"
 
 enum {
@@ -66,6 +66,7 @@ static struct {
 	size_t left;
 	int steps, settled, ending, turns;
 	struct sockaddr_un address;
+	socklen_t address_len;
 	conker_box *box[BOXES];
 	int lazy[BOXES];
 	struct handle handle[HANDLES + 1]; /* from 1 */
@@ -214,17 +215,13 @@ static void on_free(void *user)
 
 static void open_box(int i)
 {
-	struct err e;
-	conker_box *b = box_new(&e);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (!b || fd < 0 || connect(fd, (struct sockaddr *)&t.address, sizeof(t.address)) < 0)
+	if (fd < 0 || connect(fd, (struct sockaddr *)&t.address, t.address_len) < 0)
 		abort();
-	b->dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	b->conn = fd;
-	if (wire_begin(b) < 0)
+	t.box[i] = alone_open(fd);
+	if (!t.box[i])
 		abort();
-	t.box[i] = b;
 }
 
 static void leave(struct handle *h)
@@ -482,16 +479,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	int fds = count_fds(), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fds = count_fds();
 
 	memset(&t, 0, sizeof(t));
 	t.script = data;
 	t.left = len;
-	t.address.sun_family = AF_UNIX;
-	(void)snprintf(t.address.sun_path + 1, sizeof(t.address.sun_path) - 1,
-		       "conker-fuzz-lib-init-%d", getpid());
-	if (fd < 0 || bind(fd, (struct sockaddr *)&t.address, sizeof(t.address)) < 0 ||
-	    listen(fd, 16) < 0)
+	int fd = alone_listen(&t.address, &t.address_len);
+	if (fd < 0)
 		abort();
 	for (int i = 0; i < BOXES; i++)
 		open_box(i);

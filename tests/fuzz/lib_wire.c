@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "tests/lib/alone.h"
 
 enum { EXECS = 4, VIEW = 3 /* the last one */, INPUT_MAX_BYTES = 32 << 10 };
 
@@ -45,16 +45,13 @@ static void on_free(void *user)
 static conker_box *make_box(int *ret_peer)
 {
 	static const uint8_t hello[] = {4, 0, 0, 0, 0x12, 2, 8, PROTO_VERSION};
-	struct err e;
-	conker_box *b = box_new(&e);
 	int pair[2], size = 1 << 20;
 
-	if (!b || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		abort();
 	(void)setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	b->dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	b->conn = pair[0];
-	if (wire_begin(b) < 0 || write(pair[1], hello, sizeof(hello)) != (ssize_t)sizeof(hello))
+	conker_box *b = alone_open(pair[0]);
+	if (!b || write(pair[1], hello, sizeof(hello)) != (ssize_t)sizeof(hello))
 		abort();
 	*ret_peer = pair[1];
 	return b;

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "tests/lib/alone.h"
 
 TestSuite(lib_cut, .timeout = 240);
 
@@ -211,24 +211,6 @@ static int on_listing(const conker_exec_info *i, void *user)
 	return 0;
 }
 
-/* A handle on the other end of a socket: no VMM, no directory. NULL: no memory. */
-static conker_box *open_handle(int conn)
-{
-	struct err e;
-	conker_box *b = box_new(&e);
-
-	if (!b) {
-		close(conn);
-		return NULL;
-	}
-	b->dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	b->conn = conn;
-	if (wire_begin(b) == 0)
-		return b;
-	conker_box_free(b);
-	return NULL;
-}
-
 struct outcome {
 	struct seen seen[EXECS];
 	conker_exec *exec[EXECS];
@@ -260,7 +242,7 @@ static int attach(conker_box *b, struct outcome *o, int i)
 static struct outcome talk(int conn)
 {
 	struct outcome o = {0};
-	conker_box *b = open_handle(conn);
+	conker_box *b = alone_open(conn);
 
 	if (!b)
 		return o;
@@ -455,7 +437,7 @@ Test(lib_cut, whose_credit_comes_while_much_is_being_sent_is_told_when_there_is_
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
 	cr_assert_eq(setsockopt(s[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
-	conker_box *b = open_handle(s[0]);
+	conker_box *b = alone_open(s[0]);
 	cr_assert_not_null(b);
 	say_hello(&r);
 	for (uint32_t i = 0; i < STDINS; i++) {
@@ -478,7 +460,7 @@ Test(lib_cut, whose_credit_comes_while_much_is_being_sent_is_told_when_there_is_
 	(void)conker_box_dispatch(b);
 	cr_assert_eq(writable, 0, "the buffer is full");
 	while (recv(s[1], bytes, sizeof(bytes), MSG_DONTWAIT) > 0 || conker_box_dispatch(b) > 0 ||
-	       b->out.tail > b->out.head)
+	       b->wire.out.tail > b->wire.out.head)
 		;
 	(void)conker_box_dispatch(b);
 	cr_assert_eq(writable, 1);

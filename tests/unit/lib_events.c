@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "lib/host/launch.h"
 
 static struct vm_events feed(const char *text)
 {

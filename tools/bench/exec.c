@@ -20,6 +20,7 @@
 #include "tools/bench/host.h"
 #include "tools/bench/jail.h"
 #include "tools/bench/table.h"
+#include "util/num.h"
 
 enum { WARM_UP = 5, BATCH_MAX = 255 };
 
@@ -132,7 +133,7 @@ static int parse(int argc, char **argv, struct options *o)
 	int c;
 
 	while ((c = getopt(argc, argv, "n:b:m:c:")) != -1) {
-		unsigned v = c == '?' ? 0 : (unsigned)strtoul(optarg, NULL, 10);
+		unsigned v = c == '?' ? 0 : (unsigned)num_at(optarg);
 
 		if (v == 0)
 			return -1;

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/num.h"
+
 enum {
 	MODE_MAX = 07777,
 	CHUNK_BYTES = 64 << 10,
@@ -49,13 +51,12 @@ struct action {
 
 static int parse_mode(const char *s, uint32_t *ret)
 {
-	char *end;
+	uint64_t v;
 
 	*ret = 0;
 	if (!s)
 		return 0;
-	unsigned long v = strtoul(s, &end, 8);
-	if (*end || end == s || v == 0 || v > MODE_MAX)
+	if (num_parse(s, strlen(s), 8, MODE_MAX, &v) < 0 || v == 0)
 		return fail("'%s' is not a mode: octal digits, as 644", s);
 	*ret = (uint32_t)v;
 	return 0;
