@@ -36,9 +36,9 @@ static int birth_note_manifest(const struct box *b, const conker_box_opts *o, st
 	(void)snprintf(m->id, sizeof(m->id), "%s", b->meta.id);
 	m->flags = b->meta.flags;
 	m->created_s = (uint64_t)b->meta.created_s;
-	m->life_ms = o->max_life_ms;
-	m->idle_ms = o->idle_timeout_ms;
-	m->idle_suspend_ms = o->idle_suspend_ms;
+	m->life_ms = b->meta.max_life_ms;
+	m->idle_ms = b->meta.idle_timeout_ms;
+	m->idle_suspend_ms = b->meta.idle_suspend_ms;
 	m->taken_s = m->synced = 0;
 	m->state = m->memory = (struct layer){0};
 	memcpy(m->disk_rate, &o->disk_rate, sizeof(m->disk_rate));
@@ -124,7 +124,7 @@ int birth_await_ready(struct box *b, const conker_box_opts *o, const struct orig
 	int restored = a->files.state >= 0;
 
 	pthread_mutex_lock(&b->handle.lock);
-	int r = wait_for(&b->handle, birth_is_over, b, (int)o->ready_timeout_ms);
+	int r = wait_for(&b->handle, birth_is_over, b, o->ready_timeout_ms);
 	int ready = b->events.ready && !b->events.over && !b->handle.lost;
 	box_unlock(&b->handle);
 	if (r < 0 || !ready)

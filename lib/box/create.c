@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READY_DEFAULT_MS = 60000 };
-
 static int create_check_rate(const char *what, const conker_rate *r, struct err *e)
 {
 	if ((r->bytes_per_s > CONKER_RATE_MAX && r->bytes_per_s != CONKER_NO_LIMIT) ||
@@ -42,11 +40,12 @@ static int create_read_opts(conker_box_opts *o, const conker_box_opts *caller, s
 
 	if (r < 0)
 		return r;
-	o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : READY_DEFAULT_MS;
+	o->ready_timeout_ms = o->ready_timeout_ms ? o->ready_timeout_ms : CONKER_READY_DEFAULT_MS;
+	o->idle_timeout_ms = max_(o->idle_timeout_ms, 0);
+	o->idle_suspend_ms = max_(o->idle_suspend_ms, 0);
+	o->max_life_ms = max_(o->max_life_ms, 0);
 	if (o->flags & ~(uint32_t)FLAGS)
 		return err_set(e, EINVAL, "unknown box flags 0x%x", o->flags);
-	if (o->ready_timeout_ms > INT32_MAX)
-		return err_set(e, EINVAL, "the time to become ready is too long");
 	if (o->from && (o->flags & CONKER_BOX_WARM))
 		return err_set(e, EINVAL, "either from a snapshot or from a template");
 	if (o->idle_suspend_ms && o->idle_timeout_ms)
@@ -66,9 +65,9 @@ static void create_fill_meta(struct meta *m, const conker_box_opts *o, const str
 	m->memory_mib = o->memory_mib;
 	m->cpus = o->cpus;
 	m->flags = o->flags & ~(uint32_t)CONKER_BOX_WARM;
-	m->idle_suspend_ms = o->idle_suspend_ms;
-	m->idle_timeout_ms = o->idle_timeout_ms;
-	m->max_life_ms = o->max_life_ms;
+	m->idle_suspend_ms = (uint32_t)o->idle_suspend_ms;
+	m->idle_timeout_ms = (uint32_t)o->idle_timeout_ms;
+	m->max_life_ms = (uint32_t)o->max_life_ms;
 }
 
 static int create_start_vmm(struct box *b, const conker_box_opts *o, struct origin *a,

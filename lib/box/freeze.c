@@ -74,8 +74,9 @@ static int fill_resume(const conker_box *b, const conker_box_opts *o, struct res
 	p->hostname = (ProtobufCBinaryData){strlen(b->name), (uint8_t *)(uintptr_t)b->name};
 	if (o) {
 		p->lifetime = &ret->life;
-		ret->life.life_ms = o->max_life_ms;
-		ret->life.idle_ms = max_(o->idle_timeout_ms, o->idle_suspend_ms); /* one at most */
+		ret->life.life_ms = (uint32_t)o->max_life_ms;
+		ret->life.idle_ms =
+			(uint32_t)max_(o->idle_timeout_ms, o->idle_suspend_ms); /* one at most */
 		ret->life.idle_suspend = o->idle_suspend_ms != 0;
 	}
 	(void)clock_gettime(CLOCK_REALTIME, &ts); /* fails only for a bad clock */

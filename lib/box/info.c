@@ -22,9 +22,9 @@ int info_fill(conker_box_info *ret, const struct meta *m, const struct vm_events
 	ret->memory_mib = m->memory_mib;
 	ret->cpus = m->cpus;
 	ret->flags = m->flags;
-	ret->max_life_ms = m->max_life_ms;
-	ret->idle_timeout_ms = m->idle_timeout_ms;
-	ret->idle_suspend_ms = m->idle_suspend_ms;
+	ret->max_life_ms = (int)m->max_life_ms;
+	ret->idle_timeout_ms = (int)m->idle_timeout_ms;
+	ret->idle_suspend_ms = (int)m->idle_suspend_ms;
 	ret->created_s = m->created_s;
 	ret->setup_us = v->setup_us;
 	ret->boot_us = v->boot_us;

@@ -18,7 +18,6 @@
 
 enum {
 	GRACE_MS = 1000,
-	STOP_DEFAULT_MS = 5000,
 	TERM_MS = 1000, /* from SIGTERM to SIGKILL */
 	KILL_MS = 10000,
 };
@@ -227,16 +226,15 @@ static int life_stop(struct box *b, int timeout_ms, struct err *e)
 		       : 0;
 }
 
-int conker_box_stop(conker_box *b, uint32_t timeout_ms)
+int conker_box_stop(conker_box *b, int timeout_ms)
 {
 	struct err *e;
 	int r = box_enter_to_wait(b, &e);
 
 	if (r < 0)
 		return r;
-	timeout_ms = timeout_ms ? min_(timeout_ms, (uint32_t)INT32_MAX) : STOP_DEFAULT_MS;
 	pthread_mutex_lock(&b->lock);
-	r = life_stop(box_of(b), (int)timeout_ms, e);
+	r = life_stop(box_of(b), timeout_ms, e);
 	box_unlock(b);
 	return r;
 }

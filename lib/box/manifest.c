@@ -219,8 +219,8 @@ static int is_sound(const struct manifest *m)
 {
 	return m->ndisks > 0 && m->disk[0].path && m->disk[0].ro && m->name[0] && m->id[0] &&
 	       m->memory_mib > 0 && m->memory_mib <= UINT32_MAX && m->cpus > 0 &&
-	       m->cpus <= UINT32_MAX && m->flags <= UINT32_MAX && m->idle_ms <= UINT32_MAX &&
-	       m->idle_suspend_ms <= UINT32_MAX && m->life_ms <= UINT32_MAX &&
+	       m->cpus <= UINT32_MAX && m->flags <= UINT32_MAX && m->idle_ms <= INT32_MAX &&
+	       m->idle_suspend_ms <= INT32_MAX && m->life_ms <= INT32_MAX &&
 	       name_check("box", m->name, NULL) == 0 && name_check("box", m->id, NULL) == 0;
 }
 

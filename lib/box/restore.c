@@ -247,8 +247,8 @@ int restore_open_suspended(struct origin *a, conker_box_opts *o, const char *nam
 	if (r < 0)
 		return r;
 	a->suspended = 1;
-	o->idle_timeout_ms = (uint32_t)a->m->idle_ms;
-	o->idle_suspend_ms = (uint32_t)a->m->idle_suspend_ms;
-	o->max_life_ms = (uint32_t)a->m->life_ms;
+	o->idle_timeout_ms = (int)a->m->idle_ms;
+	o->idle_suspend_ms = (int)a->m->idle_suspend_ms;
+	o->max_life_ms = (int)a->m->life_ms;
 	return 0;
 }

@@ -267,16 +267,10 @@ static int ask(conker_box *b, const struct question *w, struct err *e)
 	return r;
 }
 
-struct entries {
-	int (*fn)(const conker_file_info *f, void *data);
-	void *data;
-};
-
-static int on_entry(const struct files_record *f, void *arg)
+static conker_file_info info_of(const struct files_record *f)
 {
-	const struct entries *t = arg;
-	const conker_file_info info = {
-		.size = sizeof(info),
+	return (conker_file_info){
+		.size = sizeof(conker_file_info),
 		.name = f->name,
 		.target = f->target,
 		.mode = f->mode,
@@ -287,36 +281,93 @@ static int on_entry(const struct files_record *f, void *arg)
 		.allocated_bytes = f->allocated_bytes,
 		.mtime_us = f->mtime_us,
 	};
+}
+
+struct entries {
+	int (*fn)(const conker_file_info *f, void *data);
+	void *data;
+};
+
+static int on_entry(const struct files_record *f, void *arg)
+{
+	const struct entries *t = arg;
+	const conker_file_info info = info_of(f);
 
 	return f->kind == FILES_ENTRY ? t->fn(&info, t->data) : -EPROTO;
-}
-
-static int entries(conker_box *b, const char *op, const char *path, const char *user,
-		   struct entries *t)
-{
-	const struct question w = {op, path, user, -1, on_entry, t};
-	struct err *e;
-	int r = files_enter(b, path, &e);
-
-	if (r == 0 && !t->fn)
-		r = err_set(e, EINVAL, "no function given");
-	return r < 0 ? r : ask(b, &w, e);
-}
-
-int conker_file_stat(conker_box *b, const char *path, const char *user,
-		     int (*fn)(const conker_file_info *f, void *data), void *data)
-{
-	struct entries t = {fn, data};
-
-	return entries(b, "stat", path, user, &t);
 }
 
 int conker_file_list(conker_box *b, const char *dir, const char *user,
 		     int (*fn)(const conker_file_info *f, void *data), void *data)
 {
 	struct entries t = {fn, data};
+	const struct question w = {"list", dir, user, -1, on_entry, &t};
+	struct err *e;
+	int r = files_enter(b, dir, &e);
 
-	return entries(b, "list", dir, user, &t);
+	if (r == 0 && !fn)
+		r = err_set(e, EINVAL, "no function given");
+	return r < 0 ? r : ask(b, &w, e);
+}
+
+/* One block: the structure, then its two texts. */
+static conker_file_info *info_copy(const conker_file_info *f)
+{
+	size_t name = strlen(f->name) + 1, target = strlen(f->target) + 1;
+	conker_file_info *ret = malloc(sizeof(*ret) + name + target);
+
+	if (!ret)
+		return NULL;
+	char *texts = (char *)(ret + 1);
+	*ret = *f;
+	ret->name = memcpy(texts, f->name, name);
+	ret->target = memcpy(texts + name, f->target, target);
+	return ret;
+}
+
+struct stat_answer {
+	int came;
+	conker_file_info *info; /* NULL: no memory for it */
+};
+
+/* Only the first answer counts. */
+static int on_stat(const struct files_record *f, void *arg)
+{
+	struct stat_answer *a = arg;
+	const conker_file_info info = info_of(f);
+
+	if (f->kind != FILES_ENTRY || a->came)
+		return 0;
+	a->came = 1;
+	a->info = info_copy(&info);
+	return 0;
+}
+
+int conker_file_stat(conker_box *b, const char *path, const char *user, conker_file_info **ret)
+{
+	struct stat_answer a = {0};
+	const struct question w = {"stat", path, user, -1, on_stat, &a};
+	struct err *e;
+	int r = files_enter(b, path, &e);
+
+	if (r == 0 && !ret)
+		r = err_set(e, EINVAL, "nowhere to put what is found");
+	if (r == 0)
+		r = ask(b, &w, e);
+	if (r == 0 && !a.came)
+		r = err_set(e, EPROTO, "the box's program for files did not answer");
+	else if (r == 0 && !a.info)
+		r = err_set(e, ENOMEM, "no memory for the answer");
+	if (r == 0)
+		*ret = a.info;
+	else
+		free(a.info);
+	return r;
+}
+
+conker_file_info *conker_file_info_free(conker_file_info *f)
+{
+	free(f);
+	return NULL;
 }
 
 struct watch {

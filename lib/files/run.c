@@ -136,7 +136,8 @@ struct running {
 	int no_memory;
 };
 
-static void on_event(conker_exec *x, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct running *run = user;
 
@@ -144,8 +145,9 @@ static void on_event(conker_exec *x, enum conker_event ev, const void *data, siz
 	if (ev != CONKER_STDOUT && ev != CONKER_STDERR)
 		return;
 	struct capture *c = ev == CONKER_STDOUT ? &run->out : &run->err;
-	if (capture_put(c, data, len, run->max_bytes) < 0 ||
-	    capture_put(&run->both, data, len, run->max_bytes) < 0)
+	const conker_output *o = &data->output;
+	if (capture_put(c, o->bytes, o->len, run->max_bytes) < 0 ||
+	    capture_put(&run->both, o->bytes, o->len, run->max_bytes) < 0)
 		run->no_memory = 1;
 }
 

@@ -86,21 +86,22 @@ static void on_lost(struct stream *s, const conker_failure *f)
 	(void)snprintf(s->text, sizeof(s->text), "%s%s%s", f->step, *f->step ? ": " : "", f->text);
 }
 
-static void on_event(conker_exec *x, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct stream *s = user;
 	uint64_t one = 1;
 
 	pthread_mutex_lock(&s->box->lock);
 	switch (ev) {
-	case CONKER_STDOUT: on_output(s, data, len); break;
-	case CONKER_STDERR: on_complaint(s, data, len); break;
+	case CONKER_STDOUT: on_output(s, data->output.bytes, data->output.len); break;
+	case CONKER_STDERR: on_complaint(s, data->output.bytes, data->output.len); break;
 	case CONKER_WRITABLE: s->writable = 1; break;
 	case CONKER_EXIT:
 		s->over = 1;
-		memcpy(&s->status, data, min_(len, sizeof(s->status)));
+		s->status = data->status;
 		break;
-	case CONKER_LOST: on_lost(s, data); break;
+	case CONKER_LOST: on_lost(s, &data->failure); break;
 	default: break;
 	}
 	if (s->over)
@@ -108,7 +109,7 @@ static void on_event(conker_exec *x, enum conker_event ev, const void *data, siz
 	wait_broadcast(s->box);
 	box_unlock(s->box);
 	if (ev == CONKER_STDERR)
-		(void)conker_exec_ack(x, CONKER_STDERR, len);
+		(void)conker_exec_ack(x, CONKER_STDERR, data->output.len);
 }
 
 static void on_free(void *user)

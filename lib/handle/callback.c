@@ -23,7 +23,7 @@ void exec_drop_cb(conker_exec *e)
 	exec_unref(e);
 }
 
-void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t len)
+void exec_call(conker_exec *e, enum conker_event ev, const conker_event_data *data)
 {
 	conker_box *b = e->box;
 
@@ -33,7 +33,7 @@ void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t le
 	e->cb_running = 1;
 	pthread_mutex_unlock(&b->lock);
 	api_callback_begin();
-	e->cb.fn(e, ev, data, len, e->cb.user);
+	e->cb.fn(e, ev, data, e->cb.user);
 	api_callback_end();
 	pthread_mutex_lock(&b->lock);
 	e->cb_running = 0;

@@ -31,15 +31,15 @@
 
 static void exec_tell_lost(conker_exec *e)
 {
-	conker_failure f = {.size = sizeof(f),
-			    .error = e->error,
-			    .step = e->step,
-			    .text = e->text,
-			    .kind = e->kind};
+	const conker_event_data d = {.failure = {.size = sizeof(d.failure),
+						 .error = e->error,
+						 .step = e->step,
+						 .text = e->text,
+						 .kind = e->kind}};
 
 	lines_end(e, 0);
 	lines_end(e, 1);
-	exec_call(e, CONKER_LOST, &f, sizeof(f));
+	exec_call(e, CONKER_LOST, &d);
 	exec_finish(e);
 }
 
@@ -50,7 +50,7 @@ static void exec_run_due(struct due *d)
 	input_tell(e);
 	if (e->in.writable_due && e->fate == FATE_NONE) {
 		e->in.writable_due = 0;
-		exec_call(e, CONKER_WRITABLE, NULL, 0);
+		exec_call(e, CONKER_WRITABLE, NULL);
 	}
 	if (e->fate == FATE_LOST && !e->told)
 		exec_tell_lost(e);
@@ -84,14 +84,14 @@ static void exec_lose(conker_exec *e, enum conker_errkind kind, int code, const 
 
 /* The last event but LOST. [locked][leader] */
 static void exec_conclude(conker_exec *e, enum exec_fate fate, enum conker_event ev,
-			  const void *data, size_t len)
+			  const conker_event_data *data)
 {
 	exec_end(e, fate);
 	input_end(e, ESRCH);
 	lines_end(e, 0);
 	lines_end(e, 1);
 	input_tell(e);
-	exec_call(e, ev, data, len);
+	exec_call(e, ev, data);
 	exec_finish(e);
 	exec_unref(e);
 }
@@ -103,7 +103,8 @@ static int on_exit_msg(conker_exec *e, const Conker__Exit *x, const char **ret_w
 	if (r < 0)
 		return r;
 	status_of(&e->status, x);
-	exec_conclude(e, FATE_EXIT, CONKER_EXIT, &e->status, sizeof(e->status));
+	const conker_event_data d = {.status = e->status};
+	exec_conclude(e, FATE_EXIT, CONKER_EXIT, &d);
 	return 0;
 }
 
@@ -114,7 +115,7 @@ static void on_started(conker_exec *e, const Conker__Started *s)
 	e->existing = s->existing;
 	if (e->existing)
 		e->owner = 0;
-	exec_call(e, CONKER_STARTED, NULL, 0);
+	exec_call(e, CONKER_STARTED, NULL);
 	if (e->fate == FATE_NONE)
 		input_on_started(e, s);
 }
@@ -137,7 +138,7 @@ static int on_started_msg(conker_exec *e, const Conker__ServerMsg *m, const char
 	case CONKER__SERVER_MSG__MSG_DONE:
 		if (!e->view && !e->detaching)
 			return -EPROTO;
-		exec_conclude(e, FATE_DETACHED, CONKER_DETACHED, NULL, 0);
+		exec_conclude(e, FATE_DETACHED, CONKER_DETACHED, NULL);
 		return 0;
 	default: return -EPROTO;
 	}

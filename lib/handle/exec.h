@@ -85,7 +85,7 @@ void exec_unref(conker_exec *x);
 /* ---- callback.c -------------------------------------------------------------------------------------- */
 
 /* Runs fn with the lock released. [locked][leader] */
-void exec_call(conker_exec *e, enum conker_event ev, const void *data, size_t len);
+void exec_call(conker_exec *e, enum conker_event ev, const conker_event_data *data);
 /* Runs cb.free, once no call of fn can follow. [locked] */
 void exec_drop_cb(conker_exec *e);
 /* The last event was told. [locked][leader] */

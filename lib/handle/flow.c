@@ -46,11 +46,11 @@ void flow_credit(conker_exec *e)
 
 static void flow_tell_gap(conker_exec *e, int i, uint64_t to)
 {
-	conker_gap g = {i ? CONKER_STDERR : CONKER_STDOUT, e->next[i], to};
+	const conker_event_data d = {.gap = {i ? CONKER_STDERR : CONKER_STDOUT, e->next[i], to}};
 
 	lines_end(e, i);
 	e->next[i] = to;
-	exec_call(e, CONKER_GAP, &g, sizeof(g));
+	exec_call(e, CONKER_GAP, &d);
 }
 
 int flow_on_output(conker_exec *e, const Conker__Output *o, const char **ret_why)
@@ -71,7 +71,6 @@ int flow_on_output(conker_exec *e, const Conker__Output *o, const char **ret_why
 	e->event_offset = o->offset;
 	e->event_time_us = o->time_us;
 	lines_put(e, i, o->data.data, o->data.len);
-	e->event_offset = e->event_time_us = 0;
 	if (e->freed || !(e->flags & CONKER_EXEC_MANUAL_ACK))
 		e->taken[i] = e->received[i];
 	flow_credit(e);
@@ -115,14 +114,4 @@ int conker_exec_ack(conker_exec *e, enum conker_event stream, size_t bytes)
 	}
 	box_unlock(e->box);
 	return r;
-}
-
-uint64_t conker_exec_offset(const conker_exec *e)
-{
-	return e ? e->event_offset : 0;
-}
-
-uint64_t conker_exec_time_us(const conker_exec *e)
-{
-	return e ? e->event_time_us : 0;
 }

@@ -189,11 +189,11 @@ void input_tell(conker_exec *e)
 
 	while (in->told < in->completed) {
 		uint64_t ticket = ++in->told;
-		conker_written w = {ticket, 0};
+		conker_event_data d = {.written = {.ticket = (int64_t)ticket}};
 
 		if (in->failed && ticket >= in->failed)
-			w.error = -in->error;
-		exec_call(e, CONKER_WRITTEN, &w, sizeof(w));
+			d.written.error = -in->error;
+		exec_call(e, CONKER_WRITTEN, &d);
 	}
 }
 

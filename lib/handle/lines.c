@@ -16,7 +16,12 @@ static enum conker_event lines_event(int i)
 
 static void lines_deliver(conker_exec *e, int i, const uint8_t *data, size_t len)
 {
-	exec_call(e, lines_event(i), data, len);
+	const conker_event_data d = {.output = {.bytes = data,
+						.len = len,
+						.offset = e->event_offset,
+						.time_us = (int64_t)e->event_time_us}};
+
+	exec_call(e, lines_event(i), &d);
 	e->event_offset += len;
 }
 
@@ -80,7 +85,7 @@ static void lines_whole(conker_exec *e, int i, const uint8_t *data, size_t n)
 void lines_put(conker_exec *e, int i, const uint8_t *data, size_t len)
 {
 	if (!(e->flags & CONKER_EXEC_LINES)) {
-		exec_call(e, lines_event(i), data, len);
+		lines_deliver(e, i, data, len);
 		return;
 	}
 	while (len > 0) {

@@ -56,7 +56,7 @@ static void fill_info(conker_exec_info *i, const Conker__Listing *l)
 	*i = (conker_exec_info){
 		.size = sizeof(*i),
 		.id = l->exec,
-		.pid = l->pid,
+		.pid = l->pid <= INT32_MAX ? (int32_t)l->pid : 0,
 		.age_us = l->age_us,
 		.state = (enum conker_exec_state)l->status,
 		.status.size = sizeof(i->status),
@@ -227,6 +227,13 @@ static int request_run(conker_box *b, struct request *q, Conker__ClientMsg *m, i
 		return err_set(e, q->error, "box '%s': %s", b->name,
 			       *q->text ? q->text : strerror(q->error));
 	return 0;
+}
+
+conker_exec_info *conker_exec_info_free(conker_exec_info *i)
+{
+	if (i)
+		free(container_of(i, struct listing, info));
+	return NULL;
 }
 
 int request_ask(conker_box *b, struct request *q, Conker__ClientMsg *m, int timeout_ms,

@@ -22,9 +22,9 @@ struct request {
 	conker_box_stats *stats; /* of Stats */
 };
 
-/* Fills a reference from what a user calls an execution: its number, its name, "key:KEY". It points into
- * exec. -EINVAL: too long, or empty. */
-must_check int ref_of(Conker__ExecRef *ret, const char *exec, struct err *e);
+/* Fills the wire's reference from a user's, and points into it. -EINVAL: not one of the three, or no execution can have
+ * such a name or key. */
+must_check int ref_of(Conker__ExecRef *ret, const conker_exec_ref *ref, struct err *e);
 void status_of(conker_status *ret, const Conker__Exit *x);
 
 /* Sends m on a channel of its own and waits for the answer; -EDEADLK in a callback. */

@@ -11,8 +11,6 @@
 enum {
 	ROWS_DEFAULT = 24,
 	COLS_DEFAULT = 80,
-	KEEP_ALIVE_MS = 600000,
-	GRACE_MS = 2000,
 	EXEC_FLAGS = CONKER_EXEC_STDIN | CONKER_EXEC_TTY | CONKER_EXEC_MANUAL_ACK |
 		     CONKER_EXEC_KEEP | CONKER_EXEC_LEAVE_CHILDREN | CONKER_EXEC_KEEP_ALIVE |
 		     CONKER_EXEC_LINES | CONKER_EXEC_MERGE_STDERR | CONKER_EXEC_NO_STDOUT |
@@ -90,6 +88,8 @@ static int check_numbers(const conker_exec_opts *o, struct err *e)
 	if (o->n_rlimits > RLIMITS_MAX || (o->n_rlimits && !o->rlimits))
 		return err_set(e, EINVAL, "more than %d resource limits, or none given",
 			       RLIMITS_MAX);
+	if (o->grace_ms < 0 || o->backoff_ms < 0 || o->backoff_max_ms < 0)
+		return err_set(e, EINVAL, "a negative grace or backoff; 0 is the default");
 	for (size_t i = 0; i < o->n_rlimits; i++)
 		if (o->rlimits[i].resource < 0 || o->rlimits[i].resource > RESOURCE_MAX ||
 		    o->rlimits[i].soft > o->rlimits[i].hard)
@@ -109,13 +109,12 @@ static void set_defaults(conker_exec_opts *o)
 	o->window_bytes = o->window_bytes ? o->window_bytes : WINDOW_DEFAULT_BYTES;
 	o->rows = o->rows ? o->rows : ROWS_DEFAULT;
 	o->cols = o->cols ? o->cols : COLS_DEFAULT;
-	o->grace_ms = o->grace_ms ? o->grace_ms : GRACE_MS;
+	o->grace_ms = o->grace_ms ? o->grace_ms : CONKER_GRACE_DEFAULT_MS;
 	if (o->key && *o->key)
 		o->flags |= CONKER_EXEC_KEEP;
 	if (o->flags & CONKER_EXEC_KEEP_ALIVE && o->timeout_ms == 0)
-		o->timeout_ms = KEEP_ALIVE_MS;
-	if (o->timeout_ms == CONKER_NO_TIMEOUT)
-		o->timeout_ms = 0;
+		o->timeout_ms = CONKER_KEEP_ALIVE_DEFAULT_MS;
+	o->timeout_ms = max_(o->timeout_ms, 0);
 }
 
 static int read_opts(conker_exec_opts *o, const conker_exec_opts *caller, struct err *e)
@@ -173,8 +172,8 @@ static void put_restart(Conker__Start *s, struct start_parts *p, const conker_ex
 	p->restart = (Conker__Restart)CONKER__RESTART__INIT;
 	p->restart.policy = (Conker__Restart__Policy)o->restart;
 	p->restart.max = o->restart_max;
-	p->restart.backoff_ms = o->backoff_ms;
-	p->restart.backoff_max_ms = o->backoff_max_ms;
+	p->restart.backoff_ms = (uint32_t)o->backoff_ms;
+	p->restart.backoff_max_ms = (uint32_t)o->backoff_max_ms;
 	s->restart = &p->restart;
 }
 
@@ -230,8 +229,8 @@ static void compose(Conker__Start *s, struct start_parts *p, const conker_exec_o
 	s->name = bytes(o->name);
 	s->key = bytes(o->key);
 	s->window = o->window_bytes;
-	s->timeout_ms = o->timeout_ms;
-	s->grace_ms = o->grace_ms;
+	s->timeout_ms = (uint32_t)o->timeout_ms;
+	s->grace_ms = (uint32_t)o->grace_ms;
 	s->log_bytes = o->log_bytes;
 	if (o->flags & CONKER_EXEC_TTY)
 		put_tty(s, p, o);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util/num.h"
+#include "proto/rules.h"
 
 enum {
 	VIEW_FLAGS = CONKER_VIEW_FOLLOW | CONKER_VIEW_STDIN | CONKER_VIEW_NO_STDOUT |
@@ -14,24 +14,40 @@ enum {
 		     CONKER_VIEW_LINES,
 };
 
-int ref_of(Conker__ExecRef *ret, const char *exec, struct err *e)
+static int check_ref(const conker_exec_ref *r, struct err *e)
 {
-	static const char key[] = "key:";
-	int is_key = exec && strncmp(exec, key, sizeof(key) - 1) == 0;
-	const char *s = is_key ? exec + sizeof(key) - 1 : exec;
-	size_t n = s ? strlen(s) : 0;
-	ProtobufCBinaryData b = {.len = n, .data = (uint8_t *)s}; /* the codec only reads it */
+	const char *text = r && r->key ? r->key : r ? r->name : NULL;
+	const char *what = r && r->key ? "key" : "name";
+	size_t n = text ? strlen(text) : 0;
+
+	if (!r || (r->id != 0) + (r->name != NULL) + (r->key != NULL) != 1)
+		return err_set(e, EINVAL,
+			       "an execution is named by its number, its name or its "
+			       "key: by exactly one of them");
+	if (text && n == 0)
+		return err_set(e, EINVAL, "no execution has an empty %s", what);
+	if (n > (r->key ? (size_t)KEY_MAX_BYTES : (size_t)NAME_MAX_BYTES))
+		return err_set(e, EINVAL, "no execution has a %s as long as '%.80s'", what, text);
+	const char *why = r->name ? rules_exec_name(text, n) : NULL;
+	return why ? err_set(e, EINVAL, "%s: '%.80s'", why, text) : 0;
+}
+
+static ProtobufCBinaryData text_of(const char *s)
+{
+	/* The codec only reads it. */
+	return (ProtobufCBinaryData){.len = s ? strlen(s) : 0, .data = (uint8_t *)s};
+}
+
+int ref_of(Conker__ExecRef *ret, const conker_exec_ref *ref, struct err *e)
+{
+	int r = check_ref(ref, e);
 
 	*ret = (Conker__ExecRef)CONKER__EXEC_REF__INIT;
-	if (n == 0)
-		return err_set(e, EINVAL, "no execution given");
-	if (n > (is_key ? (size_t)KEY_MAX_BYTES : (size_t)NAME_MAX_BYTES))
-		return err_set(e, EINVAL, "no execution has a %s as long as '%.80s'",
-			       is_key ? "key" : "name", s);
-	if (is_key)
-		ret->key = b;
-	else if (num_parse(s, n, 10, UINT64_MAX, &ret->exec) < 0 || ret->exec == 0)
-		ret->name = b;
+	if (r < 0)
+		return r;
+	ret->exec = ref->id;
+	ret->name = text_of(ref->name);
+	ret->key = text_of(ref->key);
 	return 0;
 }
 
@@ -91,8 +107,9 @@ static void prepare(conker_exec *x, const conker_view_opts *o)
 	x->in.held = !x->in.closed;
 }
 
-static int check_and_attach(conker_box *b, const char *exec, const conker_view_opts *opts,
-			    const conker_exec_cb *cb, conker_exec **ret)
+static int check_and_attach(conker_box *b, const conker_exec_ref *whom,
+			    const conker_view_opts *opts, const conker_exec_cb *cb,
+			    conker_exec **ret)
 {
 	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Attach a = CONKER__ATTACH__INIT;
@@ -102,7 +119,7 @@ static int check_and_attach(conker_box *b, const char *exec, const conker_view_o
 	int r = box_enter(b, &e);
 
 	if (r == 0)
-		r = ref_of(&ref, exec, e);
+		r = ref_of(&ref, whom, e);
 	if (r == 0)
 		r = read_opts(&o, opts, e);
 	if (r == 0 && !ret)
@@ -120,10 +137,10 @@ static int check_and_attach(conker_box *b, const char *exec, const conker_view_o
 	return exec_open(x, &m, ret, e);
 }
 
-int conker_exec_attach(conker_box *b, const char *exec, const conker_view_opts *opts,
+int conker_exec_attach(conker_box *b, const conker_exec_ref *ref, const conker_view_opts *opts,
 		       conker_exec_cb cb, conker_exec **ret)
 {
-	int r = check_and_attach(b, exec, opts, &cb, ret);
+	int r = check_and_attach(b, ref, opts, &cb, ret);
 
 	if (r < 0 && cb.free)
 		cb.free(cb.user);

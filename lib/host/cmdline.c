@@ -29,11 +29,11 @@ static const char kernel_words[] = "console=hvc0 quiet printk_store=5 panic=-1 r
 				   "clocksource=kvm-clock";
 
 /* Appends "NAME=value" if there is a value; what does not fit is found by the caller. */
-static size_t number(char *ret, size_t size, size_t at, const char *name, uint32_t value)
+static size_t number(char *ret, size_t size, size_t at, const char *name, int value)
 {
 	if (value == 0 || at >= size)
 		return at;
-	return at + (size_t)snprintf(ret + at, size - at, " %s=%u", name, value);
+	return at + (size_t)snprintf(ret + at, size - at, " %s=%d", name, value);
 }
 
 int cmdline_compose(char *ret, size_t size, const char *hostname, const conker_box_opts *o,

@@ -107,7 +107,7 @@ static void compose_args(struct args *a, const conker_box_opts *o, const char *c
 	arg_rate(a, "--vsock-rate", &o->vsock_rate);
 	arg_rate(a, "--console-rate", &o->console_rate);
 	if (o->max_life_ms)
-		arg(a, "--life-ms", "%u", o->max_life_ms);
+		arg(a, "--life-ms", "%d", o->max_life_ms);
 	if (o->flags & CONKER_BOX_DETACHED)
 		arg(a, "--detach", NULL);
 	if (o->flags & CONKER_BOX_REQUIRE_JAIL)

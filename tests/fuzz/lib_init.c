@@ -153,20 +153,21 @@ static void on_started(struct handle *h, conker_exec *e)
 	t.exec[id].in_over |= h->feeds && h->closed;
 }
 
-static void on_output(struct handle *h, const conker_exec *e, const uint8_t *data, size_t len)
+static void on_output(struct handle *h, const conker_output *o)
 {
-	uint64_t at = conker_exec_offset(e);
+	const uint8_t *data = o->bytes;
+	uint64_t at = o->offset;
 
 	assert(h->exact ? at == h->out_at : at >= h->out_at);
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; i < o->len; i++)
 		assert(data[i] == out_byte(h->exec, at + i));
-	h->out_at = at + len;
+	h->out_at = at + o->len;
 	assert(h->out_at <= t.exec[h->exec].out_at);
 }
 
 static void on_written(struct handle *h, const conker_written *d)
 {
-	assert(d->ticket >= 1 && d->ticket <= h->n_tickets);
+	assert(d->ticket >= 1 && (size_t)d->ticket <= h->n_tickets);
 	if (d->error)
 		return;
 	while (read_input(h->exec, BIG))
@@ -187,18 +188,18 @@ static void on_lost(const struct handle *h, const conker_failure *f)
 	assert(known || h->left);
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct handle *h = of(user);
-	const conker_status *st = data;
 
 	assert(h->ends == 0 && h->frees == 0);
 	switch (ev) {
 	case CONKER_STARTED: on_started(h, e); break;
-	case CONKER_STDOUT: on_output(h, e, data, len); break;
-	case CONKER_WRITTEN: on_written(h, data); break;
-	case CONKER_LOST: on_lost(h, data); break;
-	case CONKER_EXIT: assert(st->stdout_bytes == t.exec[h->exec].out_at); break;
+	case CONKER_STDOUT: on_output(h, &data->output); break;
+	case CONKER_WRITTEN: on_written(h, &data->written); break;
+	case CONKER_LOST: on_lost(h, &data->failure); break;
+	case CONKER_EXIT: assert(data->status.stdout_bytes == t.exec[h->exec].out_at); break;
 	case CONKER_GAP: assert(!h->exact); break;
 	default: break;
 	}
@@ -273,7 +274,6 @@ static void attach(unsigned n, uint64_t exec)
 {
 	conker_view_opts o = {.size = sizeof(o)};
 	struct handle *h = exec ? new_handle(n) : NULL;
-	char name[24];
 
 	if (!h)
 		return;
@@ -281,8 +281,8 @@ static void attach(unsigned n, uint64_t exec)
 		  (n & 4 ? CONKER_VIEW_MANUAL_ACK : 0) | (n & 8 ? CONKER_VIEW_LOSSLESS : 0);
 	h->is_view = 1;
 	h->exec = exec;
-	(void)snprintf(name, sizeof(name), "%llu", (unsigned long long)exec);
-	if (conker_exec_attach(t.box[h->box], name, &o, callbacks(h), &h->e) < 0)
+	const conker_exec_ref ref = {.id = exec};
+	if (conker_exec_attach(t.box[h->box], &ref, &o, callbacks(h), &h->e) < 0)
 		abort();
 }
 

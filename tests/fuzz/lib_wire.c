@@ -23,15 +23,16 @@ struct seen {
 	int ends, frees;
 };
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct seen *s = user;
 
 	assert(s->ends == 0 && s->frees == 0);
 	if (ev == CONKER_STDOUT || ev == CONKER_STDERR) {
-		assert(data && len > 0);
-		(void)conker_exec_ack(e, ev, len / 2);
-		(void)conker_exec_write(e, data, len);
+		assert(data->output.bytes && data->output.len > 0);
+		(void)conker_exec_ack(e, ev, data->output.len / 2);
+		(void)conker_exec_write(e, data->output.bytes, data->output.len);
 	}
 	s->ends += ev == CONKER_EXIT || ev == CONKER_LOST || ev == CONKER_DETACHED;
 }
@@ -89,7 +90,8 @@ static void attach(conker_box *b, struct seen *s, conker_exec **ret)
 {
 	conker_view_opts o = {.size = sizeof(o), .flags = CONKER_VIEW_STDIN | CONKER_VIEW_LINES};
 
-	if (conker_exec_attach(b, "7", &o, (conker_exec_cb){on_event, s, on_free}, ret) < 0)
+	const conker_exec_ref ref = {.id = 7};
+	if (conker_exec_attach(b, &ref, &o, (conker_exec_cb){on_event, s, on_free}, ret) < 0)
 		abort();
 }
 

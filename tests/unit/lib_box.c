@@ -403,7 +403,7 @@ Test(lib_box, a_detached_box_outlives_its_handle)
 	cr_expect_eq(state_of("b"), CONKER_BOX_RUNNING);
 	cr_expect_eq(conker_box_remove("b", 0), -EBUSY);
 	cr_assert_eq(conker_box_open("b", &c), 0);
-	cr_expect_eq(conker_box_stop(c, 0), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_box_stop(c, CONKER_STOP_DEFAULT_MS), 0, "%s", conker_errmsg());
 	conker_box_free(c);
 	cr_expect_eq(state_of("b"), CONKER_BOX_STOPPED);
 	cr_expect_eq(conker_box_open("b", &c), -ESHUTDOWN);

@@ -186,16 +186,17 @@ struct seen {
 	size_t bytes;
 };
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct seen *s = user;
 
-	(void)e, (void)data;
+	(void)e;
 	cr_assert_eq(s->exits + s->losts + s->frees, 0, "an event after the end");
 	s->exits += ev == CONKER_EXIT;
 	s->losts += ev == CONKER_LOST;
 	if (ev == CONKER_STDOUT || ev == CONKER_STDERR)
-		s->bytes += len;
+		s->bytes += data->output.len;
 }
 
 static void on_free(void *user)
@@ -231,8 +232,10 @@ static int attach(conker_box *b, struct outcome *o, int i)
 	conker_view_opts opts = {.size = sizeof(opts),
 				 .flags = CONKER_VIEW_FOLLOW | CONKER_VIEW_LINES};
 
-	return conker_exec_attach(b, "other", &opts,
-				  (conker_exec_cb){on_event, &o->seen[i], on_free}, &o->exec[i]);
+	const conker_exec_ref ref = {.name = "other"};
+
+	return conker_exec_attach(b, &ref, &opts, (conker_exec_cb){on_event, &o->seen[i], on_free},
+				  &o->exec[i]);
 }
 
 /* The whole conversation over one end of a socket. */
@@ -414,10 +417,10 @@ Test(lib_cut, memory_may_run_out_at_every_allocation)
 
 /* ---- a full socket ---- */
 
-static void count_writable(conker_exec *e, enum conker_event ev, const void *data, size_t len,
+static void count_writable(conker_exec *e, enum conker_event ev, const conker_event_data *data,
 			   void *user)
 {
-	(void)e, (void)data, (void)len;
+	(void)e, (void)data;
 	*(int *)user += ev == CONKER_WRITABLE;
 }
 

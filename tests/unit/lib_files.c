@@ -160,12 +160,18 @@ static int on_name(const conker_file_info *f, void *data)
 
 Test(lib_files, stat_does_not_follow)
 {
-	struct names t = {0};
+	conker_file_info *f = NULL, *none = NULL;
 
 	cr_assert_eq(sh("ln -s target in/link"), 0);
-	cr_expect_eq(conker_file_stat(box, at("in/link"), NULL, on_name, &t), 0);
-	cr_expect_eq(t.n, 1);
-	cr_expect_not_null(strstr(t.all, "in/link:120777:0:target "));
+	cr_assert_eq(conker_file_stat(box, at("in/link"), NULL, &f), 0);
+	cr_expect_str_eq(f->name, at("in/link"));
+	cr_expect_str_eq(f->target, "target");
+	cr_expect_eq(f->mode, S_IFLNK | 0777);
+	cr_expect_null(conker_file_info_free(f));
+	cr_expect_null(conker_file_info_free(NULL));
+	cr_expect_eq(conker_file_stat(box, at("in/nothing"), NULL, &none), -ENOENT);
+	cr_expect_eq(conker_file_stat(box, at("in/link"), NULL, NULL), -EINVAL);
+	cr_expect_null(none);
 }
 
 Test(lib_files, list_tells_all_names)
@@ -188,6 +194,7 @@ Test(lib_files, a_program_gone_bad_sends_no_records)
 					   "0123456789012345678901234567890"};
 	static const int want[] = {0, -EPROTO, -EPROTO, -EPROTO, -EPROTO};
 	struct names t = {0};
+	conker_file_info *f = NULL;
 	char path[600];
 
 	for (size_t i = 0; i < countof(junk); i++) {
@@ -195,8 +202,10 @@ Test(lib_files, a_program_gone_bad_sends_no_records)
 		(void)snprintf(path, sizeof(path), "/fake/say/0%s", at("in/junk"));
 		cr_expect_eq(conker_file_list(box, path, NULL, on_name, &t), want[i], "case %zu",
 			     i);
+		cr_expect_eq(conker_file_stat(box, path, NULL, &f), -EPROTO, "case %zu", i);
 	}
 	cr_expect_eq(t.n, 0);
+	cr_expect_null(f);
 }
 
 Test(lib_files, complaints_are_one_clean_line)

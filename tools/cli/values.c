@@ -26,7 +26,7 @@ static int parse_uint(const char *s, uint32_t *ret)
 	return 0;
 }
 
-static int parse_seconds(const char *s, uint32_t *ret_ms)
+static int parse_seconds(const char *s, int *ret_ms)
 {
 	double v;
 
@@ -34,11 +34,11 @@ static int parse_seconds(const char *s, uint32_t *ret_ms)
 		return -EINVAL;
 	if (v > INT32_MAX / 1000)
 		return -ERANGE;
-	*ret_ms = (uint32_t)(v * 1000);
+	*ret_ms = (int)(v * 1000);
 	return 0;
 }
 
-static int parse_timeout(const char *s, uint32_t *ret_ms)
+static int parse_timeout(const char *s, int *ret_ms)
 {
 	if (strcmp(s, "0") != 0)
 		return parse_seconds(s, ret_ms);
@@ -141,6 +141,18 @@ static int parse_offsets(const char *s, struct offsets *ret)
 }
 
 /* ---- names --------------------------------------------------------------------------------------- */
+
+/* A number that is too large is no number of any, and then no name either. */
+conker_exec_ref exec_ref_of(const char *s)
+{
+	static const char key[] = "key:";
+	uint64_t id;
+
+	if (strncmp(s, key, sizeof(key) - 1) == 0)
+		return (conker_exec_ref){.key = s + sizeof(key) - 1};
+	return parse_number(s, UINT64_MAX, &id) == 0 && id > 0 ? (conker_exec_ref){.id = id}
+							       : (conker_exec_ref){.name = s};
+}
 
 static int parse_signal(const char *s, int *ret)
 {
