@@ -1,6 +1,6 @@
 # conker - one Makefile, no recursion. `make help` lists the targets.
 #
-# Outputs lie in build/: conker, conker-vmm, libconker.{a,so}, guest/{vmlinux,init,base.erofs}.
+# Outputs lie in build/: conker, conker-vmm, conker-image, libconker.{a,so}, guest/{vmlinux,init,base.erofs}.
 # Variants (release, asan, tsan) have an object tree of their own each: build/obj/<variant>.
 
 MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
@@ -22,7 +22,7 @@ DESTDIR ?=
 # --- packages -----------------------------------------------------------------------------------
 # What a fresh Debian 12 needs, by purpose. `make setup` installs what is missing and says which.
 PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-dev \
-               musl-tools busybox-static erofs-utils cpio pkg-config
+               musl-tools busybox-static erofs-utils cpio pkg-config zlib1g-dev libzstd-dev libjansson-dev
 PKGS_KERNEL := linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils patch kmod
 PKGS_IMAGE  := mmdebstrap fakeroot tar e2fsprogs
 PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3 procps bsdutils strace
@@ -65,19 +65,23 @@ LDFLAGS_pic     :=
 UTIL_SRC  := $(wildcard util/*.c)
 PROTO_SRC := $(wildcard proto/*.c)
 VMM_SRC   := $(wildcard vmm/*.c vmm/*/*.c vmm/*/*/*.c)
-LIB_SRC   := $(wildcard lib/*.c)
+LIB_SRC   := $(wildcard lib/*/*.c)
 # The command with its benchmark; these are programs of their own.
 BENCH_MAIN := $(addprefix tools/bench/,exec.c stream.c instructions.c count.c)
 BENCH_SRC := $(filter-out $(BENCH_MAIN),$(wildcard tools/bench/*.c))
 CLI_SRC   := $(wildcard tools/cli/*.c) $(BENCH_SRC)
 INIT_SRC  := $(wildcard guest-init/*.c guest-init/*/*.c)
+IMAGE_SRC := $(wildcard image/*.c)
 PB_SRC    := $(B)/gen/exec.pb-c.c
 STATE_SRC := $(B)/gen/state.pb-c.c
 FAKE_SRC  := $(wildcard tests/fake/*.c)
+IMAGE_TEST_SRC := $(wildcard tests/lib/image_*.c)
 LIBFAKE_SRC := $(wildcard tests/lib/fake*.c guest-init/files/*.c)
 HOST_SRC  := $(UTIL_SRC) $(PROTO_SRC) $(PB_SRC)
 # What conker-vmm is made of.
-VMM_ALL   := $(VMM_SRC) $(STATE_SRC) $(filter-out util/tar% util/tree% util/pump%,$(UTIL_SRC))
+VMM_ALL   := $(VMM_SRC) $(STATE_SRC) $(filter-out util/tar% util/tree% util/pump% util/erofs%,$(UTIL_SRC))
+
+IMAGE_LIBS := -lz -lzstd -ljansson
 
 obj = $(patsubst %.c,$(B)/obj/$(1)/%.o,$(patsubst $(B)/gen/%,gen/%,$(2)))
 
@@ -88,12 +92,12 @@ $(B)/setup/%.stamp: Makefile tools/setup.sh
 	@tools/setup.sh $(PKGS_$(shell echo $* | tr a-z A-Z))
 	@touch $@
 
-all: $(B)/conker $(B)/conker-vmm $(B)/libconker.a $(B)/libconker.so $(B)/man/libconker.3 guest ## build everything
+all: $(B)/conker $(B)/conker-vmm $(B)/conker-image $(B)/libconker.a $(B)/libconker.so $(B)/man/libconker.3 guest ## build everything
 
 guest: $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/init $(B)/guest/initrd.cpio $(B)/guest/base.erofs ## kernel, init and base image
 
 # Where an installed library finds the VMM and the guest.
-$(B)/obj/%/lib/place.o $(B)/obj/%/tools/bench/machine.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
+$(B)/obj/%/lib/host/place.o $(B)/obj/%/tools/bench/machine.o: BASE += -DCONKER_LIBDIR='"$(PREFIX)/lib/conker"'
 
 # --- compiling ------------------------------------------------------------------------------------
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: proto/%.proto | $(B)/setup/build.stamp
@@ -108,6 +112,11 @@ $(B)/gen/seccomp_rules.h: vmm/seccomp.sh $(RULES_SRC)
 	$(call say,RULES,$@)
 	$(Q)vmm/seccomp.sh $(RULES_SRC) >$@
 
+$(B)/gen/image_rules.h: vmm/seccomp.sh $(IMAGE_SRC) $(wildcard image/*.h)
+	@mkdir -p $(@D)
+	$(call say,RULES,$@)
+	$(Q)vmm/seccomp.sh $(IMAGE_SRC) $(wildcard image/*.h) >$@
+
 define variant
 $(B)/obj/$(1)/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $$(@D)
@@ -118,6 +127,12 @@ $(B)/obj/$(1)/%.o: %.c | $(B)/gen/exec.pb-c.h $(B)/gen/state.pb-c.h
 	$$(call say,CC,$$@)
 	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(BASE) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 $(B)/obj/$(1)/vmm/seccomp.o: | $(B)/gen/seccomp_rules.h
+$(B)/obj/$(1)/tools/bench/report.o: tools/bench/report.html
+$(B)/obj/$(1)/tools/bench/compare.o: tools/bench/compare.py
+$(B)/obj/$(1)/image/jail.o: | $(B)/gen/image_rules.h
+$(B)/obj/$(1)/conker-image: $(call obj,$(1),$(IMAGE_SRC) $(UTIL_SRC))
+	$$(call say,LINK,$$@)
+	$$(Q)$$(or $$(CC_$(1)),$$(CC)) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ $(IMAGE_LIBS)
 $(B)/obj/$(1)/conker-vmm: $(call obj,$(1),$(VMM_ALL))
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) -o $$@ $$(FIRST_$(1)) $$^ $$(or $$(VMM_LIBS_$(1)),-lprotobuf-c -lfdt -pthread)
@@ -130,6 +145,8 @@ $(foreach v,release asan tsan fuzz pic musl,$(eval $(call variant,$(v))))
 $(B)/conker: $(B)/obj/musl/conker
 	$(Q)cp --remove-destination $< $@
 $(B)/conker-vmm: $(B)/obj/musl/conker-vmm
+	$(Q)cp --remove-destination $< $@
+$(B)/conker-image: $(B)/obj/release/conker-image
 	$(Q)cp --remove-destination $< $@
 $(B)/libconker.so: $(call obj,pic,$(LIB_SRC) $(HOST_SRC)) lib/conker.map
 	$(call say,LINK,$@)
@@ -177,17 +194,18 @@ $(B)/guest/base.erofs: tools/image/base.sh $(B)/guest/demo $(B)/setup/build.stam
 	$(Q)tools/image/base.sh $@ $(B)/guest/demo
 
 # --- unit tests ---------------------------------------------------------------------------------------
-# One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with
-# lib, cli_* and bench_* with the command, all others with vmm (and the fake driver). main.c is left out everywhere.
+# One Criterion program per module, linked with its own part only: init_* with guest-init, lib_* with lib, image_* with
+# image, cli_* and bench_* with the command, all others with vmm (and the fake driver). main.c is left out everywhere.
 UNIT_SRC := $(wildcard tests/unit/*.c)
-PART_LIBS := -lprotobuf-c -lfdt -pthread
+PART_LIBS := -lprotobuf-c -lfdt -pthread $(IMAGE_LIBS)
 # part: of which part of the tree a test is, by its name.
-part = $(or $(strip $(foreach p,init lib cli,$(if $(filter $(p)_%,$(1:bench_%=cli_%)),$(p)))),vmm)
+part = $(or $(strip $(foreach p,init lib cli image,$(if $(filter $(p)_%,$(1:bench_%=cli_%)),$(p)))),vmm)
 define tested
 $(B)/obj/$(1)/tested-vmm.a: $(call obj,$(1),$(filter-out %/main.c,$(VMM_SRC)) $(STATE_SRC) $(HOST_SRC) $(FAKE_SRC))
 $(B)/obj/$(1)/tested-init.a: $(call obj,$(1),$(filter-out %/main.c,$(INIT_SRC)) $(HOST_SRC))
 $(B)/obj/$(1)/tested-lib.a: $(call obj,$(1),$(LIB_SRC) $(HOST_SRC) $(LIBFAKE_SRC))
 $(B)/obj/$(1)/tested-cli.a: $(call obj,$(1),$(filter-out %/main.c,$(CLI_SRC)) $(LIB_SRC) $(HOST_SRC))
+$(B)/obj/$(1)/tested-image.a: $(call obj,$(1),$(filter-out %/main.c,$(IMAGE_SRC)) $(UTIL_SRC) $(IMAGE_TEST_SRC))
 $(B)/obj/$(1)/tested-%.a:
 	$$(call say,AR,$$@)
 	@rm -f $$@
@@ -319,7 +337,7 @@ $(B)/obj/tsan/host/%: $(B)/obj/tsan/tests/vm/host/%.o $(call obj,tsan,$(LIB_SRC)
 	$(Q)$(CC) $(CFLAGS_tsan) $(LDFLAGS_tsan) -o $@ $^ -lprotobuf-c -pthread
 TSAN_VM := $(addprefix $(B)/obj/tsan/,conker conker-vmm $(patsubst tests/vm/host/%.c,host/%,$(wildcard tests/vm/host/*.c)))
 # The words that the library boots with, for tests and benchmarks that start conker-vmm by hand.
-$(B)/tests/guest/cmdline: lib/cmdline.c
+$(B)/tests/guest/cmdline: lib/host/cmdline.c
 	@mkdir -p $(@D)
 	$(Q)sed -n '/kernel_words\[\] =/,/;/p' $< | grep -o '"[^"]*"' | tr -d '"\n' >$@ && test -s $@
 # The attacker on the devices: a kernel of its own, without a library and without vector registers.
@@ -361,7 +379,7 @@ test-all: test-deps-all ## all tests, those of real guests on host KVM and in th
 	@tests/run --ring all $(STAGES)
 test-long: test-deps-all ## what takes hours
 	@tests/run --ring long $(STAGES)
-TEST_PARTS := all units-asan $(B)/obj/asan/conker-vmm test-guests test-programs examples $(B)/images/python.erofs \
+TEST_PARTS := all units-asan $(B)/obj/asan/conker-vmm $(B)/obj/asan/conker-image test-guests test-programs examples $(B)/images/python.erofs \
 	$(addprefix $(B)/bench/,instructions count.so guest/true guest/spawn) lab-ready
 test-deps: $(foreach p,build kernel image test,$(B)/setup/$(p).stamp)
 	@$(MAKE) --no-print-directory $(TEST_PARTS) units-plain
@@ -386,7 +404,7 @@ bench-setup: all ## VMM set-up: process start to the first KVM_RUN, step by step
 bench-setup-lab: all lab-ready ## the same in the lab
 	@$(BENCH_LAB) --series setup
 sizes: all ## bytes of what a box is made of
-	@cd $(B) && stat -c '%10s %n' conker conker-vmm libconker.so guest/init guest/vmlinux guest/vmlinux-smp guest/base.erofs
+	@cd $(B) && stat -c '%10s %n' conker conker-vmm conker-image libconker.so guest/init guest/vmlinux guest/vmlinux-smp guest/base.erofs
 bench-memory: all ## host memory of a box
 	@$(B)/conker bench --series memory
 bench-memory-lab: all lab-ready ## the same in the lab
@@ -432,15 +450,18 @@ fuzz: $(B)/setup/test.stamp ## every fuzz target for T seconds, as many at a tim
 test-programs: $(TEST_PROGRAMS) $(TSAN_VM)
 
 # --- house-keeping ----------------------------------------------------------------------------------------
-LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
+LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC) $(IMAGE_SRC)
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 fmt: $(B)/setup/lint.stamp ## format all C files
 	clang-format -i $(C_FILES)
-lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h ## format, layers, ceilings, cppcheck, clang-tidy
-	$(call say,LINT,format layers ceilings)
+lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(B)/gen/image_rules.h $(call obj,pic,$(LIB_SRC)) ## format, layers, circles, ceilings, names, the page, cppcheck, clang-tidy
+	$(call say,LINT,format layers circles ceilings names page)
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/lint/layers.sh
+	$(Q)tests/lint/circles.py lib $(call obj,pic,$(LIB_SRC))
 	$(Q)tests/lint/ceilings.py
+	$(Q)tests/lint/names.py --count
+	$(Q)tests/lint/page.sh
 	$(call say,LINT,cppcheck)
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 		--error-exitcode=1 -D__CPPCHECK__ -D__x86_64__ --suppressions-list=tests/lint/cppcheck.txt \
@@ -449,11 +470,14 @@ lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/g
 	$(Q)printf '%s\n' $(LINT_SRC) | xargs -P $$(nproc) -I{} \
 		clang-tidy --quiet {} -- -std=gnu17 -D_GNU_SOURCE -I. -I$(B)/gen 2>/dev/null
 
+lines: ## code lines by folder; REV=v0.1: those of that revision too, and the difference
+	@tools/lines $(REV) .
+
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/conker/guest lib/pkgconfig share/man/man1 share/man/man3 \
 		share/bash-completion/completions)
 	install -m 755 $(B)/conker $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(B)/conker-vmm $(DESTDIR)$(PREFIX)/lib/conker/
+	install -m 755 $(B)/conker-vmm $(B)/conker-image $(DESTDIR)$(PREFIX)/lib/conker/
 	install -m 644 $(B)/guest/vmlinux $(B)/guest/vmlinux-smp $(B)/guest/initrd.cpio $(B)/guest/base.erofs \
 		$(DESTDIR)$(PREFIX)/lib/conker/guest/
 	install -m 644 lib/conker.h $(DESTDIR)$(PREFIX)/include/
@@ -475,7 +499,7 @@ help: ## this list
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
 .PHONY: all examples guest run image-python units units-plain units-asan test-guests test-programs test test-all test-long test-deps test-deps-all fuzz lab lab-run lab-ready \
-	fmt lint install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
+	fmt lint lines install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
 	bench-forks bench-memory bench-memory-lab bench-instructions sizes
 .SECONDARY:
 

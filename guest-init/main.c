@@ -32,6 +32,7 @@
 #include "guest-init/serve/server.h"
 #include "proto/ports.h"
 #include "util/cleanup.h"
+#include "util/num.h"
 
 enum {
 	READY_FROM_PORT = 1023, /* privileged: proof that it is init who rings */
@@ -147,7 +148,7 @@ static int64_t number(const char *name)
 {
 	const char *v = getenv(name);
 
-	return v ? strtoll(v, NULL, 10) : 0;
+	return v ? (int64_t)num_at(v) : 0;
 }
 
 /* The reaper is forked off before the server's memory is there, which it then need not copy. */

@@ -41,7 +41,7 @@ debug="initcall_debug log_buf_len=1M ignore_loglevel printk.time=1 panic=-1 roda
 if [ -w /dev/kvm ] && [ -x $B/conker-vmm ]; then
 	host="conker-vmm on KVM"
 	[ ! -e /sys/module/kvm_pvm ] || host="conker-vmm on KVM without hardware assist (pvm)"
-	words=$(sed -n '/kernel_words\[\] =/,/;/s/.*"\(.*\)".*/\1/p' lib/cmdline.c | tr -d '\n')
+	words=$(sed -n '/kernel_words\[\] =/,/;/s/.*"\(.*\)".*/\1/p' lib/host/cmdline.c | tr -d '\n')
 	words=${words/quiet /}
 	words=${words/printk_store=5 /}
 	timeout 120 $B/conker-vmm --memory-mib 128 --cpus 1 --kernel-fd 3 --initrd-fd 4 --console-fd 1 \

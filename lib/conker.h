@@ -8,9 +8,16 @@
  * Kinds      Three things are kept apart, and conker_errkind() says which a call's error was: the
  *            command failed (it ran; its result is data), it could not be started (errno and step),
  *            the box is broken (reason). Everything else is a usage or host error.
+ *            What any call may return is said here once: -EINVAL a NULL or an impossible value, -ENOMEM, -ECHILD after
+ *            fork(). A call that waits: -EDEADLK in a callback, -EINTR, -EAGAIN when a box has too many handles (see
+ *            below). One that needs the box, when that is gone, with kind CONKER_ERR_BOX: -ESHUTDOWN it ended
+ *            in order or is suspended, -ECONNRESET it crashed, -EPROTO its guest broke the protocol. Others stand at the call.
  * Options    Structures that start with `size`: set it to sizeof, zero the rest, fill in what you
  *            need. A library that is older than its caller answers -E2BIG only if a field it does
  *            not know is set.
+ * Time       Every timeout is an int of milliseconds. As a call's parameter: how long the call waits; < 0 is for ever,
+ *            0 looks once. In an options structure 0 is the default that stands beside the field, CONKER_NO_TIMEOUT
+ *            (-1) is none. Points in time are int64_t: `_s` seconds, `_us` microseconds of Unix time.
  * Threads    Every call may be made from any thread on any handle, except that a handle must not be
  *            in use elsewhere while it is freed. No call holds a lock while it waits, so
  *            conker_exec_kill() works while another thread is in conker_exec_wait(). The library
@@ -44,7 +51,10 @@ extern "C" {
 #define CONKER_PUBLIC
 #endif
 
-#define CONKER_VERSION "0.1.0"
+#define CONKER_VERSION    "0.2.0"
+
+/* No timeout, where one is asked for: see Time above. */
+#define CONKER_NO_TIMEOUT (-1)
 
 typedef struct conker_box conker_box;
 typedef struct conker_exec conker_exec;
@@ -55,11 +65,16 @@ CONKER_PUBLIC const char *conker_errmsg(void);
 
 /* What kind of failure this thread's last failed call met. */
 enum conker_errkind {
-	CONKER_ERR_CALL = 0, /* wrong use, or the host refused something */
-	CONKER_ERR_COMMAND, /* it ran and ended badly: -EREMOTEIO; only where CHECK was asked for */
-	CONKER_ERR_TIMEOUT, /* it ran into its own timeout: -ETIME; likewise */
-	CONKER_ERR_START, /* it could not be started: errno, and conker_errstep() says what failed */
-	CONKER_ERR_BOX,   /* the box or the connection to it is gone, and why */
+	/* Wrong use, or the host refused something. */
+	CONKER_ERR_CALL = 0,
+	/* It ran and ended badly: -EREMOTEIO; only where CHECK was asked for. */
+	CONKER_ERR_COMMAND,
+	/* It ran into its own timeout: -ETIME; likewise. */
+	CONKER_ERR_TIMEOUT,
+	/* It could not be started: errno, and conker_errstep() says what failed. */
+	CONKER_ERR_START,
+	/* The box or the connection to it is gone, and why. */
+	CONKER_ERR_BOX,
 };
 CONKER_PUBLIC enum conker_errkind conker_errkind(void);
 /* Of CONKER_ERR_START: "exec", "cwd", "user", "limit", ...; else "". As long-lived as the message. */
@@ -68,38 +83,47 @@ CONKER_PUBLIC const char *conker_errstep(void);
 /* ---- Boxes ------------------------------------------------------------------------------------ */
 
 enum {
-	CONKER_BOX_DETACHED =
-		1 << 0, /* outlives the handle and, once it is ready, the process; else
-				       * freeing the handle, or the end of the process, ends it */
-	CONKER_BOX_REQUIRE_JAIL = 1
-				  << 1, /* no box unless the host offers every layer of the jail */
-	CONKER_BOX_WARM =
-		1
-		<< 2, /* from a template: a snapshot of a box like this one, idle and just booted, which
-			   * the library makes when there is none that fits this host, kernel, init, image
-			   * and options, and keeps for the next time. See Snapshots */
+	/* Outlives the handle and, once it is ready, the process; else freeing the handle, or the end of the process,
+	 * ends it. */
+	CONKER_BOX_DETACHED = 1 << 0,
+	/* No box unless the host offers every layer of the jail. */
+	CONKER_BOX_REQUIRE_JAIL = 1 << 1,
+	/* From a template: a snapshot of a box like this one, idle and just booted, which the library makes when there
+	 * is none that fits this host, kernel, init, image and options, and keeps for the next time. See Snapshots. */
+	CONKER_BOX_WARM = 1 << 2,
 };
 
 /* Why a box is no more, or that it is. */
 enum conker_box_state {
 	CONKER_BOX_STARTING = 0,
 	CONKER_BOX_RUNNING,
-	CONKER_BOX_POWEROFF,  /* the guest powered off */
-	CONKER_BOX_REBOOT,    /* the guest asked for a reboot; a box is never rebooted */
-	CONKER_BOX_PANIC,     /* the guest kernel panicked; the console says why */
-	CONKER_BOX_CRASH,     /* triple fault */
-	CONKER_BOX_STOPPED,   /* on request */
-	CONKER_BOX_ERROR,     /* KVM or the host failed it */
-	CONKER_BOX_KILLED,    /* its VMM vanished without a word */
-	CONKER_BOX_SUSPENDED, /* on disk; conker_box_open() resumes it */
+	/* The guest powered off. */
+	CONKER_BOX_POWEROFF,
+	/* The guest asked for a reboot; a box is never rebooted. */
+	CONKER_BOX_REBOOT,
+	/* The guest kernel panicked; the console says why. */
+	CONKER_BOX_PANIC,
+	/* Triple fault. */
+	CONKER_BOX_CRASH,
+	/* On request. */
+	CONKER_BOX_STOPPED,
+	/* KVM or the host failed it. */
+	CONKER_BOX_ERROR,
+	/* Its VMM vanished without a word. */
+	CONKER_BOX_KILLED,
+	/* On disk; conker_box_open() resumes it. */
+	CONKER_BOX_SUSPENDED,
 };
 
-#define CONKER_NO_LIMIT UINT64_MAX
-#define CONKER_RATE_MAX ((uint64_t)1 << 33)
+#define CONKER_NO_LIMIT         UINT64_MAX
+#define CONKER_RATE_MAX         ((uint64_t)1 << 33)
+
+/* How long a box may take to become ready, and to end in order, where nothing else is said. */
+#define CONKER_READY_DEFAULT_MS 60000
+#define CONKER_STOP_DEFAULT_MS  5000
 
 /* What a device may move in a second. Each 0: the default, see below; CONKER_NO_LIMIT; else at most
- * CONKER_RATE_MAX.
- * What is beyond waits; nothing is lost. */
+ * CONKER_RATE_MAX. What is beyond waits; nothing is lost. */
 typedef struct conker_rate {
 	uint64_t bytes_per_s, ops_per_s;
 } conker_rate;
@@ -112,7 +136,8 @@ typedef struct conker_box_opts {
 	uint32_t memory_mib; /* 0: 128 */
 	uint32_t cpus;       /* 0: 1 */
 	uint32_t flags;
-	uint32_t ready_timeout_ms; /* 0: 60,000; then -ETIMEDOUT with the end of the console */
+	/* 0: CONKER_READY_DEFAULT_MS; then -ETIMEDOUT with the end of the console. */
+	int ready_timeout_ms;
 	/* NULL, or NULL-terminated: "FILE" or "FILE:ro", vdb onwards. A file has one box that writes it, or any number
 	 * that read it: -EBUSY says which box has it. A suspended box has none of its files. */
 	const char *const *disks;
@@ -121,8 +146,8 @@ typedef struct conker_box_opts {
 	void *log_user;
 	/* Stops itself after this long without a view on an execution, a running keep-alive execution, a
 	 * forwarded connection, a wait for ports, or any request: counted from the end of the last of these;
-	 * and after this long whatever happens. 0: never. */
-	uint32_t idle_timeout_ms, max_life_ms;
+	 * and after this long whatever happens. 0, or CONKER_NO_TIMEOUT: never. */
+	int idle_timeout_ms, max_life_ms;
 	/* Of each disk: bytes and requests (2 GiB/s, 100,000). Of what passes between host and box, in each
 	 * direction: bytes and packets below 1 KiB (the same). Of the console: bytes and writes (8 MiB/s, 20,000). */
 	conker_rate disk_rate, vsock_rate, console_rate;
@@ -133,29 +158,32 @@ typedef struct conker_box_opts {
 	/* As idle_timeout_ms, but it suspends itself, as conker_box_suspend() would; not both. With
 	 * CONKER_BOX_DETACHED only. If that fails it runs on, says so (conker_box_info.reason), and tries again when it has
 	 * been idle for 30 seconds at least, then for twice as long each time, up to ten minutes. */
-	uint32_t idle_suspend_ms;
+	int idle_suspend_ms;
 } conker_box_opts;
 
 typedef struct conker_box_info {
 	size_t size;
-	char name[64], id[16], image[64], reason[256]; /* reason: detail of the state, or ""; of one
-							* that runs: why it could not suspend itself */
+	/* reason: detail of the state, or ""; of one that runs: why it could not suspend itself. */
+	char name[64], id[16], image[64], reason[256];
 	enum conker_box_state state;
 	uint32_t memory_mib, cpus;
 	uint32_t flags;
-	int32_t vmm_pid;   /* 0 when there is none */
-	int64_t created_s; /* Unix time */
-	uint64_t setup_us,
-		boot_us; /* VMM start to first guest instruction; from there to ready. 0: not yet */
-	char unjailed
-		[256];    /* layers of the jail that this host does not offer, each with its reason;
-			     * "" when the jail is complete */
-	char cgroup[512]; /* of the VMM, a path; or "none: REASON" */
-	char from
-		[256]; /* the snapshot that it began with, a path or the beginning of one; "": it booted */
-	int64_t suspended_s;      /* of a suspended one: since when, Unix time; else 0 */
-	uint64_t suspended_bytes; /* and what it takes on disk */
-	uint32_t max_life_ms, idle_timeout_ms, idle_suspend_ms; /* as it was created; 0: never */
+	/* 0: there is none. */
+	int32_t vmm_pid;
+	int64_t created_s;
+	/* VMM start to first guest instruction; from there to ready. 0: not yet. */
+	uint64_t setup_us, boot_us;
+	/* Layers of the jail that this host does not offer, each with its reason; "" when the jail is complete. */
+	char unjailed[256];
+	/* Of the VMM, a path; or "none: REASON". */
+	char cgroup[512];
+	/* The snapshot that it began with, a path or the beginning of one; "": it booted. */
+	char from[256];
+	/* Of a suspended one: since when, else 0; and what it takes on disk. */
+	int64_t suspended_s;
+	uint64_t suspended_bytes;
+	/* As it was created; 0: never. */
+	int max_life_ms, idle_timeout_ms, idle_suspend_ms;
 	/* By the handle that created it, CONKER_BOX_WARM: how long making a template took, or 0. */
 	uint64_t template_us;
 } conker_box_info;
@@ -181,14 +209,17 @@ CONKER_PUBLIC int conker_box_open_now(const char *name, conker_box **ret);
  * waited for, leaving nothing. Executions of the handle end with CONKER_LOST. NULL is fine; returns NULL. */
 CONKER_PUBLIC conker_box *conker_box_free(conker_box *b);
 
-/* Asks the guest to end everything and power off; after timeout_ms (0: 5,000) it is ended the hard
- * way, which takes two seconds more. Waits until the VMM is gone. The box stays listed with its console until removed.
- * -ERESTART: it has been suspended meanwhile: open it again, which resumes it. */
-CONKER_PUBLIC int conker_box_stop(conker_box *b, uint32_t timeout_ms);
+/* Asks the guest to end everything and power off; if it has not after timeout_ms (CONKER_STOP_DEFAULT_MS is a good
+ * one; 0: at once) it is ended the hard way, which takes two seconds more. Waits until the VMM is gone. The box stays
+ * listed with its console until removed. 0, also of one that has ended. -ERESTART: it has been suspended meanwhile:
+ * open it again, which resumes it. -ETIMEDOUT: its VMM does not end. */
+CONKER_PUBLIC int conker_box_stop(conker_box *b, int timeout_ms);
 
+/* What is known of the handle's box, running, lost or ended, into *ret, whose `size` the caller has set. Asks nobody and
+ * does not wait. */
 CONKER_PUBLIC int conker_box_info_get(conker_box *b, conker_box_info *ret);
 
-/* Waits for the box to end. 0, or -ETIMEDOUT; timeout_ms < 0 waits for ever. */
+/* Waits for the box to end, in whatever way. 0, or -ETIMEDOUT. */
 CONKER_PUBLIC int conker_box_wait(conker_box *b, int timeout_ms);
 
 /* A round trip to guest-init. 0, -ETIMEDOUT, or what became of the box. */
@@ -210,7 +241,10 @@ CONKER_PUBLIC int conker_box_list(int (*fn)(const conker_box_info *info, void *u
 /* As conker_box_info_get(), also for a box that has ended. */
 CONKER_PUBLIC int conker_box_lookup(const char *name, conker_box_info *ret);
 
-enum { CONKER_RM_FORCE = 1 << 0 /* also one that runs, which ends first, or is suspended */ };
+enum {
+	/* Also one that runs, which ends first, or is suspended. */
+	CONKER_RM_FORCE = 1 << 0,
+};
 
 /* Forgets an ended box: its directory, console and sockets; of a suspended one, its memory and files.
  * -EBUSY: it runs or is suspended, and force was not asked. */
@@ -231,7 +265,10 @@ CONKER_PUBLIC int conker_box_console(const char *name);
  * A snapshot fits one kind of CPU and of KVM, and one release of conker; elsewhere it is refused. It holds what the
  * box held in memory, secrets too, and is readable by its maker only. */
 
-enum { CONKER_SNAPSHOT_STOP = 1 << 0 /* the box ends with it, as by a power cut */ };
+enum {
+	/* The box ends with it, as by a power cut. */
+	CONKER_SNAPSHOT_STOP = 1 << 0,
+};
 
 typedef struct conker_snapshot_opts {
 	size_t size;
@@ -240,10 +277,10 @@ typedef struct conker_snapshot_opts {
 
 typedef struct conker_snapshot_result {
 	size_t size;
-	uint64_t pause_us;     /* its CPUs stood still */
-	uint64_t frozen_us;    /* its processes did */
-	uint64_t total_us;     /* until the snapshot was complete on disk */
-	uint64_t memory_bytes; /* in the memory file, holes not counted */
+	/* Its CPUs stood still; its processes did; until the snapshot was complete on disk. */
+	uint64_t pause_us, frozen_us, total_us;
+	/* In the memory file, holes not counted. */
+	uint64_t memory_bytes;
 } conker_snapshot_result;
 
 /* A template, which CONKER_BOX_WARM makes and keeps. Of those that no longer fit, because kernel, init, image or release
@@ -278,18 +315,33 @@ CONKER_PUBLIC int conker_box_suspend(conker_box *b, conker_snapshot_result *ret)
 
 /* ---- Executions ------------------------------------------------------------------------------- */
 
+/* How an execution of a box is named: by exactly one of these, the others are 0 and NULL; else -EINVAL. The number is
+ * conker_exec_id()'s. Of a name the newest execution that has or had it is meant. */
+typedef struct conker_exec_ref {
+	uint64_t id;
+	const char *name, *key;
+} conker_exec_ref;
+
+/* What happens to an execution; the member of conker_event_data that goes with it. */
 enum conker_event {
-	CONKER_STARTED = 1, /* it runs; data NULL */
-	CONKER_STDOUT,      /* data, len */
-	CONKER_STDERR,      /* data, len */
-	CONKER_WRITABLE,    /* conker_exec_write() takes bytes again after -EAGAIN; data NULL */
-	CONKER_EXIT,        /* it ended, after its last output; data is a const conker_status * */
-	CONKER_LOST,        /* the box or the connection is gone, or it could not be started:
-	                     * data is a const conker_failure *. Instead of EXIT */
-	CONKER_GAP,         /* bytes that are no longer kept; data is a const conker_gap * */
-	CONKER_WRITTEN,  /* a conker_exec_write_all() completed; data is a const conker_written * */
-	CONKER_DETACHED, /* of a view without FOLLOW, or after detach: all there was has been
-	                     * delivered; data NULL. Instead of EXIT */
+	/* It runs; no data. */
+	CONKER_STARTED = 1,
+	/* output */
+	CONKER_STDOUT,
+	/* output */
+	CONKER_STDERR,
+	/* conker_exec_write() takes bytes again after -EAGAIN; no data. */
+	CONKER_WRITABLE,
+	/* status: it ended, after its last output. */
+	CONKER_EXIT,
+	/* failure: the box or the connection is gone, or it could not be started. Instead of EXIT. */
+	CONKER_LOST,
+	/* gap: bytes that are no longer kept. */
+	CONKER_GAP,
+	/* written: a conker_exec_write_all() completed. */
+	CONKER_WRITTEN,
+	/* Of a view without FOLLOW, or after detach: all there was has been delivered; no data. Instead of EXIT. */
+	CONKER_DETACHED,
 };
 
 /* How long things may be, in bytes, and how many; beyond it calls fail with -EINVAL (argv and env: -E2BIG) and say
@@ -305,38 +357,40 @@ enum {
 	CONKER_BOX_NAME_MAX = 63, /* also of an image */
 };
 
-/* A callback and its baggage. free(user), when set, runs exactly once, after the last call of fn, also
- * when the function that took it fails. Order: STARTED, (STDOUT|STDERR|GAP|WRITABLE|WRITTEN)*, then
- * exactly one of EXIT, DETACHED and LOST. */
-typedef struct conker_exec_cb {
-	void (*fn)(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user);
-	void *user;
-	void (*free)(void *user);
-} conker_exec_cb;
-
 enum {
-	/* conker_exec_write() feeds stdin. Else it reads EOF; from a terminal nothing comes, so that a read waits, until
-	 * a view with CONKER_VIEW_STDIN feeds it. */
+	/* conker_exec_write() feeds stdin. Else it reads EOF; but from a terminal nothing comes, so that a read waits,
+	 * until a view with CONKER_VIEW_STDIN feeds it. */
 	CONKER_EXEC_STDIN = 1 << 0,
-	CONKER_EXEC_TTY = 1 << 1,        /* one terminal for stdin, stdout and stderr */
-	CONKER_EXEC_MANUAL_ACK = 1 << 2, /* output windows open by conker_exec_ack() only */
-	CONKER_EXEC_KEEP = 1 << 3,       /* outlives its handle and connection: others may attach */
-	CONKER_EXEC_LEAVE_CHILDREN =
-		1 << 4,                  /* what the command left behind is not killed at its end */
-	CONKER_EXEC_KEEP_ALIVE = 1 << 5, /* while it runs the box does not stop for being idle; its
-					  * timeout_ms is then 600,000 unless set, CONKER_NO_TIMEOUT: none */
-	CONKER_EXEC_LINES =
-		1 << 6, /* STDOUT and STDERR events are whole lines with their newline (the
-					  * last may lack it; one longer than 64 KiB comes in pieces) */
-	CONKER_EXEC_MERGE_STDERR = 1 << 7, /* stderr goes into stdout, in the order of the writes */
-	CONKER_EXEC_NO_STDOUT = 1 << 8,    /* to /dev/null */
+	/* One terminal for stdin, stdout and stderr. */
+	CONKER_EXEC_TTY = 1 << 1,
+	/* Output windows open by conker_exec_ack() only. */
+	CONKER_EXEC_MANUAL_ACK = 1 << 2,
+	/* Outlives its handle and connection: others may attach. */
+	CONKER_EXEC_KEEP = 1 << 3,
+	/* What the command left behind is not killed at its end. */
+	CONKER_EXEC_LEAVE_CHILDREN = 1 << 4,
+	/* While it runs the box does not stop for being idle; its timeout_ms is then CONKER_KEEP_ALIVE_DEFAULT_MS unless
+	 * set. */
+	CONKER_EXEC_KEEP_ALIVE = 1 << 5,
+	/* STDOUT and STDERR events are whole lines with their newline (the last may lack it; one longer than 64 KiB comes
+	 * in pieces). */
+	CONKER_EXEC_LINES = 1 << 6,
+	/* stderr goes into stdout, in the order of the writes. */
+	CONKER_EXEC_MERGE_STDERR = 1 << 7,
+	/* To /dev/null. */
+	CONKER_EXEC_NO_STDOUT = 1 << 8,
 	CONKER_EXEC_NO_STDERR = 1 << 9,
 };
 
 enum conker_restart { CONKER_RESTART_NEVER = 0, CONKER_RESTART_ON_FAILURE, CONKER_RESTART_ALWAYS };
 
-#define CONKER_NO_TIMEOUT UINT32_MAX
-#define CONKER_UNLIMITED  UINT64_MAX
+/* See conker_exec_opts. */
+#define CONKER_KEEP_ALIVE_DEFAULT_MS  600000
+#define CONKER_GRACE_DEFAULT_MS       2000
+#define CONKER_BACKOFF_DEFAULT_MS     500
+#define CONKER_BACKOFF_MAX_DEFAULT_MS 30000
+
+#define CONKER_UNLIMITED              UINT64_MAX
 
 typedef struct conker_rlimit {
 	int resource;        /* RLIMIT_* */
@@ -355,20 +409,21 @@ typedef struct conker_exec_opts {
 	const char *term; /* with TTY; NULL: "xterm-256color" */
 	uint32_t flags;
 	uint32_t window_bytes; /* output in flight per stream; 0: 256 KiB */
-	uint32_t timeout_ms;   /* 0: none; then SIGTERM, and SIGKILL grace_ms (0: 2,000) later */
-	uint32_t grace_ms;
+	/* 0: none (but see KEEP_ALIVE); then SIGTERM, and SIGKILL grace_ms (0: CONKER_GRACE_DEFAULT_MS) later. */
+	int timeout_ms, grace_ms;
 	uint16_t rows, cols; /* with TTY; 0: 24 x 80 */
 
 	/* Idempotent start: if the box knows an execution with this key, running or ended, the handle
 	 * becomes a view of that one from its first byte kept, and nothing is started. Implies KEEP. Not
 	 * "". */
 	const char *key;
-	/* Same id, environment and log. conker_exec_kill() and conker_box_kill() end it for good with SIGKILL, and with
+	/* Same id, environment and log. conker_exec_kill() and conker_exec_kill_ref() end it for good with SIGKILL, and with
 	 * SIGTERM if the command dies of that, exits within grace_ms (at least 2,000), or exits within a minute with
 	 * status 0 or 143. A SIGTERM that it lives on after, as one that makes it reload, does not. */
 	enum conker_restart restart;
-	uint32_t restart_max;                /* 0: unlimited */
-	uint32_t backoff_ms, backoff_max_ms; /* 0: 500, doubling up to 30,000 */
+	uint32_t restart_max; /* 0: unlimited */
+	/* Before the first restart, then doubling; and at most. 0: CONKER_BACKOFF_DEFAULT_MS, _MAX_DEFAULT_MS. */
+	int backoff_ms, backoff_max_ms;
 	const conker_rlimit *rlimits;
 	size_t n_rlimits;
 	/* Of the command and all it starts together; 0: the box's. What goes over memory is killed,
@@ -379,20 +434,28 @@ typedef struct conker_exec_opts {
 	uint32_t log_bytes; /* newest output the box keeps per stream; 0: 128 KiB, at most 8 MiB */
 } conker_exec_opts;
 
-enum conker_exec_state { /* as in proto/exec.proto */
-			 CONKER_EXEC_RUNNING = 0,
-			 CONKER_EXEC_EXITED,
-			 CONKER_EXEC_SIGNALED, /* by a signal nobody asked conker for */
-			 CONKER_EXEC_TIMED_OUT,
-			 CONKER_EXEC_OOM_KILLED,
-			 CONKER_EXEC_KILLED,  /* on request, or with its starter */
-			 CONKER_EXEC_STOPPED, /* by job control; it may continue */
-			 CONKER_EXEC_FAILED,  /* a restart could not start it */
-			 CONKER_EXEC_BACKOFF, /* about to be restarted */
-			 CONKER_EXEC_LEFT,    /* the command has ended, what it left behind runs */
+/* As in proto/exec.proto. */
+enum conker_exec_state {
+	CONKER_EXEC_RUNNING = 0,
+	CONKER_EXEC_EXITED,
+	/* By a signal nobody asked conker for. */
+	CONKER_EXEC_SIGNALED,
+	CONKER_EXEC_TIMED_OUT,
+	CONKER_EXEC_OOM_KILLED,
+	/* On request, or with its starter. */
+	CONKER_EXEC_KILLED,
+	/* By job control; it may continue. */
+	CONKER_EXEC_STOPPED,
+	/* A restart could not start it. */
+	CONKER_EXEC_FAILED,
+	/* About to be restarted. */
+	CONKER_EXEC_BACKOFF,
+	/* The command has ended, what it left behind runs. */
+	CONKER_EXEC_LEFT,
 };
 
-typedef struct conker_usage { /* of everything an execution started, living and dead; or of a box */
+/* Of everything an execution started, living and dead; or of a box. */
+typedef struct conker_usage {
 	uint64_t user_us, sys_us;
 	uint64_t memory_bytes, memory_peak_bytes;
 	uint32_t pids, pids_peak;
@@ -405,8 +468,8 @@ typedef struct conker_status {
 	int32_t code;      /* exit status, valid when signo is 0 */
 	int32_t signo;     /* the signal that ended it, or 0 */
 	int32_t timed_out; /* by conker_exec_opts.timeout_ms */
-	uint64_t duration_us, user_us, sys_us,
-		max_rss_kib; /* of the command and what it waited for */
+	/* Of the command and what it waited for. */
+	uint64_t duration_us, user_us, sys_us, max_rss_kib;
 	enum conker_exec_state state;
 	int32_t returncode; /* code, or -signo: what subprocess and the sandbox APIs call it */
 	uint64_t stdout_bytes, stderr_bytes; /* ever written */
@@ -416,12 +479,15 @@ typedef struct conker_status {
 
 typedef struct conker_failure {
 	size_t size;
-	int32_t error; /* errno; ENOENT and EACCES with step "exec": not found, cannot be executed. ERESTART:
-			* the box was suspended and nothing of the command ran, or will: open it and start anew */
-	const char *
-		step; /* what could not be done: "exec", "cwd", "user", ...; "" when the box is lost */
-	const char *text;         /* one line */
-	enum conker_errkind kind; /* CONKER_ERR_START or CONKER_ERR_BOX */
+	/* errno; ENOENT and EACCES with step "exec": not found, cannot be executed. ERESTART: the box was suspended and
+	 * nothing of the command ran, or will: open it and start anew. */
+	int32_t error;
+	/* What could not be done: "exec", "cwd", "user", ...; "" when the box is lost. */
+	const char *step;
+	/* One line. */
+	const char *text;
+	/* CONKER_ERR_START or CONKER_ERR_BOX; of a view that was refused CONKER_ERR_CALL. */
+	enum conker_errkind kind;
 } conker_failure;
 
 typedef struct conker_gap {
@@ -430,18 +496,41 @@ typedef struct conker_gap {
 } conker_gap;
 
 typedef struct conker_written {
-	uint64_t ticket; /* of conker_exec_write_all() */
+	int64_t ticket; /* of conker_exec_write_all() */
 	int32_t error; /* 0: the process has it all; -EPIPE: it closed its stdin; -ESRCH: it ended */
 } conker_written;
 
-/* Starts a command; does not wait. The outcome comes by callback, or by conker_exec_wait(). */
+typedef struct conker_output {
+	const void *bytes;
+	size_t len;
+	/* Where in its stream it begins, and when init read it (by the clock of the box). */
+	uint64_t offset;
+	int64_t time_us;
+} conker_output;
+
+/* What comes with an event; the callback's until it returns, with all it points to. */
+typedef union conker_event_data {
+	conker_output output;
+	conker_status status;
+	conker_failure failure;
+	conker_gap gap;
+	conker_written written;
+} conker_event_data;
+
+/* A callback and its baggage. data is NULL for events without. free(user), when set, runs exactly once, after the last
+ * call of fn, also when the function that took it fails. Order: STARTED, (STDOUT|STDERR|GAP|WRITABLE|WRITTEN)*, then
+ * exactly one of EXIT, DETACHED and LOST. fn NULL: nobody is told. */
+typedef struct conker_exec_cb {
+	void (*fn)(conker_exec *e, enum conker_event ev, const conker_event_data *data, void *user);
+	void *user;
+	void (*free)(void *user);
+} conker_exec_cb;
+
+/* Starts a command; does not wait. The outcome comes by callback, or by conker_exec_wait(). *ret is set only on success,
+ * and before the first event; free it with conker_exec_free(). -EINVAL and -E2BIG: what is too long, or no such option;
+ * -EAGAIN: 8 MiB of starts wait to be sent; those of a lost box. */
 CONKER_PUBLIC int conker_exec_start(conker_box *b, const conker_exec_opts *opts, conker_exec_cb cb,
 				    conker_exec **ret);
-
-/* Where, in its stream, the output event being delivered begins, and when init read it (Unix time of the
- * box). Only in a callback with CONKER_STDOUT or CONKER_STDERR; else 0. */
-CONKER_PUBLIC uint64_t conker_exec_offset(const conker_exec *e);
-CONKER_PUBLIC uint64_t conker_exec_time_us(const conker_exec *e);
 
 /* Queues stdin. The number of bytes taken, which may be fewer than len; -EAGAIN: the window is full,
  * wait for CONKER_WRITABLE; -ESHUTDOWN: after conker_exec_close_stdin(), or never open; -EPIPE: the
@@ -454,7 +543,7 @@ CONKER_PUBLIC ssize_t conker_exec_write(conker_exec *e, const void *buf, size_t 
  * every other write. */
 CONKER_PUBLIC int64_t conker_exec_write_all(conker_exec *e, const void *buf, size_t len);
 
-/* Waits until a ticket is complete: 0, its error, or -ETIMEDOUT. ticket 0: all so far. */
+/* Waits until a ticket is complete: 0, its error, or -ETIMEDOUT. ticket 0: all so far. -EINVAL: no such ticket. */
 CONKER_PUBLIC int conker_exec_flush(conker_exec *e, int64_t ticket, int timeout_ms);
 
 /* Bytes of stdin that are written but not taken by the process yet: back-pressure in numbers. */
@@ -466,9 +555,16 @@ CONKER_PUBLIC int conker_exec_close_stdin(conker_exec *e);
 /* Opens the output windows further, with CONKER_EXEC_MANUAL_ACK; stream is CONKER_STDOUT or CONKER_STDERR. */
 CONKER_PUBLIC int conker_exec_ack(conker_exec *e, enum conker_event stream, size_t bytes);
 
+/* Sets the size of its terminal, which tells its foreground processes by SIGWINCH. Queued, not waited for; may be called
+ * before STARTED and by any thread. -ENOTTY: it has none, as far as the handle knows: of a view only the box does, and a
+ * resize of no terminal has no effect. -ESRCH: it has ended. -EAGAIN: too much waits to be sent. */
 CONKER_PUBLIC int conker_exec_resize(conker_exec *e, uint16_t rows, uint16_t cols);
 
-enum { CONKER_KILL_PROCESS = 0, CONKER_KILL_GROUP, CONKER_KILL_ALL };
+enum {
+	CONKER_KILL_PROCESS = 0,
+	CONKER_KILL_GROUP,
+	CONKER_KILL_ALL,
+};
 
 /* Sends a signal (0: SIGKILL) to the process, its process group, or everything it started. Queued, not
  * waited for; -ESRCH when it is known to have ended. */
@@ -476,7 +572,7 @@ CONKER_PUBLIC int conker_exec_kill(conker_exec *e, int signo, int scope);
 
 /* Waits for the end, until the callback's `free` has returned, whatever thread it ran on: what `user` points to
  * may be on the caller's stack. 0 with *ret filled; -ETIMEDOUT; the failure's -errno if it could not be started or
- * was lost, the text by conker_errmsg(). timeout_ms 0 polls, < 0 waits for ever. ret may be NULL. A view
+ * was lost, the text by conker_errmsg(). ret may be NULL. A view
  * that ended by DETACHED is -ENODATA. */
 CONKER_PUBLIC int conker_exec_wait(conker_exec *e, int timeout_ms, conker_status *ret);
 
@@ -489,7 +585,7 @@ CONKER_PUBLIC int conker_exec_wait_many(conker_exec *const *v, size_t n, size_t 
  * kind. */
 CONKER_PUBLIC int conker_status_check(const conker_status *st);
 
-/* The guest's number for it (0 until STARTED), for conker_box_kill() and conker_exec_attach(). */
+/* The guest's number for it (0 until STARTED), for a conker_exec_ref. */
 CONKER_PUBLIC uint64_t conker_exec_id(const conker_exec *e);
 
 /* Whether STARTED came from a start whose key was known already. */
@@ -504,13 +600,16 @@ CONKER_PUBLIC conker_exec *conker_exec_free(conker_exec *e);
 CONKER_PUBLIC int conker_exec_detach(conker_exec *e);
 
 enum {
-	CONKER_VIEW_FOLLOW = 1 << 0, /* until its EXIT; else what is there now, then DETACHED */
+	/* Until its EXIT; else what is there now, then DETACHED. */
+	CONKER_VIEW_FOLLOW = 1 << 0,
 	/* Feed its stdin from now on, after what others have fed and it has not read yet, which leaves less room at first.
 	 * -EBUSY as LOST: another view does. */
 	CONKER_VIEW_STDIN = 1 << 1,
-	CONKER_VIEW_NO_STDOUT = 1 << 2, /* neither: only the EXIT */
+	/* Neither: only the EXIT. */
+	CONKER_VIEW_NO_STDOUT = 1 << 2,
 	CONKER_VIEW_NO_STDERR = 1 << 3,
-	CONKER_VIEW_LOSSLESS = 1 << 4, /* the command waits for this reader too; else gaps */
+	/* The command waits for this reader too; else gaps. */
+	CONKER_VIEW_LOSSLESS = 1 << 4,
 	CONKER_VIEW_MANUAL_ACK = 1 << 5,
 	CONKER_VIEW_LINES = 1 << 6,
 };
@@ -523,18 +622,20 @@ typedef struct conker_view_opts {
 	uint32_t window_bytes; /* as in conker_exec_opts */
 } conker_view_opts;
 
-/* A handle on any execution of the box, running or ended, whoever started it: exec is its number, its
- * name (the newest of that name), or "key:KEY". opts NULL: FOLLOW from the oldest byte kept. Not waited
- * for: an unknown execution is LOST with ESRCH. Freeing the handle leaves the execution alone. */
-CONKER_PUBLIC int conker_exec_attach(conker_box *b, const char *exec, const conker_view_opts *opts,
-				     conker_exec_cb cb, conker_exec **ret);
+/* A handle on any execution of the box, running or ended, whoever started it. opts NULL: FOLLOW from the oldest byte
+ * kept. Not waited for: an unknown execution is LOST with ESRCH. ref need not outlive the call. *ret as
+ * conker_exec_start()'s. Freeing the handle leaves the execution alone. */
+CONKER_PUBLIC int conker_exec_attach(conker_box *b, const conker_exec_ref *ref,
+				     const conker_view_opts *opts, conker_exec_cb cb,
+				     conker_exec **ret);
 
 typedef struct conker_exec_info {
 	size_t size;
 	uint64_t id;
-	uint32_t pid; /* as the box sees it; 0: none at the moment */
+	int32_t pid; /* as the box sees it; 0: none at the moment */
+	/* "" for none; valid as long as the structure: during a callback, or until it is freed. */
 	const char *name, *key;
-	const char *const *argv; /* valid during the callback */
+	const char *const *argv;
 	uint64_t age_us;
 	enum conker_exec_state state;
 	conker_status status; /* of what has ended (BACKOFF, LEFT: of the command) */
@@ -547,28 +648,35 @@ typedef struct conker_exec_info {
 } conker_exec_info;
 
 enum {
-	CONKER_LIST_ALL = 1 << 0,   /* also those that have ended */
-	CONKER_LIST_USAGE = 1 << 1, /* costs the box a few system calls per execution */
+	/* Also those that have ended. */
+	CONKER_LIST_ALL = 1 << 0,
+	/* Costs the box a few system calls per execution. */
+	CONKER_LIST_USAGE = 1 << 1,
 };
 
 /* Executions of a box by number, whoever started them; fn returns non-zero to stop. Waits for the answer. */
 CONKER_PUBLIC int conker_exec_list(conker_box *b, uint32_t flags,
 				   int (*fn)(const conker_exec_info *i, void *user), void *user);
 
-/* One execution, running or ended, by number, name or "key:KEY"; as above, fn is called once. -ESRCH. */
-CONKER_PUBLIC int conker_exec_lookup(conker_box *b, const char *exec, uint32_t flags,
-				     int (*fn)(const conker_exec_info *i, void *user), void *user);
+/* One execution, running or ended. *ret, set only on success, is the caller's: conker_exec_info_free(). Waits for the
+ * answer. flags: CONKER_LIST_USAGE. -ESRCH. */
+CONKER_PUBLIC int conker_exec_lookup(conker_box *b, const conker_exec_ref *ref, uint32_t flags,
+				     conker_exec_info **ret);
+/* NULL is fine; returns NULL. */
+CONKER_PUBLIC conker_exec_info *conker_exec_info_free(conker_exec_info *i);
 
-/* As conker_exec_kill(), for any execution of the box, by number, name or "key:KEY". Waits for the answer. */
-CONKER_PUBLIC int conker_box_kill(conker_box *b, const char *exec, int signo, int scope);
+/* As conker_exec_kill(), for any execution of the box, without a handle on it. Waits for the answer. -ESRCH: none such,
+ * or it has ended. */
+CONKER_PUBLIC int conker_exec_kill_ref(conker_box *b, const conker_exec_ref *ref, int signo,
+				       int scope);
 
-/* Drops what the box keeps of an ended execution. -ESRCH, -EBUSY: it runs. */
-CONKER_PUBLIC int conker_exec_forget(conker_box *b, const char *exec);
+/* Drops what the box keeps of an ended execution. Waits for the answer. -ESRCH, -EBUSY: it runs. */
+CONKER_PUBLIC int conker_exec_forget(conker_box *b, const conker_exec_ref *ref);
 
-/* Waits until every one of n (at most 32) TCP ports is listened on in the box, by whomever. exec (may be
- * NULL) names an execution whose end ends the waiting: -ESRCH. -ETIMEDOUT; timeout_ms < 0: for ever. */
-CONKER_PUBLIC int conker_box_await_ports(conker_box *b, const char *exec, const uint16_t *ports,
-					 size_t n, int timeout_ms);
+/* Waits until every one of n (at most 32) TCP ports is listened on in the box, by whomever. ref names an execution whose
+ * end ends the waiting: -ESRCH; NULL: none. -ETIMEDOUT. */
+CONKER_PUBLIC int conker_box_await_ports(conker_box *b, const conker_exec_ref *ref,
+					 const uint16_t *ports, size_t n, int timeout_ms);
 
 typedef struct conker_box_stats {
 	size_t size;
@@ -581,23 +689,24 @@ typedef struct conker_box_stats {
 	uint32_t init_fds;
 } conker_box_stats;
 
+/* Asks the box for its figures, into *ret, whose `size` the caller has set and which is left alone on failure. Waits for the
+ * answer, a minute at most: -ETIMEDOUT. */
 CONKER_PUBLIC int conker_box_stats_get(conker_box *b, conker_box_stats *ret);
 
 /* ---- Run and capture ------------------------------------------------------------------------------ */
 
 enum {
-	CONKER_RUN_CHECK =
-		1 << 0, /* an end other than exit code 0 is -EREMOTEIO or -ETIME; *ret is filled all
-				    * the same */
+	/* An end other than exit code 0 is -EREMOTEIO or -ETIME; *ret is filled all the same. */
+	CONKER_RUN_CHECK = 1 << 0,
 };
 
 typedef struct conker_run_opts {
 	size_t size;
 	uint32_t flags;
-	size_t output_max_bytes; /* kept per stream, and of both together; 0: 16 MiB. What comes after is
-				  * counted and dropped, the command goes on */
-	const void *input;       /* NULL: stdin reads EOF */
-	size_t input_len;
+	/* Kept per stream, and of both together; 0: 16 MiB. What comes after is counted and dropped, the command goes on. */
+	size_t output_max_bytes;
+	const void *input; /* NULL: stdin reads EOF */
+	size_t input_len;  /* at most 64 MiB */
 } conker_run_opts;
 
 typedef struct conker_captured {
@@ -611,9 +720,11 @@ typedef struct conker_result {
 	size_t size;
 	conker_status status;
 	conker_captured out, err;
-	conker_captured both; /* in the order in which init read them (exact with MERGE_STDERR) */
-	char *message; /* "" for exit code 0; else one line: "exited with code 3", "killed by signal 9 (out of
-			* memory)", "timed out after 5.0 s", ... */
+	/* In the order in which init read them (exact with MERGE_STDERR). */
+	conker_captured both;
+	/* "" for exit code 0; else one line: "exited with code 3", "killed by signal 9 (out of memory)", "timed out after
+	 * 5.0 s", ... */
+	char *message;
 } conker_result;
 
 /* Starts a command, feeds it, waits, and captures. 0 whatever its exit status (but see CHECK); -errno with
@@ -646,10 +757,14 @@ CONKER_PUBLIC conker_forward *conker_forward_free(conker_forward *f);
  * a symbolic link). */
 
 enum {
-	CONKER_COPY_OWNERS = 1 << 0, /* keep owner and group numbers; out of a box: only as root */
-	CONKER_COPY_NO_CLOBBER = 1 << 1, /* -EEXIST instead of replacing a file */
-	CONKER_COPY_FOLLOW = 1 << 2,     /* the source, if a symbolic link, is followed */
-	CONKER_COPY_PARENTS = 1 << 3,    /* make missing parents of the destination */
+	/* Keep owner and group numbers; out of a box: only as root. */
+	CONKER_COPY_OWNERS = 1 << 0,
+	/* -EEXIST instead of replacing a file. */
+	CONKER_COPY_NO_CLOBBER = 1 << 1,
+	/* The source, if a symbolic link, is followed. */
+	CONKER_COPY_FOLLOW = 1 << 2,
+	/* Make missing parents of the destination. */
+	CONKER_COPY_PARENTS = 1 << 3,
 };
 
 typedef struct conker_copy_opts {
@@ -684,7 +799,8 @@ CONKER_PUBLIC int conker_tar_out(conker_box *b, const char *box_path, int fd,
 
 typedef struct conker_file_info {
 	size_t size;
-	const char *name;   /* list: the entry; stat and watch: as asked */
+	/* list: the entry, valid during the callback; stat: as asked, valid until freed. */
+	const char *name;
 	const char *target; /* of a symbolic link, else "" */
 	uint32_t mode;      /* type and permissions, as st_mode */
 	uint32_t uid, gid, nlink;
@@ -699,14 +815,20 @@ CONKER_PUBLIC int conker_file_read(conker_box *b, const char *path, const char *
 				   size_t max_bytes, char **ret, size_t *ret_len);
 CONKER_PUBLIC int conker_file_write(conker_box *b, const char *path, const char *user,
 				    const void *buf, size_t len, uint32_t mode);
+/* One file; of a symbolic link the link itself. *ret, set only on success, is the caller's: conker_file_info_free(). */
 CONKER_PUBLIC int conker_file_stat(conker_box *b, const char *path, const char *user,
-				   int (*fn)(const conker_file_info *f, void *data), void *data);
+				   conker_file_info **ret);
+/* NULL is fine; returns NULL. */
+CONKER_PUBLIC conker_file_info *conker_file_info_free(conker_file_info *f);
+/* The entries of a directory but . and .., in its own order; fn returns non-zero to stop (and the call returns that). */
 CONKER_PUBLIC int conker_file_list(conker_box *b, const char *dir, const char *user,
 				   int (*fn)(const conker_file_info *f, void *data), void *data);
+
 enum {
-	CONKER_FILE_RECURSIVE =
-		1 << 0 /* remove: directories with all in them; mkdir: parents too */
+	/* remove: directories with all in them; mkdir: parents too. */
+	CONKER_FILE_RECURSIVE = 1 << 0,
 };
+/* mkdir: mode 0 is 0755. */
 CONKER_PUBLIC int conker_file_remove(conker_box *b, const char *path, const char *user,
 				     uint32_t flags);
 CONKER_PUBLIC int conker_file_mkdir(conker_box *b, const char *path, const char *user,
@@ -716,16 +838,18 @@ CONKER_PUBLIC int conker_file_rename(conker_box *b, const char *from, const char
 
 enum conker_change {
 	CONKER_CREATED = 1,
-	CONKER_MODIFIED, /* was written and closed, or its attributes changed */
+	/* Was written and closed, or its attributes changed. */
+	CONKER_MODIFIED,
 	CONKER_REMOVED,
 	CONKER_MOVED_FROM,
 	CONKER_MOVED_TO,
-	CONKER_OVERFLOW, /* changes were lost: look again */
+	/* Changes were lost: look again. */
+	CONKER_OVERFLOW,
 };
 typedef int conker_watch_fn(enum conker_change what, const char *name, void *data);
 
 /* Watches a directory (not what is below it) or a file; fn returns non-zero to end it, which the call
- * returns. -ETIMEDOUT after timeout_ms without the end; < 0: for ever. -ENOENT once the path itself is
+ * returns. -ETIMEDOUT after timeout_ms without the end. -ENOENT once the path itself is
  * gone. `ready` (may be NULL) runs once watching has begun. */
 CONKER_PUBLIC int conker_file_watch(conker_box *b, const char *path, const char *user,
 				    int timeout_ms, void (*ready)(void *data), conker_watch_fn *fn,
@@ -746,8 +870,10 @@ CONKER_PUBLIC int conker_image_list(int (*fn)(const char *name, uint64_t bytes, 
 enum conker_check {
 	CONKER_CHECK_OK,
 	CONKER_CHECK_SLOW,
-	CONKER_CHECK_MISSING, /* no boxes without it */
-	CONKER_CHECK_WEAK, /* a layer of isolation that is not there, or something that weakens it */
+	/* No boxes without it. */
+	CONKER_CHECK_MISSING,
+	/* A layer of isolation that is not there, or something that weakens it. */
+	CONKER_CHECK_WEAK,
 };
 
 /* What this host can do, check by check: what was looked at, what was found, what to do about it

@@ -4,10 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 
-static uint32_t get_le32(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
+#include "util/le.h"
 
 int frame_peek(const uint8_t *buf, size_t len, size_t max_bytes, const uint8_t **ret_msg,
 	       size_t *ret_msg_len, size_t *ret_used)
@@ -16,7 +13,7 @@ int frame_peek(const uint8_t *buf, size_t len, size_t max_bytes, const uint8_t *
 	if (len < FRAME_HEADER_BYTES)
 		return 0;
 
-	size_t msg_len = get_le32(buf);
+	size_t msg_len = le_get(buf, FRAME_HEADER_BYTES);
 	if (msg_len == 0 || msg_len > max_bytes)
 		return -EPROTO;
 	*ret_used = FRAME_HEADER_BYTES + msg_len;
@@ -30,8 +27,5 @@ int frame_peek(const uint8_t *buf, size_t len, size_t max_bytes, const uint8_t *
 void frame_header(uint8_t buf[FRAME_HEADER_BYTES], size_t msg_len)
 {
 	assert(msg_len > 0 && msg_len <= FRAME_MAX_BYTES);
-	buf[0] = (uint8_t)msg_len;
-	buf[1] = (uint8_t)(msg_len >> 8);
-	buf[2] = (uint8_t)(msg_len >> 16);
-	buf[3] = (uint8_t)(msg_len >> 24);
+	le_put(buf, msg_len, FRAME_HEADER_BYTES);
 }

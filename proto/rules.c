@@ -1,9 +1,11 @@
 /* rules.c - see rules.h. Each check returns the text of the broken rule, or NULL. */
 #include "proto/rules.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "util/clean.h"
+#include "util/num.h"
 
 enum {
 	TTY_SIZE_MAX = 65535, /* struct winsize holds 16 bits */
@@ -45,11 +47,9 @@ static const char *check_name(const ProtobufCBinaryData *name, const ProtobufCBi
 
 const char *rules_exec_name(const char *name, size_t len)
 {
-	size_t digits = 0;
+	uint64_t n;
 
-	while (digits < len && name[digits] >= '0' && name[digits] <= '9')
-		digits++;
-	if (digits == len)
+	if (num_parse(name, len, 10, UINT64_MAX, &n) != -EINVAL)
 		return "a name of digits only would mean an execution's number";
 	if (memchr(name, ':', len))
 		return "a name with a ':' would mean a key";

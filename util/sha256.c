@@ -3,6 +3,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
 
 #include "util/util.h"
 
@@ -53,7 +57,7 @@ static inline void round_of(uint32_t v[8], int t, uint32_t kw)
 	v[(7 - t) & 7] = t1 + (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) | (c & (a | b)));
 }
 
-static void compress(struct sha256 *s, const uint8_t *block)
+static void compress_in_c(struct sha256 *s, const uint8_t *block)
 {
 	uint32_t w[16], v[8];
 
@@ -71,8 +75,84 @@ static void compress(struct sha256 *s, const uint8_t *block)
 		s->h[i] += v[i];
 }
 
+#ifdef __x86_64__
+static int cpu_can(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_1) &&
+	       __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA);
+}
+
+/* Four rounds with the words w of the schedule. The instructions keep the variables as (a, b, e, f) and (c, d, g, h). */
+__attribute__((target("sha,sse4.1"))) static inline void four_rounds(__m128i *abef, __m128i *cdgh,
+								     __m128i w, int t)
+{
+	__m128i kw = _mm_add_epi32(w, _mm_loadu_si128((const __m128i *)&k[t]));
+
+	*cdgh = _mm_sha256rnds2_epu32(*cdgh, *abef, kw);
+	*abef = _mm_sha256rnds2_epu32(*abef, *cdgh, _mm_shuffle_epi32(kw, 0x0e));
+}
+
+/* The next four words of the schedule, from the last sixteen. */
+__attribute__((target("sha,sse4.1"))) static inline __m128i next_four(__m128i w0, __m128i w1,
+								      __m128i w2, __m128i w3)
+{
+	return _mm_sha256msg2_epu32(
+		_mm_add_epi32(_mm_sha256msg1_epu32(w0, w1), _mm_alignr_epi8(w3, w2, 4)), w3);
+}
+
+__attribute__((target("sha,sse4.1"))) static void compress_by_cpu(struct sha256 *s,
+								  const uint8_t *block, size_t n)
+{
+	const __m128i bytes = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+	__m128i dcba = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)s->h), 0xb1);
+	__m128i hgfe = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(s->h + 4)), 0x1b);
+	__m128i abef = _mm_alignr_epi8(dcba, hgfe, 8), cdgh = _mm_blend_epi16(hgfe, dcba, 0xf0);
+
+	for (; n > 0; n--, block += SHA256_BLOCK_BYTES) {
+		__m128i abef_was = abef, cdgh_was = cdgh, w[4];
+
+		for (int i = 0; i < 4; i++)
+			w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)block + i), bytes);
+#pragma GCC unroll 16
+		for (int i = 0; i < 16; i++) {
+			four_rounds(&abef, &cdgh, w[i & 3], 4 * i);
+			if (i < 12)
+				w[i & 3] = next_four(w[i & 3], w[(i + 1) & 3], w[(i + 2) & 3],
+						     w[(i + 3) & 3]);
+		}
+		abef = _mm_add_epi32(abef, abef_was);
+		cdgh = _mm_add_epi32(cdgh, cdgh_was);
+	}
+	__m128i feba = _mm_shuffle_epi32(abef, 0x1b), dchg = _mm_shuffle_epi32(cdgh, 0xb1);
+	_mm_storeu_si128((__m128i *)s->h, _mm_blend_epi16(feba, dchg, 0xf0));
+	_mm_storeu_si128((__m128i *)(s->h + 4), _mm_alignr_epi8(dchg, feba, 8));
+}
+#else
+static int cpu_can(void)
+{
+	return 0;
+}
+
+static void compress_by_cpu(struct sha256 *s, const uint8_t *block, size_t n)
+{
+	(void)s, (void)block, (void)n;
+}
+#endif
+
+static void compress(struct sha256 *s, const uint8_t *block, size_t n)
+{
+	if (s->by_cpu)
+		compress_by_cpu(s, block, n);
+	else
+		for (size_t i = 0; i < n; i++)
+			compress_in_c(s, block + i * SHA256_BLOCK_BYTES);
+}
+
 void sha256_init(struct sha256 *s)
 {
+	s->by_cpu = cpu_can();
 	memcpy(s->h, first, sizeof(s->h));
 	s->total_bytes = 0;
 }
@@ -83,15 +163,17 @@ void sha256_add(struct sha256 *s, const void *data, size_t len)
 
 	while (len > 0) {
 		size_t at = s->total_bytes % SHA256_BLOCK_BYTES;
-		size_t n = min_(len, SHA256_BLOCK_BYTES - at);
+		size_t n = at == 0 && len >= SHA256_BLOCK_BYTES
+				   ? len - len % SHA256_BLOCK_BYTES
+				   : min_(len, SHA256_BLOCK_BYTES - at);
 
 		s->total_bytes += n;
-		if (n == SHA256_BLOCK_BYTES) {
-			compress(s, p);
+		if (n >= SHA256_BLOCK_BYTES) {
+			compress(s, p, n / SHA256_BLOCK_BYTES);
 		} else {
 			memcpy(s->block + at, p, n);
 			if (at + n == SHA256_BLOCK_BYTES)
-				compress(s, s->block);
+				compress(s, s->block, 1);
 		}
 		p += n;
 		len -= n;

@@ -1,4 +1,6 @@
-/* sha256.h - the SHA-256 of FIPS 180-4, for checksums of files. Not in constant time: nothing secret goes in. */
+/* sha256.h - the SHA-256 of FIPS 180-4, for checksums of files. Not in constant time: nothing secret goes in.
+ *
+ * With the SHA instructions of x86 where the CPU has them, five times as fast; in C elsewhere. */
 #ifndef UTIL_SHA256_H
 #define UTIL_SHA256_H
 
@@ -9,6 +11,7 @@ enum { SHA256_BYTES = 32, SHA256_TEXT_BYTES = 65, SHA256_BLOCK_BYTES = 64 };
 
 struct sha256 {
 	uint32_t h[8];
+	int by_cpu; /* it has instructions for it; asked once, since the question is a trap in a guest */
 	uint64_t total_bytes;
 	uint8_t block
 		[SHA256_BLOCK_BYTES]; /* total_bytes % SHA256_BLOCK_BYTES of them are waiting */

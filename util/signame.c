@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "util/num.h"
 #include "util/util.h"
 
 static const char *const names[] = {
@@ -38,18 +39,15 @@ const char *signame(int signo)
 /* "+3" or "-1" behind RTMIN or RTMAX, or nothing. */
 static int realtime_number(int base, const char *s)
 {
-	int sign = *s == '-' ? -1 : 1, n = 0;
+	int sign = base == SIGNAME_RTMIN ? 1 : -1;
+	uint64_t n;
 
-	if (*s && *s != (base == SIGNAME_RTMIN ? '+' : '-'))
+	if (!*s)
+		return base;
+	if (*s != (sign > 0 ? '+' : '-') ||
+	    num_parse(s + 1, strlen(s + 1), 10, SIGNAME_RTMAX - SIGNAME_RTMIN, &n) < 0)
 		return -EINVAL;
-	if (*s && !*++s)
-		return -EINVAL;
-	for (; *s; s++) {
-		if (*s < '0' || *s > '9' || n > SIGNAME_RTMAX)
-			return -EINVAL;
-		n = 10 * n + (*s - '0');
-	}
-	return n <= SIGNAME_RTMAX - SIGNAME_RTMIN ? base + sign * n : -EINVAL;
+	return base + sign * (int)n;
 }
 
 int signame_number(const char *s)

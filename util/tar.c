@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "util/num.h"
 #include "util/tar_pax.h"
 
 enum {
@@ -90,16 +91,15 @@ static int base256(const uint8_t *p, size_t bytes, int64_t *ret)
 
 static int number(const uint8_t *p, size_t bytes, int64_t *ret)
 {
-	uint64_t v = 0;
-	size_t i = 0;
+	const char *at = (const char *)p, *end = at + bytes;
+	uint64_t v;
 
 	if (p[0] & 0x80)
 		return base256(p, bytes, ret);
-	while (i < bytes && p[i] == ' ')
-		i++;
-	for (; i < bytes && p[i] >= '0' && p[i] <= '7'; i++)
-		v = v << 3 | (uint64_t)(p[i] - '0'); /* at most 12 digits */
-	if (i < bytes && p[i] != 0 && p[i] != ' ')
+	while (at < end && *at == ' ')
+		at++;
+	(void)!num_take(&at, end, 8, INT64_MAX, &v); /* at most 12 digits; without any it is 0 */
+	if (at < end && *at != 0 && *at != ' ')
 		return -EINVAL;
 	*ret = (int64_t)v;
 	return 0;
@@ -115,6 +115,16 @@ static int unsigned_number(const uint8_t *p, size_t bytes, uint64_t max, uint64_
 	return 0;
 }
 
+/* Global records hold from here on, behind those that there are. */
+static int on_global(struct tar_reader *r)
+{
+	if (r->extra_len > TAR_GLOBAL_BYTES - r->global_len)
+		return fail(r, "too many global records");
+	memcpy(r->global + r->global_len, r->extra, r->extra_len);
+	r->global_len += r->extra_len;
+	return tar_pax_global(r);
+}
+
 /* What was gathered in r->extra is whole. */
 static int on_extra(struct tar_reader *r)
 {
@@ -123,6 +133,7 @@ static int on_extra(struct tar_reader *r)
 	r->state = TAR_S_PADDING;
 	switch (r->extra_type) {
 	case 'x': return tar_pax(r);
+	case 'g': return on_global(r);
 	case 'L':
 		r->over.path = 1;
 		return tar_copy_name(r->entry.path, (char *)r->extra, len) < 0
@@ -337,10 +348,10 @@ static int on_header(struct tar_reader *r)
 	if (!is_extra(type))
 		return entry_begin(r, type, r->over.size ? r->over.size_bytes : size);
 
-	/* What nobody reads may be as long as it likes; the rest is gathered. */
+	/* A volume's name, which nobody reads, may be as long as it likes; the rest is gathered. */
 	r->extra_type = type == 'X' ? 'x' : type;
 	r->extra_len = 0;
-	if (type != 'g' && type != 'V' && size > TAR_PAX_BYTES)
+	if (type != 'V' && size > TAR_PAX_BYTES)
 		return fail(r, "an extended header that is too large");
 	r->left = size;
 	r->padding = tar_padding(size);
@@ -350,7 +361,7 @@ static int on_header(struct tar_reader *r)
 
 /* ---- the machine ---------------------------------------------------------------------------------- */
 
-static void entry_reset(struct tar_reader *r)
+static int entry_reset(struct tar_reader *r)
 {
 	memset(&r->entry, 0, offsetof(struct tar_entry, path));
 	r->entry.path[0] = r->entry.link[0] = 0;
@@ -358,6 +369,9 @@ static void entry_reset(struct tar_reader *r)
 	r->announced = r->map_wanted = r->map_ext = 0;
 	r->segment = 0;
 	r->numbers = 0;
+	r->xattr_len = 0;
+	r->xattrs_over = 0;
+	return r->global_len ? tar_pax_global(r) : 0;
 }
 
 void tar_reader_init(struct tar_reader *r)
@@ -368,7 +382,8 @@ void tar_reader_init(struct tar_reader *r)
 	r->block_len = r->padding = 0;
 	r->zero_blocks = 0;
 	r->left = 0;
-	entry_reset(r);
+	r->global_len = 0;
+	(void)entry_reset(r);
 }
 
 /* Fills r->block. Whether it is whole. */
@@ -394,7 +409,7 @@ static int step_extra(struct tar_reader *r, const uint8_t *buf, size_t len, stru
 {
 	size_t n = (size_t)min_((uint64_t)(len - ret->used), r->left);
 
-	if (r->extra_type != 'g' && r->extra_type != 'V') {
+	if (r->extra_type != 'V') {
 		memcpy(r->extra + r->extra_len, buf + ret->used, n);
 		r->extra_len += n;
 	}
@@ -409,12 +424,11 @@ static int step_extra(struct tar_reader *r, const uint8_t *buf, size_t len, stru
 /* A character of the map in text; it ends with the last number's newline. */
 static int map_char(struct tar_reader *r, char c)
 {
-	if (c >= '0' && c <= '9' && r->digits < DIGITS_MAX) {
-		r->number = r->number * 10 + (uint64_t)(c - '0');
-		r->digits++;
+	if (num_append(&r->number, 10, c) == 0) {
+		r->digits = 1;
 		return 0;
 	}
-	if (c != '\n' || r->digits == 0)
+	if (c != '\n' || !r->digits)
 		return -EINVAL;
 	if (r->numbers_total == 0) {
 		if (r->number > TAR_SEGMENTS_MAX)
@@ -503,17 +517,24 @@ static void step_data(struct tar_reader *r, const uint8_t *buf, size_t len, stru
 	r->left -= ret->len;
 }
 
-static void step_padding(struct tar_reader *r, size_t len, struct tar_step *ret)
+static int step_padding(struct tar_reader *r, size_t len, struct tar_step *ret)
 {
 	size_t n = min_(len - ret->used, r->padding);
 
 	ret->used += n;
 	r->padding -= n;
 	if (r->padding > 0)
-		return;
+		return 0;
 	r->state = TAR_S_HEADER;
-	if (r->announced)
-		entry_reset(r);
+	return r->announced ? entry_reset(r) : 0;
+}
+
+uint64_t tar_skip(struct tar_reader *r)
+{
+	uint64_t bytes = r->left;
+
+	r->left = 0;
+	return bytes;
 }
 
 int tar_read(struct tar_reader *r, const uint8_t *buf, size_t len, struct tar_step *ret)
@@ -534,7 +555,7 @@ int tar_read(struct tar_reader *r, const uint8_t *buf, size_t len, struct tar_st
 		case TAR_S_EXTRA: e = step_extra(r, buf, len, ret); break;
 		case TAR_S_MAP: e = step_map(r, buf, len, ret); break;
 		case TAR_S_DATA: step_data(r, buf, len, ret); break;
-		case TAR_S_PADDING: step_padding(r, len, ret); break;
+		case TAR_S_PADDING: e = step_padding(r, len, ret); break;
 		case TAR_S_END:
 			ret->used = len;
 			ret->event = TAR_END;

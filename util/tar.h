@@ -15,8 +15,12 @@
  * data; sizes cannot be negative; what precedes an entry is bounded by TAR_PAX_BYTES. Writing uses ustar, pax
  * where needed, and GNU.sparse 1.0.
  *
- * Limits: names of 4,095 bytes, TAR_SEGMENTS_MAX stretches of data in a sparse file. Not understood: global pax
- * records (skipped), extended attributes and ACLs (skipped), archives of several volumes (refused).
+ * Extended attributes come as pax records, SCHILY.xattr.NAME or, in base64, LIBARCHIVE.xattr.NAME. Global pax records
+ * (type `g`) hold for all entries behind them; of these, times, owners and extended attributes are heeded.
+ *
+ * Limits: names of 4,095 bytes, TAR_SEGMENTS_MAX stretches of data in a sparse file, TAR_XATTR_BYTES of extended
+ * attributes (what is more is left out and told), TAR_GLOBAL_BYTES of global records. Not understood: ACLs as text
+ * (skipped), archives of several volumes (refused). Writing knows no extended attributes.
  */
 #ifndef UTIL_TAR_H
 #define UTIL_TAR_H
@@ -28,9 +32,11 @@
 
 enum {
 	TAR_BLOCK_BYTES = 512,
-	TAR_NAME_BYTES = 4096,         /* a path with its NUL */
-	TAR_PAX_BYTES = 1 << 20,       /* of one extended header */
-	TAR_SEGMENTS_MAX = 32768,      /* of one sparse file */
+	TAR_NAME_BYTES = 4096,       /* a path with its NUL */
+	TAR_PAX_BYTES = 1 << 20,     /* of one extended header */
+	TAR_GLOBAL_BYTES = 16 << 10, /* of all global records: they are read again for each entry */
+	TAR_XATTR_BYTES = 128 << 10, /* of one entry's attributes, names and values */
+	TAR_SEGMENTS_MAX = 32768,    /* of one sparse file */
 	TAR_HEAD_MAX_BYTES = 10 << 10, /* what tar_head() may write */
 	TAR_LINE_MAX_BYTES = 48,       /* what tar_map_line() may write */
 	TAR_END_BYTES = 2 * TAR_BLOCK_BYTES,
@@ -97,6 +103,7 @@ struct tar_reader {
 	enum tar_state state;
 	const char *why; /* after a failure: what is wrong, one line */
 	struct tar_entry entry;
+	int xattrs_over; /* the entry has more attributes than there is room for */
 
 	/* the rest is the reader's own */
 	uint8_t block[TAR_BLOCK_BYTES];
@@ -121,13 +128,29 @@ struct tar_reader {
 		int64_t mtime_s;
 		uint32_t mtime_ns, uid_is, gid_is;
 	} over;
+	size_t xattr_len, global_len;
+	uint8_t xattr[TAR_XATTR_BYTES]; /* each: name, NUL, size in four bytes, value */
+	uint8_t global[TAR_GLOBAL_BYTES + 1], scratch[TAR_GLOBAL_BYTES + 1];
 	uint8_t extra[TAR_PAX_BYTES + 1];
+};
+
+struct tar_xattr {
+	const char *name; /* with its namespace: "user.x" */
+	const uint8_t *value;
+	size_t len;
 };
 
 void tar_reader_init(struct tar_reader *r);
 
 /* Reads on, up to the next event. 0 with *ret, or -EINVAL with r->why; then the archive is beyond help. */
 must_check int tar_read(struct tar_reader *r, const uint8_t *buf, size_t len, struct tar_step *ret);
+
+/* The next extended attribute of the entry that was told last, until the next call of tar_read(): of two of one name
+ * the later holds. *at begins at 0. Whether there is one. */
+must_check int tar_next_xattr(const struct tar_reader *r, size_t *at, struct tar_xattr *ret);
+
+/* Right after TAR_ENTRY: leaves out the entry's data. Returns how many bytes of the stream are not to be given. */
+must_check uint64_t tar_skip(struct tar_reader *r);
 
 /* Whether the stream may end here: behind the end mark, or between two entries. */
 static inline int tar_may_end(const struct tar_reader *r)

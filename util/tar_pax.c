@@ -3,25 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/types.h>
 
-enum { DIGITS_MAX = 19 /* of a number in text: fits 63 bits but for the top, which is checked */ };
-
-static int decimal(const char *s, size_t len, uint64_t max, uint64_t *ret)
-{
-	uint64_t v = 0;
-
-	if (len == 0 || len > DIGITS_MAX)
-		return -EINVAL;
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return -EINVAL;
-		v = v * 10 + (uint64_t)(s[i] - '0');
-	}
-	if (v > max)
-		return -EINVAL;
-	*ret = v;
-	return 0;
-}
+#include "util/num.h"
 
 /* "[-]SECONDS[.FRACTION]" */
 static int decimal_time(const char *s, size_t len, int64_t *ret_s, uint32_t *ret_ns)
@@ -34,12 +18,14 @@ static int decimal_time(const char *s, size_t len, int64_t *ret_s, uint32_t *ret
 	s += minus;
 	len -= (size_t)minus;
 	dot = memchr(s, '.', len);
-	if (decimal(s, dot ? (size_t)(dot - s) : len, INT64_MAX / 2, &whole) < 0)
+	if (num_parse(s, dot ? (size_t)(dot - s) : len, 10, INT64_MAX / 2, &whole) < 0)
 		return -EINVAL;
 	for (const char *p = dot ? dot + 1 : s + len; p < s + len; p++) {
-		if (*p < '0' || *p > '9')
+		int digit = num_digit(*p, 10);
+
+		if (digit < 0)
 			return -EINVAL;
-		ns += (uint32_t)(*p - '0') * unit;
+		ns += (uint32_t)digit * unit;
 		unit /= 10;
 	}
 	*ret_s = minus ? -(int64_t)whole - (ns > 0) : (int64_t)whole;
@@ -87,7 +73,7 @@ static int pax_map(struct tar_reader *r, const char *s, size_t len)
 		const char *comma = memchr(s, ',', len);
 		size_t n = comma ? (size_t)(comma - s) : len;
 
-		if (decimal(s, n, INT64_MAX, &v) < 0 || tar_map_number(r, v) < 0)
+		if (num_parse(s, n, 10, INT64_MAX, &v) < 0 || tar_map_number(r, v) < 0)
 			return -EINVAL;
 		n += comma != NULL;
 		s += n;
@@ -108,7 +94,7 @@ static int pax_sparse(struct tar_reader *r, const char *key, const char *value, 
 	o->sparse = o->sparse ? o->sparse : 1;
 	if (strcmp(key, "map") == 0)
 		return pax_map(r, value, len);
-	if (decimal(value, len, INT64_MAX, &v) < 0)
+	if (num_parse(value, len, 10, INT64_MAX, &v) < 0)
 		return -EINVAL;
 	if (strcmp(key, "major") == 0 && v == 1)
 		o->sparse = 2;
@@ -124,14 +110,144 @@ static int pax_id(const char *value, size_t len, int *ret_is, uint32_t *ret)
 	uint64_t v;
 
 	/* -1 would mean "leave it as it is" to chown() */
-	if (decimal(value, len, UINT32_MAX - 1, &v) < 0)
+	if (num_parse(value, len, 10, UINT32_MAX - 1, &v) < 0)
 		return -EINVAL;
 	*ret_is = 1;
 	*ret = (uint32_t)v;
 	return 0;
 }
 
-static int pax_value(struct tar_reader *r, const char *key, const char *value, size_t len)
+/* ---- extended attributes ------------------------------------------------------------------------- */
+
+static const char *after(const char *key, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(key, prefix, n) == 0 ? key + n : NULL;
+}
+
+/* What does not fit is told. Returns where the value goes, or NULL. */
+static uint8_t *xattr_add(struct tar_reader *r, const char *name, size_t name_len, size_t len)
+{
+	uint8_t *p = r->xattr + r->xattr_len;
+	uint32_t size = (uint32_t)len;
+
+	if (name_len + 1 + sizeof(size) + len > sizeof(r->xattr) - r->xattr_len) {
+		r->xattrs_over = 1;
+		return NULL;
+	}
+	memcpy(p, name, name_len);
+	p[name_len] = 0;
+	memcpy(p + name_len + 1, &size, sizeof(size));
+	r->xattr_len += name_len + 1 + sizeof(size) + len;
+	return p + name_len + 1 + sizeof(size);
+}
+
+static int pax_xattr(struct tar_reader *r, const char *name, const char *value, size_t len)
+{
+	uint8_t *to = xattr_add(r, name, strlen(name), len);
+
+	if (to)
+		memcpy(to, value, len);
+	return *name ? 0 : -EINVAL;
+}
+
+static int base64_digit(char c)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *p = c ? strchr(digits, c) : NULL;
+
+	return p ? (int)(p - digits) : -1;
+}
+
+/* In place: never longer than it was. The bytes, or -EINVAL. */
+static ssize_t base64(char *s, size_t len)
+{
+	uint32_t bits = 0;
+	size_t out = 0, n = 0;
+
+	while (len > 0 && s[len - 1] == '=')
+		len--;
+	for (; n < len; n++) {
+		int d = base64_digit(s[n]);
+
+		if (d < 0)
+			return -EINVAL;
+		bits = bits << 6 | (uint32_t)d;
+		if (n % 4 > 0)
+			s[out++] = (char)(bits >> (6 - 2 * (n % 4)));
+	}
+	return n % 4 == 1 ? -EINVAL : (ssize_t)out;
+}
+
+/* "%20" is a space: in place. */
+static int url_decode(char *s)
+{
+	char *out = s;
+
+	for (; *s; s++) {
+		if (*s != '%') {
+			*out++ = *s;
+			continue;
+		}
+		int high = num_digit(s[1], 16), low = high < 0 ? -1 : num_digit(s[2], 16);
+		if (low < 0 || high + low == 0)
+			return -EINVAL;
+		*out++ = (char)(high << 4 | low);
+		s += 2;
+	}
+	*out = 0;
+	return 0;
+}
+
+static int pax_xattr_base64(struct tar_reader *r, char *name, char *value, size_t len)
+{
+	ssize_t n = base64(value, len);
+
+	return n < 0 || url_decode(name) < 0 ? -EINVAL : pax_xattr(r, name, value, (size_t)n);
+}
+
+int tar_next_xattr(const struct tar_reader *r, size_t *at, struct tar_xattr *ret)
+{
+	const char *p = (const char *)r->xattr + *at;
+	uint32_t size;
+
+	if (*at >= r->xattr_len)
+		return 0;
+	ret->name = p;
+	p += strlen(p) + 1;
+	memcpy(&size, p, sizeof(size));
+	ret->value = (const uint8_t *)p + sizeof(size);
+	ret->len = size;
+	*at = (size_t)(ret->value + size - r->xattr);
+	return 1;
+}
+
+/* ---- records --------------------------------------------------------------------------------------- */
+
+/* What may be said of all entries at once, too. */
+static int pax_common(struct tar_reader *r, char *key, char *value, size_t len)
+{
+	struct tar_over *o = &r->over;
+	const char *name;
+
+	if (strcmp(key, "mtime") == 0) {
+		o->mtime = 1;
+		return decimal_time(value, len, &o->mtime_s, &o->mtime_ns);
+	}
+	if (strcmp(key, "uid") == 0)
+		return pax_id(value, len, &o->uid, &o->uid_is);
+	if (strcmp(key, "gid") == 0)
+		return pax_id(value, len, &o->gid, &o->gid_is);
+	if ((name = after(key, "SCHILY.xattr.")))
+		return pax_xattr(r, name, value, len);
+	if ((name = after(key, "LIBARCHIVE.xattr.")))
+		return pax_xattr_base64(r, key + (name - key), value, len);
+	return 0;
+}
+
+static int pax_value(struct tar_reader *r, char *key, char *value, size_t len)
 {
 	static const char sparse[] = "GNU.sparse.";
 	struct tar_over *o = &r->over;
@@ -148,44 +264,37 @@ static int pax_value(struct tar_reader *r, const char *key, const char *value, s
 	}
 	if (strcmp(key, "size") == 0) {
 		o->size = 1;
-		return decimal(value, len, INT64_MAX, &o->size_bytes);
+		return num_parse(value, len, 10, INT64_MAX, &o->size_bytes);
 	}
-	if (strcmp(key, "mtime") == 0) {
-		o->mtime = 1;
-		return decimal_time(value, len, &o->mtime_s, &o->mtime_ns);
-	}
-	if (strcmp(key, "uid") == 0)
-		return pax_id(value, len, &o->uid, &o->uid_is);
-	if (strcmp(key, "gid") == 0)
-		return pax_id(value, len, &o->gid, &o->gid_is);
 	if (strncmp(key, sparse, sizeof(sparse) - 1) == 0)
 		return pax_sparse(r, key + sizeof(sparse) - 1, value, len);
-	return 0;
+	return pax_common(r, key, value, len);
 }
 
-/* One "LENGTH KEY=VALUE\n" at s, of at most max bytes. Its length, or -EINVAL. */
-static int pax_record(struct tar_reader *r, char *s, size_t max)
+typedef int pax_fn(struct tar_reader *r, char *key, char *value, size_t len);
+
+/* One "LENGTH KEY=VALUE\n" at s, of at most max bytes, to fn. Its length, or -EINVAL. */
+static int pax_record(struct tar_reader *r, char *s, size_t max, pax_fn *fn)
 {
 	char *space = memchr(s, ' ', max < 8 ? max : 8);
 	uint64_t len;
 
-	if (!space || decimal(s, (size_t)(space - s), max, &len) < 0)
+	if (!space || num_parse(s, (size_t)(space - s), 10, max, &len) < 0)
 		return -EINVAL;
 	char *end = s + len, *key = space + 1;
 	char *eq = key < end ? memchr(key, '=', (size_t)(end - key)) : NULL;
 	if (!eq || end[-1] != '\n')
 		return -EINVAL;
 	*eq = 0;
-	if (pax_value(r, key, eq + 1, (size_t)(end - 1 - (eq + 1))) < 0)
+	if (fn(r, key, eq + 1, (size_t)(end - 1 - (eq + 1))) < 0)
 		return -EINVAL;
 	return (int)len;
 }
 
-int tar_pax(struct tar_reader *r)
+static int pax_records(struct tar_reader *r, uint8_t *s, size_t len, pax_fn *fn)
 {
-	r->over.pax = 1;
-	for (size_t at = 0; at < r->extra_len;) {
-		int n = pax_record(r, (char *)r->extra + at, r->extra_len - at);
+	for (size_t at = 0; at < len;) {
+		int n = pax_record(r, (char *)s + at, len - at, fn);
 
 		if (n < 0) {
 			r->why = "a broken extended header";
@@ -194,4 +303,17 @@ int tar_pax(struct tar_reader *r)
 		at += (size_t)n;
 	}
 	return 0;
+}
+
+int tar_pax(struct tar_reader *r)
+{
+	r->over.pax = 1;
+	return pax_records(r, r->extra, r->extra_len, pax_value);
+}
+
+/* Reading them takes them apart: a copy. */
+int tar_pax_global(struct tar_reader *r)
+{
+	memcpy(r->scratch, r->global, r->global_len);
+	return pax_records(r, r->scratch, r->global_len, pax_common);
 }

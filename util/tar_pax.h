@@ -6,6 +6,8 @@
 
 /* The records in r->extra. */
 must_check int tar_pax(struct tar_reader *r);
+/* The global records, which are there when an entry begins. */
+must_check int tar_pax_global(struct tar_reader *r);
 /* A name of len bytes, which is not empty, not too long, and has no NUL. */
 must_check int tar_copy_name(char *to, const char *from, size_t len);
 /* One more stretch of data at the end of the map, behind the others. */

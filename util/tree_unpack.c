@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "util/cleanup.h"
+#include "util/io.h"
 #include "util/tar.h"
 
 enum {
@@ -456,15 +457,10 @@ static int on_entry(struct tree_unpack *u, struct err *e)
 
 static int on_data(struct tree_unpack *u, const struct tar_step *s, struct err *e)
 {
-	for (size_t done = 0; done < s->len;) {
-		ssize_t n = pwrite(u->fd, s->data + done, s->len - done, (off_t)(s->offset + done));
+	int r = io_pwrite_all(u->fd, s->data, s->len, s->offset);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return fail(u, e, n < 0 ? errno : EIO);
-		done += (size_t)n;
-	}
+	if (r < 0)
+		return fail(u, e, -r);
 	u->end = s->offset + s->len;
 	u->bytes += s->len;
 	progress(u);

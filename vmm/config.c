@@ -1,10 +1,11 @@
 /* config.c - see config.h. */
 #include "vmm/config.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+
+#include "util/num.h"
 
 const char config_usage[] =
 	"usage: conker-vmm --memory-mib N --cpus N --kernel-fd FD --cmdline STRING\n"
@@ -20,31 +21,24 @@ const char config_usage[] =
 	"  conker-vmm --memory-mib 128 --cpus 1 --kernel-fd 3 --initrd-fd 4 --console-fd 1 \\\n"
 	"             --cmdline 'console=hvc0 panic=-1' 3<vmlinux 4<initrd.cpio\n";
 
-/* Digits only, at most max; *end is what follows. No sign, no space, no other base: strtoul() takes
- * all of those. */
-static int parse_long(const char *s, const char **end, uint64_t max, uint64_t *ret)
-{
-	uint64_t n = 0;
-
-	assert(max < UINT64_MAX / 10 - 1);
-	if (*s < '0' || *s > '9')
-		return -EINVAL;
-	for (; *s >= '0' && *s <= '9'; s++) {
-		n = n * 10 + (uint64_t)(*s - '0');
-		if (n > max)
-			return -ERANGE;
-	}
-	*end = s;
-	*ret = n;
-	return 0;
-}
-
+/* *end is what follows. */
 static int parse_number(const char *s, const char **end, uint32_t max, uint32_t *ret)
 {
-	uint64_t n = 0;
-	int r = parse_long(s, end, max, &n);
+	uint64_t n;
+	int r = num_take(&s, NULL, 10, max, &n);
 
+	*end = s;
 	*ret = (uint32_t)n;
+	return r;
+}
+
+static int parse_fd(const char *s, const char **end, int *ret)
+{
+	uint32_t n;
+	int r = parse_number(s, end, INT_MAX, &n);
+
+	if (r == 0)
+		*ret = (int)n;
 	return r;
 }
 
@@ -59,17 +53,6 @@ static int take_number(const char *opt, const char *val, unsigned *ret, struct e
 	return 0;
 }
 
-static int take_fd_number(const char *opt, const char *val, int *ret, struct err *e)
-{
-	const char *end;
-	uint32_t n;
-
-	if (parse_number(val, &end, INT_MAX, &n) < 0 || *end)
-		return err_set(e, EINVAL, "--%s: '%s' is not a descriptor number", opt, val);
-	*ret = (int)n;
-	return 0;
-}
-
 /* [BYTES][:OPS]: what is left out stays as it is. */
 static int take_rate(const char *opt, const char *val, struct limit *l, struct err *e)
 {
@@ -78,9 +61,11 @@ static int take_rate(const char *opt, const char *val, struct limit *l, struct e
 	int r = 0;
 
 	if (*at != ':')
-		r = parse_long(at, &at, BUCKET_MAX, &want.bytes_per_s);
-	if (r == 0 && *at == ':')
-		r = parse_long(at + 1, &at, BUCKET_MAX, &want.ops_per_s);
+		r = num_take(&at, NULL, 10, BUCKET_MAX, &want.bytes_per_s);
+	if (r == 0 && *at == ':') {
+		at++;
+		r = num_take(&at, NULL, 10, BUCKET_MAX, &want.ops_per_s);
+	}
 	if (r == -ERANGE)
 		return err_set(e, ERANGE, "--%s: '%s': at most %llu a second; 0 is no limit", opt,
 			       val, (unsigned long long)BUCKET_MAX);
@@ -93,40 +78,42 @@ static int take_rate(const char *opt, const char *val, struct limit *l, struct e
 static int take_disk(const char *val, struct config *c, struct err *e)
 {
 	const char *end;
-	uint32_t n;
 
-	if (c->ndisks == CONFIG_DISKS_MAX)
-		return err_set(e, EINVAL, "--disk: at most %d disks", CONFIG_DISKS_MAX);
-	if (parse_number(val, &end, INT_MAX, &n) < 0 || (*end && strcmp(end, ":ro") != 0))
+	if (c->ndisks == VMM_DISKS_MAX)
+		return err_set(e, EINVAL, "--disk: at most %d disks", VMM_DISKS_MAX);
+	if (parse_fd(val, &end, &c->fd[VMM_FD_DISK + c->ndisks]) < 0 ||
+	    (*end && strcmp(end, ":ro") != 0))
 		return err_set(e, EINVAL, "--disk: '%s' is not FD or FD:ro", val);
-	c->disk[c->ndisks++] = (struct config_disk){.fd = (int)n, .read_only = *end != '\0'};
+	c->disk_is_ro[c->ndisks++] = *end != '\0';
 	return 0;
 }
 
 static int take_listener(const char *val, struct config *c, struct err *e)
 {
+	unsigned n = c->nlisteners;
 	const char *end;
-	uint32_t fd, port;
 
-	if (c->nlisteners == CONFIG_LISTENERS_MAX)
-		return err_set(e, EINVAL, "--vsock-listen: at most %d", CONFIG_LISTENERS_MAX);
-	if (parse_number(val, &end, INT_MAX, &fd) < 0 || *end != ':' ||
-	    parse_number(end + 1, &end, UINT32_MAX - 1, &port) < 0 || *end)
+	if (n == VMM_LISTENERS_MAX)
+		return err_set(e, EINVAL, "--vsock-listen: at most %d", VMM_LISTENERS_MAX);
+	if (parse_fd(val, &end, &c->fd[VMM_FD_LISTEN + n]) < 0 || *end != ':' ||
+	    parse_number(end + 1, &end, UINT32_MAX - 1, &c->listener_port[n]) < 0 || *end)
 		return err_set(e, EINVAL, "--vsock-listen: '%s' is not FD:PORT", val);
-	c->listener[c->nlisteners++] = (struct config_listener){.fd = (int)fd, .port = port};
+	c->nlisteners++;
 	return 0;
 }
 
-static int take_snapshot(const char *opt, const char *val, struct config_snapshot *ret,
-			 struct err *e)
+/* FD or FD:FD, from the i-th descriptor of the table on. */
+static int take_fds(const char *val, int i, struct config *c, struct err *e)
 {
+	int two = vmm_fd_has_next(i);
 	const char *end;
-	uint32_t state, memory;
+	int r = parse_fd(val, &end, &c->fd[i]);
 
-	if (parse_number(val, &end, INT_MAX, &state) < 0 || *end != ':' ||
-	    parse_number(end + 1, &end, INT_MAX, &memory) < 0 || *end)
-		return err_set(e, EINVAL, "--%s: '%s' is not STATE_FD:MEMORY_FD", opt, val);
-	*ret = (struct config_snapshot){.state_fd = (int)state, .memory_fd = (int)memory};
+	if (r == 0 && two)
+		r = *end == ':' ? parse_fd(end + 1, &end, &c->fd[i + 1]) : -EINVAL;
+	if (r < 0 || *end)
+		return err_set(e, EINVAL, "%s: '%s' is not %s", vmm_fd_option[i], val,
+			       two ? "STATE_FD:MEMORY_FD" : "a descriptor number");
 	return 0;
 }
 
@@ -148,16 +135,6 @@ static int take_option(const char *opt, const char *val, struct config *c, struc
 {
 	const struct {
 		const char *name;
-		int *fd;
-	} fds[] = {
-		{"kernel-fd", &c->kernel_fd},   {"initrd-fd", &c->initrd_fd},
-		{"console-fd", &c->console_fd}, {"state-fd", &c->state_fd},
-		{"lock-fd", &c->lock_fd},       {"owner-fd", &c->owner_fd},
-		{"ctl-listen", &c->ctl_fd},
-	};
-
-	const struct {
-		const char *name;
 		struct limit *limit;
 	} rates[] = {
 		{"disk-rate", &c->disk_rate},
@@ -165,9 +142,13 @@ static int take_option(const char *opt, const char *val, struct config *c, struc
 		{"console-rate", &c->console_rate},
 	};
 
-	for (size_t i = 0; i < countof(fds); i++)
-		if (strcmp(opt, fds[i].name) == 0)
-			return take_fd_number(opt, val, fds[i].fd, e);
+	if (strcmp(opt, vmm_fd_option[VMM_FD_DISK] + 2) == 0)
+		return take_disk(val, c, e);
+	if (strcmp(opt, vmm_fd_option[VMM_FD_LISTEN] + 2) == 0)
+		return take_listener(val, c, e);
+	for (int i = 0; i < VMM_FDS; i++)
+		if (vmm_fd_option[i] && strcmp(opt, vmm_fd_option[i] + 2) == 0)
+			return take_fds(val, i, c, e);
 	for (size_t i = 0; i < countof(rates); i++)
 		if (strcmp(opt, rates[i].name) == 0)
 			return take_rate(opt, val, rates[i].limit, e);
@@ -177,14 +158,6 @@ static int take_option(const char *opt, const char *val, struct config *c, struc
 		return take_number(opt, val, &c->cpus, e);
 	if (strcmp(opt, "life-ms") == 0)
 		return take_number(opt, val, &c->life_ms, e);
-	if (strcmp(opt, "disk") == 0)
-		return take_disk(val, c, e);
-	if (strcmp(opt, "vsock-listen") == 0)
-		return take_listener(val, c, e);
-	if (strcmp(opt, "restore") == 0)
-		return take_snapshot(opt, val, &c->restore, e);
-	if (strcmp(opt, "suspend") == 0)
-		return take_snapshot(opt, val, &c->suspend, e);
 	if (strcmp(opt, "jail") == 0)
 		return take_jail(val, c, e);
 	if (strcmp(opt, "cmdline") == 0) {
@@ -211,13 +184,13 @@ static bool *flag_of(const char *opt, struct config *c)
 /* A machine begins with a kernel, or where another stood still. */
 static int check_start(const struct config *c, struct err *e)
 {
-	if (c->restore.state_fd >= 0)
-		return c->kernel_fd >= 0 || c->initrd_fd >= 0 || c->cmdline
+	if (c->fd[VMM_FD_RESTORE_STATE] >= 0)
+		return c->fd[VMM_FD_KERNEL] >= 0 || c->fd[VMM_FD_INITRD] >= 0 || c->cmdline
 			       ? err_set(e, EINVAL,
 					 "--restore goes with none of --kernel-fd, --initrd-fd, "
 					 "--cmdline")
 			       : 0;
-	if (c->kernel_fd < 0)
+	if (c->fd[VMM_FD_KERNEL] < 0)
 		return err_set(e, EINVAL, "--kernel-fd is missing");
 	if (!c->cmdline)
 		return err_set(e, EINVAL, "--cmdline is missing");
@@ -241,17 +214,7 @@ static int check(const struct config *c, struct err *e)
 
 struct config config_none(void)
 {
-	return (struct config){.kernel_fd = -1,
-			       .initrd_fd = -1,
-			       .console_fd = -1,
-			       .state_fd = -1,
-			       .lock_fd = -1,
-			       .owner_fd = -1,
-			       .ctl_fd = -1,
-			       .restore = {-1, -1},
-			       .suspend = {-1, -1},
-			       .kvm_fd = -1,
-			       .pagemap_fd = -1};
+	return (struct config){.fd = {[0 ... VMM_FDS - 1] = -1}};
 }
 
 int config_parse(int argc, char *const argv[], struct config *ret, struct err *e)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "util/bucket.h"
+#include "proto/vmm_fds.h"
 #include "util/err.h"
 #include "util/util.h"
 
@@ -13,8 +14,6 @@ enum {
 	CONFIG_MEMORY_MIN_MIB = 32, /* a kernel of 10 MiB, its tables, and a little room */
 	CONFIG_MEMORY_MAX_MIB = 16 << 20,
 	CONFIG_CPUS_MAX = 32,
-	CONFIG_DISKS_MAX = 16,
-	CONFIG_LISTENERS_MAX = 8,
 	CONFIG_CMDLINE_MAX = 2047, /* Linux on x86 keeps no more */
 };
 
@@ -30,39 +29,20 @@ enum {
 	CONFIG_CONSOLE_OPS_PER_S = 20000,
 };
 
-struct config_disk {
-	int fd;
-	bool read_only;
-};
-
-struct config_listener {
-	int fd;
-	uint32_t port;
-};
-
-struct config_snapshot { /* -1: not given */
-	int state_fd, memory_fd;
-};
-
 /* JAIL_ON goes on without a layer that the host lacks, and says so. */
 enum config_jail { JAIL_OFF, JAIL_ON, JAIL_REQUIRED };
 
 struct config {
 	unsigned memory_mib, cpus;
-	int kernel_fd, initrd_fd; /* descriptors that were not given are -1 */
-	int console_fd, state_fd, lock_fd, owner_fd;
-	int ctl_fd; /* --ctl-listen */
-	struct config_snapshot restore, suspend;
-	int kvm_fd;     /* no option: main() opens it, and a console that was not given */
-	int pagemap_fd; /* no option either */
+	int fd[VMM_FDS]; /* -1: not given. main() opens /dev/kvm, and a console that was not given */
 	enum config_jail jail;
 	const char *cmdline;    /* points into argv */
 	unsigned life_ms;       /* 0: as long as it likes */
 	struct limit disk_rate; /* each disk's */
 	struct limit vsock_rate, console_rate;
 	unsigned ndisks, nlisteners;
-	struct config_disk disk[CONFIG_DISKS_MAX];
-	struct config_listener listener[CONFIG_LISTENERS_MAX];
+	bool disk_is_ro[VMM_DISKS_MAX];
+	uint32_t listener_port[VMM_LISTENERS_MAX];
 	bool detach, verbose, help, jail_check;
 };
 
@@ -75,7 +55,7 @@ must_check int config_parse(int argc, char *const argv[], struct config *ret, st
 /* Whether somebody may ask this machine for a snapshot. */
 static inline bool config_may_snapshot(const struct config *c)
 {
-	return c->ctl_fd >= 0 || c->suspend.state_fd >= 0;
+	return c->fd[VMM_FD_CTL] >= 0 || c->fd[VMM_FD_SUSPEND_STATE] >= 0;
 }
 
 extern const char config_usage[];

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "util/num.h"
+
 /* Moves *at past word if it is next, and the rest, if any, begins with a space. */
 static bool take_word(const char **at, const char *end, const char *word)
 {
@@ -26,13 +28,11 @@ static bool take_word(const char **at, const char *end, const char *word)
 
 static int take_port(const char **at, const char *end, uint32_t *ret)
 {
-	uint64_t n = 0;
-	const char *from = *at;
+	uint64_t n;
+	int r = num_take(at, end, 10, UINT32_MAX, &n);
 
-	for (; *at < end && **at >= '0' && **at <= '9' && n <= UINT32_MAX; (*at)++)
-		n = n * 10 + (uint64_t)(**at - '0');
 	*ret = (uint32_t)n;
-	return *at == from || n > UINT32_MAX ? -EINVAL : 0;
+	return r;
 }
 
 int ctl_parse(const char *text, size_t len, struct ctl_request *ret)

@@ -22,7 +22,7 @@
 /* Continues in a child, because a pid namespace starts with one. The parent leaves at once, with
  * status 0, if somebody owns the box or it is detached; else it passes signals on and hands the child's
  * exit status to who started it by hand. c->jail must not be JAIL_OFF. Before there is a second thread.
- * Opens c->pagemap_fd, if there may be snapshots: it is the child's own. 0, in the child, or -errno in either. */
+ * Opens c->fd[VMM_FD_PAGEMAP], if there may be snapshots: it is the child's own. 0, in the child, or -errno in either. */
 must_check int jail_enter(struct config *c, const struct events *ev, struct err *e);
 
 #endif

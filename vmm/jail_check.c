@@ -44,12 +44,11 @@ static int try_namespace(int flag)
 
 static int try_jail(int unused)
 {
-	struct config c = {.jail = JAIL_ON};
+	struct config c = config_none();
 	struct err e = {0};
 
 	(void)unused;
-	c.kernel_fd = c.initrd_fd = c.console_fd = c.state_fd = c.lock_fd = c.owner_fd = c.kvm_fd =
-		-1;
+	c.jail = JAIL_ON;
 	if (jail_enter(&c, &to_stdout, &e) < 0) {
 		events_emit(&to_stdout, "failed %s", e.msg);
 		return STATUS_FAILED;

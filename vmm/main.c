@@ -30,34 +30,22 @@ static int take_lock(int fd, struct err *e)
 /* A bad number would be noticed late or never. */
 static int check_fds(const struct config *c, struct err *e)
 {
-	const struct {
-		const char *name;
-		int fd;
-	} fds[] = {
-		{"kernel-fd", c->kernel_fd},       {"initrd-fd", c->initrd_fd},
-		{"console-fd", c->console_fd},     {"state-fd", c->state_fd},
-		{"lock-fd", c->lock_fd},           {"owner-fd", c->owner_fd},
-		{"ctl-listen", c->ctl_fd},         {"restore", c->restore.state_fd},
-		{"restore", c->restore.memory_fd}, {"suspend", c->suspend.state_fd},
-		{"suspend", c->suspend.memory_fd},
-	};
-
-	for (size_t i = 0; i < countof(fds); i++)
-		if (fds[i].fd >= 0 && fcntl(fds[i].fd, F_GETFD) < 0)
-			return err_set(e, EBADF, "--%s: descriptor %d is not open", fds[i].name,
-				       fds[i].fd);
+	for (unsigned i = 0; i < VMM_FDS; i++)
+		if (c->fd[i] >= 0 && fcntl(c->fd[i], F_GETFD) < 0)
+			return err_set(e, EBADF, "%s: descriptor %d is not open", vmm_fd_option[i],
+				       c->fd[i]);
 	return 0;
 }
 
 /* Everything that has a path: in the jail there are none. */
 static int open_paths(struct config *c, struct err *e)
 {
-	c->kvm_fd = kvm_device(e);
-	if (c->kvm_fd < 0)
-		return c->kvm_fd;
-	c->console_fd = c->console_fd < 0 ? open("/dev/null", O_WRONLY | O_CLOEXEC)
-					  : sink_own(c->console_fd);
-	return c->console_fd < 0 ? err_errno(e, "open '/dev/null'") : 0;
+	c->fd[VMM_FD_KVM] = kvm_device(e);
+	if (c->fd[VMM_FD_KVM] < 0)
+		return c->fd[VMM_FD_KVM];
+	c->fd[VMM_FD_CONSOLE] = c->fd[VMM_FD_CONSOLE] < 0 ? open("/dev/null", O_WRONLY | O_CLOEXEC)
+							  : sink_own(c->fd[VMM_FD_CONSOLE]);
+	return c->fd[VMM_FD_CONSOLE] < 0 ? err_errno(e, "open '/dev/null'") : 0;
 }
 
 static int detach(struct err *e)
@@ -78,7 +66,7 @@ static int leave(struct config *c, const struct events *ev, struct err *e)
 		return jail_enter(c, ev, e);
 	events_emit(ev, "unjailed everything switched off");
 	int r = c->detach ? detach(e) : 0;
-	c->pagemap_fd = config_may_snapshot(c) ? memfile_pagemap() : -1;
+	c->fd[VMM_FD_PAGEMAP] = config_may_snapshot(c) ? memfile_pagemap() : -1;
 	return r;
 }
 
@@ -96,7 +84,7 @@ static int run(struct config *c, const struct events *ev, struct trace *t)
 		r = leave(c, ev, &e);
 	trace_step(t, "jail");
 	if (r == 0)
-		r = take_lock(c->lock_fd, &e);
+		r = take_lock(c->fd[VMM_FD_LOCK], &e);
 	if (r == 0)
 		r = last_words_init(ev, &e);
 	if (r == 0) {
@@ -135,5 +123,7 @@ int main(int argc, char *argv[])
 	if (c.jail_check)
 		return jail_check();
 	t.on = c.verbose;
-	return run(&c, &(struct events){.state_fd = c.state_fd, .owner_fd = c.owner_fd}, &t);
+	return run(&c,
+		   &(struct events){.state_fd = c.fd[VMM_FD_STATE], .owner_fd = c.fd[VMM_FD_OWNER]},
+		   &t);
 }

@@ -16,26 +16,8 @@
 #include "seccomp_rules.h"
 #include "vmm/last_words.h"
 
-#if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define OUR_ARCH AUDIT_ARCH_AARCH64
-#endif
-
-/* A BPF program has two words to look at: the number in A, and what SECCOMP_SECOND puts there. */
-#define SECCOMP_LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define SECCOMP_SECOND      SECCOMP_LOAD(args[1]) /* low half: an ioctl's request has 32 bits */
-#define SECCOMP_IF(k, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), 0, (skip))
-#define SECCOMP_DENY        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
-#define SECCOMP_OK          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-#define SECCOMP_ALLOW(k)    SECCOMP_IF(k, 1), SECCOMP_OK
-#define SECCOMP_NO_EXEC(k)                       \
-	SECCOMP_IF(k, 4), SECCOMP_LOAD(args[2]), \
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1), SECCOMP_DENY, SECCOMP_OK
-/* Another ABI's numbers mean other calls. */
-#define SECCOMP_START                                                                          \
-	SECCOMP_LOAD(arch), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0), SECCOMP_DENY, \
-		SECCOMP_LOAD(nr)
+#define SECCOMP_DENY BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
+#include "util/seccomp_bpf.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SECCOMP_MORE SECCOMP_RULES_SANITIZER

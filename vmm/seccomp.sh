@@ -1,12 +1,12 @@
 #!/bin/sh
-# seccomp.sh SOURCE... - the seccomp filters of conker-vmm, as a C header on standard output.
+# seccomp.sh SOURCE... - the seccomp filters of a program, as a C header on standard output.
 #
 # The rules stand in comments beside the code that needs them:
 #
 #	#syscalls KIND[,KIND]: NAME... [NAME:VALUE...] [NAME?...]
 #
-# KIND is a kind of thread: loop, vcpu, disk; or sanitizer: added to all three in builds with a
-# sanitizer. NAME:VALUE allows the call only with VALUE as its second argument (an ioctl's request). A
+# KIND is a kind of thread: loop, vcpu, disk of conker-vmm, reader of conker-image; or sanitizer: added to
+# the others in builds with a sanitizer. NAME:VALUE allows the call only with VALUE as its second argument (an ioctl's request). A
 # question mark says that some hosts never use the rule, so that the test which finds unused rules
 # does not ask for it. mmap and mprotect are allowed without PROT_EXEC only.
 #
@@ -56,10 +56,14 @@ function rule(kind, name, value) {
 		plain[kind] = plain[kind] " " name
 	}
 }
-{ rule($1, $2) }
+{
+	if (!($1 in seen))
+		kinds[++n] = $1
+	seen[$1]
+	rule($1, $2)
+}
 END {
 	print "/* Made by vmm/seccomp.sh from the #syscalls comments. */"
-	n = split("loop vcpu disk sanitizer", kinds, " ")
 	for (k = 1; k <= n; k++) {
 		kind = kinds[k]
 		print "#define SECCOMP_RULES_" toupper(kind) " \\"

@@ -38,8 +38,8 @@ enum {
 _Static_assert(LAYOUT_VIRTIO_PIN + DEVICES_MAX <= LAYOUT_GENERATION_PIN, "a pin for each device");
 _Static_assert(LAYOUT_VIRTIO + DEVICES_MAX * LAYOUT_VIRTIO_BYTES <= LAYOUT_SYSCON, "room");
 _Static_assert(DEVICES_MAX + 2 <= BUS_RANGES, "a range for each device, syscon and pvpanic");
-_Static_assert((int)CONFIG_LISTENERS_MAX <= (int)VSOCK_LISTENERS_MAX, "vsock serves all");
-_Static_assert((int)CONFIG_DISKS_MAX <= (int)DISK_CLIENTS, "the worker serves all");
+_Static_assert((int)VMM_LISTENERS_MAX <= (int)VSOCK_LISTENERS_MAX, "vsock serves all");
+_Static_assert((int)VMM_DISKS_MAX <= (int)DISK_CLIENTS, "the worker serves all");
 
 /* --- ending -------------------------------------------------------------------------------------- */
 
@@ -133,7 +133,7 @@ static int add_loop(struct vm *v, struct err *e)
 		return err_set(e, -r, "watch signals: %s", strerror(-r));
 	take_fd(fd);
 
-	int owner = v->config->owner_fd;
+	int owner = v->config->fd[VMM_FD_OWNER];
 	r = owner < 0 ? 0 : loop_add(&v->loop, &v->owner, owner, EPOLLRDHUP, on_owner);
 	return r < 0 ? err_set(e, -r, "watch --owner-fd: %s", strerror(-r)) : 0;
 }
@@ -183,7 +183,7 @@ static int add_memory(struct vm *v, struct err *e)
 		return err_set(e, ENOMEM, "%u MiB of memory asked for, this host has %lld MiB",
 			       v->config->memory_mib, host_mib);
 	int r = mem_init(&v->mem, (uint64_t)v->config->memory_mib << 20,
-			 v->config->restore.memory_fd, e);
+			 v->config->fd[VMM_FD_RESTORE_MEMORY], e);
 	if (r == 0)
 		expect_races(&v->mem);
 	return r;
@@ -195,8 +195,8 @@ static int add_kernel(struct vm *v, struct err *e)
 		return 0;
 	const struct fdt_machine machine = {.ncpus = v->config->cpus, .nvirtio = v->nslots};
 	uint8_t dtb[FDT_MAX_BYTES];
-	struct boot_source src = {.kernel_fd = v->config->kernel_fd,
-				  .initrd_fd = v->config->initrd_fd,
+	struct boot_source src = {.kernel_fd = v->config->fd[VMM_FD_KERNEL],
+				  .initrd_fd = v->config->fd[VMM_FD_INITRD],
 				  .cmdline = v->config->cmdline,
 				  .dtb = dtb};
 
@@ -296,7 +296,7 @@ static int plug(struct vm *v, unsigned i, struct virtio_dev *dev, struct err *e)
 
 static int add_console(struct vm *v, struct err *e)
 {
-	v->console = console_new(&v->loop, v->config->console_fd, e);
+	v->console = console_new(&v->loop, v->config->fd[VMM_FD_CONSOLE], e);
 	if (v->console)
 		console_limit(v->console, &v->config->console_rate);
 	return plug(v, CONSOLE_SLOT, v->console, e);
@@ -316,7 +316,7 @@ static void on_suspend(void *user)
 	struct vm *v = user;
 
 	v->suspend_asked =
-		v->config->suspend.state_fd >= 0 && trace_now_us() >= v->suspend_again_us;
+		v->config->fd[VMM_FD_SUSPEND_STATE] >= 0 && trace_now_us() >= v->suspend_again_us;
 }
 
 static int add_vsock(struct vm *v, struct err *e)
@@ -330,8 +330,8 @@ static int add_vsock(struct vm *v, struct err *e)
 	};
 
 	for (unsigned i = 0; i < c.nlisteners; i++)
-		c.listener[i] = (struct vsock_listener){.fd = v->config->listener[i].fd,
-							.port = v->config->listener[i].port};
+		c.listener[i] = (struct vsock_listener){.fd = v->config->fd[VMM_FD_LISTEN + i],
+							.port = v->config->listener_port[i]};
 	v->vsock = vsock_new(&v->loop, &c, e);
 	if (v->vsock)
 		vsock_limit(v->vsock, &v->config->vsock_rate);
@@ -354,9 +354,8 @@ static int add_disks(struct vm *v, struct err *e)
 	if (!v->worker)
 		return err_wrap(e, e->code ? -e->code : -EIO, "disk thread");
 	for (unsigned i = 0; i < c->ndisks && r == 0; i++) {
-		const struct config_disk *d = &c->disk[i];
-
-		struct virtio_dev *blk = blk_new(v->worker, d->fd, d->read_only ? BLK_RO : 0, e);
+		struct virtio_dev *blk = blk_new(v->worker, c->fd[VMM_FD_DISK + i],
+						 c->disk_is_ro[i] ? BLK_RO : 0, e);
 		if (blk)
 			blk_limit(blk, &c->disk_rate);
 		r = plug(v, FIXED_DEVICES + i, blk, e);
@@ -396,7 +395,7 @@ static int add_power(struct vm *v, struct err *e)
 
 static int add_ctl(struct vm *v, struct err *e)
 {
-	int r = ctl_init(&v->ctl, &v->loop, v->config->ctl_fd, e);
+	int r = ctl_init(&v->ctl, &v->loop, v->config->fd[VMM_FD_CTL], e);
 
 	if (r < 0 || !config_may_snapshot(v->config))
 		return r;
@@ -406,7 +405,7 @@ static int add_ctl(struct vm *v, struct err *e)
 
 static int add_snapshot(struct vm *v, struct err *e)
 {
-	return v->config->restore.state_fd < 0 ? 0 : vm_restore_open(v, e);
+	return v->config->fd[VMM_FD_RESTORE_STATE] < 0 ? 0 : vm_restore_open(v, e);
 }
 
 static int add_state(struct vm *v, struct err *e)
@@ -471,7 +470,7 @@ int vm_new(const struct config *c, const struct events *ev, struct trace *t, str
 	v->trace = t;
 	v->signals.fd = v->owner.fd = v->life.fd = v->loop.ep = v->loop.waker.fd = -1;
 	v->ctl.listener.fd = v->ctl.client.fd = v->ctl.request.fds[0] = v->ctl.request.fds[1] = -1;
-	v->kvm.fd = c->kvm_fd;
+	v->kvm.fd = c->fd[VMM_FD_KVM];
 	v->kvm.vm_fd = -1;
 	v->nslots = FIXED_DEVICES + c->ndisks;
 	pthread_mutex_init(&v->gate.lock, NULL);
@@ -505,7 +504,7 @@ static void start(struct vm *v)
 	v->started_us = trace_now_us();
 	events_emit(v->events, "started %" PRIu64, v->started_us - v->trace->start_us);
 	vm_go_on(v);
-	if (v->config->restore.state_fd >= 0)
+	if (v->config->fd[VMM_FD_RESTORE_STATE] >= 0)
 		on_ready(v);
 }
 

@@ -18,8 +18,8 @@ struct vm;
 void vm_signals(sigset_t *ret);
 
 /* Sets the machine up, up to the moment before its first instruction. c, ev and t are borrowed for
- * the machine's life, as are the descriptors in c but for those of --vsock-listen and kvm_fd, which it
- * takes.
+ * the machine's life, as are the descriptors in c but for those of --vsock-listen and VMM_FD_KVM, which
+ * it takes.
  * The caller has blocked the signals of vm_signals() and ignores SIGPIPE. 0 or -errno. */
 must_check int vm_new(const struct config *c, const struct events *ev, struct trace *t,
 		      struct vm **ret, struct err *e);

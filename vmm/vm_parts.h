@@ -14,7 +14,7 @@ enum {
 	CONSOLE_SLOT,
 	VSOCK_SLOT,
 	FIXED_DEVICES,
-	DEVICES_MAX = FIXED_DEVICES + CONFIG_DISKS_MAX,
+	DEVICES_MAX = FIXED_DEVICES + VMM_DISKS_MAX,
 };
 
 struct slot { /* one virtio device's place in the machine */

@@ -29,6 +29,7 @@
 
 #include "proto/box.h"
 #include "util/cleanup.h"
+#include "util/io.h"
 #include "vmm/arch/x86/boot.h"
 #include "vmm/arch/x86/layout.h"
 #include "vmm/snap/file.h"
@@ -108,17 +109,8 @@ static int write_file(int fd, const uint8_t *p, size_t len, struct err *e)
 {
 	if (ftruncate(fd, 0) < 0)
 		return err_errno(e, "make the state file");
-	for (size_t at = 0; at < len;) {
-		ssize_t n = pwrite(fd, p + at, len - at, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? err_errno(e, "write the state file")
-				     : err_set(e, EIO, "write the state file: nothing written");
-		at += (size_t)n;
-	}
-	return 0;
+	int r = io_pwrite_all(fd, p, len, 0);
+	return r < 0 ? err_set(e, -r, "write the state file: %s", strerror(-r)) : 0;
 }
 
 static int write_state(struct machine_state *m, int fd, struct err *e)
@@ -130,7 +122,11 @@ static int write_state(struct machine_state *m, int fd, struct err *e)
 	return r < 0 ? r : write_file(fd, file, len, e);
 }
 
-static int write_machine(struct vm *v, const struct config_snapshot *to, uint64_t *ret_bytes,
+struct snapshot_fds { /* where a snapshot is written to */
+	int state, memory;
+};
+
+static int write_machine(struct vm *v, const struct snapshot_fds *to, uint64_t *ret_bytes,
 			 struct err *e)
 {
 	cleanup_(machine_freep_) struct machine_state *m = machine_new(v->ncpus, v->nslots);
@@ -141,9 +137,9 @@ static int write_machine(struct vm *v, const struct config_snapshot *to, uint64_
 		return err_errno(e, "random bytes");
 	int r = read_machine(v, m, e);
 	if (r == 0)
-		r = memfile_write(&v->mem, to->memory_fd, v->config->restore.memory_fd,
-				  v->config->pagemap_fd, &m->id, ret_bytes, e);
-	return r < 0 ? r : write_state(m, to->state_fd, e);
+		r = memfile_write(&v->mem, to->memory, v->config->fd[VMM_FD_RESTORE_MEMORY],
+				  v->config->fd[VMM_FD_PAGEMAP], &m->id, ret_bytes, e);
+	return r < 0 ? r : write_state(m, to->state, e);
 }
 
 /* What a machine goes on with that is about to end. */
@@ -160,18 +156,18 @@ static int check_file(int fd, uint64_t size_bytes, const char *what, struct err 
 	return 0;
 }
 
-static int check_files(const struct vm *v, const struct config_snapshot *to, struct err *e)
+static int check_files(const struct vm *v, const struct snapshot_fds *to, struct err *e)
 {
-	int r = check_file(to->memory_fd, memfile_bytes(&v->mem), "memory", e);
+	int r = check_file(to->memory, memfile_bytes(&v->mem), "memory", e);
 
-	return r < 0 ? r : check_file(to->state_fd, 0, "state", e);
+	return r < 0 ? r : check_file(to->state, 0, "state", e);
 }
 
 /* Nobody but us writes them. A descriptor that cannot be emptied takes no space. */
-static void give_back(const struct config_snapshot *to)
+static void give_back(const struct snapshot_fds *to)
 {
-	(void)!ftruncate(to->state_fd, 0);
-	(void)!ftruncate(to->memory_fd, 0);
+	(void)!ftruncate(to->state, 0);
+	(void)!ftruncate(to->memory, 0);
 }
 
 /* While the machine is written out nothing else is served. Who waits sees it by the second byte of the lock, which is then
@@ -183,8 +179,8 @@ static void show_writing(const struct vm *v, bool writing)
 			  .l_start = LOCK_IDLE_BYTE,
 			  .l_len = 1};
 
-	if (v->config->lock_fd >= 0)
-		(void)!fcntl(v->config->lock_fd, F_SETLK, &l);
+	if (v->config->fd[VMM_FD_LOCK] >= 0)
+		(void)!fcntl(v->config->fd[VMM_FD_LOCK], F_SETLK, &l);
 }
 
 /* What the rest of its life is, for who lets it go on. */
@@ -201,7 +197,7 @@ struct outcome {
 	uint64_t pause_us, memory_bytes;
 };
 
-static int write_out(struct vm *v, const struct config_snapshot *to, bool end, struct outcome *ret,
+static int write_out(struct vm *v, const struct snapshot_fds *to, bool end, struct outcome *ret,
 		     struct err *e)
 {
 	show_writing(v, true);
@@ -215,7 +211,7 @@ static int write_out(struct vm *v, const struct config_snapshot *to, bool end, s
 }
 
 /* A machine that ended meanwhile is left to its end. */
-static int take(struct vm *v, const struct config_snapshot *to, bool end, struct outcome *ret,
+static int take(struct vm *v, const struct snapshot_fds *to, bool end, struct outcome *ret,
 		struct err *e)
 {
 	uint64_t from_us = trace_now_us();
@@ -239,7 +235,7 @@ static void serve_host(struct vm *v, const struct ctl_request *q)
 	struct outcome o = {0};
 	struct err e = {0};
 
-	const struct config_snapshot to = {.state_fd = q->fds[0], .memory_fd = q->fds[1]};
+	const struct snapshot_fds to = {.state = q->fds[0], .memory = q->fds[1]};
 	vsock_keep(v->vsock, q->keep_port);
 	if (take(v, &to, q->stop, &o, &e) < 0)
 		ctl_answer(&v->ctl, "failed %d %s", e.code, e.msg);
@@ -260,9 +256,11 @@ static void serve_guest(struct vm *v)
 	struct outcome o = {0};
 	struct err e = {0};
 
+	const struct snapshot_fds to = {.state = v->config->fd[VMM_FD_SUSPEND_STATE],
+					.memory = v->config->fd[VMM_FD_SUSPEND_MEMORY]};
 	v->suspend_asked = false;
 	vsock_keep(v->vsock, 0);
-	if (take(v, &v->config->suspend, true, &o, &e) < 0)
+	if (take(v, &to, true, &o, &e) < 0)
 		on_guest_failed(v, &e);
 }
 
@@ -289,9 +287,9 @@ static int read_file(int fd, uint8_t **ret, size_t *ret_len, struct err *e)
 	auto_free uint8_t *p = malloc((size_t)st.st_size + 1);
 	if (!p)
 		return err_set(e, ENOMEM, "the state file: out of memory");
-	ssize_t n = pread(fd, p, (size_t)st.st_size, 0);
+	ssize_t n = io_pread_all(fd, p, (size_t)st.st_size, 0);
 	if (n < 0)
-		return err_errno(e, "read the state file");
+		return err_set(e, (int)-n, "read the state file: %s", strerror((int)-n));
 	*ret = take_ptr(p);
 	*ret_len = (size_t)n;
 	return 0;
@@ -309,7 +307,7 @@ static int check_shape(const struct vm *v, const struct machine_state *m, struct
 	if (m->ndevices != v->nslots)
 		return err_set(e, EINVAL, "the snapshot has %u disks, not %u",
 			       m->ndevices - min_(m->ndevices, (unsigned)FIXED_DEVICES), c->ndisks);
-	return memfile_check(c->restore.memory_fd, m->memory_bytes, &m->id, e);
+	return memfile_check(c->fd[VMM_FD_RESTORE_MEMORY], m->memory_bytes, &m->id, e);
 }
 
 int vm_restore_open(struct vm *v, struct err *e)
@@ -317,7 +315,7 @@ int vm_restore_open(struct vm *v, struct err *e)
 	auto_free uint8_t *file = NULL;
 	size_t len = 0;
 
-	int r = read_file(v->config->restore.state_fd, &file, &len, e);
+	int r = read_file(v->config->fd[VMM_FD_RESTORE_STATE], &file, &len, e);
 	if (r == 0)
 		r = machine_unpack(file, len, &v->restored, e);
 	return r < 0 ? r : check_shape(v, v->restored, e);

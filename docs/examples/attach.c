@@ -2,15 +2,15 @@
 #include <conker.h>
 #include <stdio.h>
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
-	const conker_gap *gap = data;
-
 	(void)e;
 	if (ev == CONKER_STDOUT)
-		fwrite(data, 1, len, user);
+		fwrite(data->output.bytes, 1, data->output.len, user);
 	if (ev == CONKER_GAP)
-		printf("[%llu bytes are gone]\n", (unsigned long long)(gap->to - gap->from));
+		printf("[%llu bytes are gone]\n",
+		       (unsigned long long)(data->gap.to - data->gap.from));
 }
 
 static int start(const char *box_name)
@@ -37,19 +37,20 @@ static int start(const char *box_name)
 
 int main(int argc, char **argv)
 {
+	const conker_exec_ref worker = {.name = "worker"};
 	conker_exec_cb cb = {.fn = on_event, .user = stdout};
 	conker_status status = {.size = sizeof(status)};
 	conker_box *box;
 	conker_exec *e;
 
 	if (argc != 2 || start(argv[1]) < 0 || conker_box_open(argv[1], &box) < 0 ||
-	    conker_exec_attach(box, "worker", NULL, cb, &e) < 0 ||
+	    conker_exec_attach(box, &worker, NULL, cb, &e) < 0 ||
 	    conker_exec_wait(e, 20000, &status) < 0) {
 		fprintf(stderr, "%s\n", conker_errmsg());
 		return 1;
 	}
 	conker_exec_free(e);
-	conker_exec_forget(box, "worker");
+	conker_exec_forget(box, &worker);
 	conker_box_free(box);
 	return status.code;
 }

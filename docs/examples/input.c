@@ -2,11 +2,12 @@
 #include <conker.h>
 #include <stdio.h>
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	(void)e;
 	if (ev == CONKER_STDOUT)
-		fwrite(data, 1, len, user);
+		fwrite(data->output.bytes, 1, data->output.len, user);
 }
 
 int main(int argc, char **argv)

@@ -3,21 +3,20 @@
 #include <poll.h>
 #include <stdio.h>
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
-	const conker_status *st = data;
-	const conker_failure *f = data;
 	int *over = user;
 
 	(void)e;
 	if (ev == CONKER_STDOUT || ev == CONKER_STDERR)
-		printf("%s: %.*s", ev == CONKER_STDOUT ? "out" : "err", (int)len,
-		       (const char *)data);
+		printf("%s: %.*s", ev == CONKER_STDOUT ? "out" : "err", (int)data->output.len,
+		       (const char *)data->output.bytes);
 	if (ev == CONKER_EXIT)
-		printf("ended with %d after %llu bytes\n", (int)st->returncode,
-		       (unsigned long long)st->stdout_bytes);
+		printf("ended with %d after %llu bytes\n", (int)data->status.returncode,
+		       (unsigned long long)data->status.stdout_bytes);
 	if (ev == CONKER_LOST)
-		printf("lost: %s\n", f->text);
+		printf("lost: %s\n", data->failure.text);
 	*over = ev == CONKER_EXIT || ev == CONKER_LOST;
 }
 

@@ -5,7 +5,7 @@ set -eu
 examples() {
 	for f in run stream input many attach fork service files errors; do
 		printf '.SS %s\n.nf\n' "$f.c"
-		sed -e 's/\\/\\e/g' -e "s/^[.']/\\\\\&&/" -e 's/-/\\-/g' "$1/$f.c"
+		sed -e '/SPDX-License-Identifier:/d' -e 's/\\/\\e/g' -e "s/^[.']/\\\\\&&/" -e 's/-/\\-/g' "$1/$f.c"
 		printf '.fi\n'
 	done
 }

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 #include "proto/files.h"
 #include "util/clean.h"
 #include "util/cleanup.h"
+#include "util/io.h"
+#include "util/num.h"
 #include "util/tree.h"
 
 enum {
@@ -29,29 +32,14 @@ enum {
 	MODE_DEFAULT = 0644,
 };
 
-static int write_all(int fd, const void *buf, size_t len)
-{
-	for (const char *p = buf; len > 0;) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int files_send(const void *buf, size_t len)
 {
-	return write_all(STDOUT_FILENO, buf, len);
+	return io_write_all(STDOUT_FILENO, buf, len);
 }
 
 int files_write_out(int fd, const char *path, const void *buf, size_t len, struct err *e)
 {
-	int r = write_all(fd, buf, len);
+	int r = io_write_all(fd, buf, len);
 
 	return r < 0 ? err_set(e, -r, "%s: %s", path, strerror(-r)) : 0;
 }
@@ -61,16 +49,11 @@ static int fail(struct err *e, const char *path)
 	return err_errno(e, "%s", path);
 }
 
-static int number(const char *s, int base, unsigned long long max, unsigned long long *ret,
-		  struct err *e)
+static int number(const char *s, unsigned base, uint64_t max, uint64_t *ret, struct err *e)
 {
-	char *end;
-
-	errno = 0;
-	*ret = strtoull(s, &end, base);
-	if (errno || end == s || *end || *ret > max)
-		return err_set(e, EINVAL, "%s: not a number that fits", s);
-	return 0;
+	return num_parse(s, strlen(s), base, max, ret) < 0
+		       ? err_set(e, EINVAL, "%s: not a number that fits", s)
+		       : 0;
 }
 
 /* ---- contents ------------------------------------------------------------------------------------- */
@@ -79,38 +62,37 @@ int files_read(int argc, char **argv, struct err *e)
 {
 	static char buf[BUFFER_BYTES];
 	const char *path = argv[1];
-	unsigned long long max, sent = 0;
+	uint64_t max, sent = 0;
 	struct stat st;
 	ssize_t n;
 
 	(void)argc;
-	if (number(argv[2], 10, ULLONG_MAX, &max, e) < 0)
+	if (number(argv[2], 10, UINT64_MAX, &max, e) < 0)
 		return -EINVAL;
 	/* A fifo without a writer is empty rather than waited for. */
 	auto_close int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail(e, path);
 	/* A size without blocks may be none: /sys says 4096 of each of its files. */
-	if (S_ISREG(st.st_mode) && st.st_blocks && (unsigned long long)st.st_size > max)
-		return err_set(e, EFBIG, "%s: larger than %llu bytes", path, max);
+	if (S_ISREG(st.st_mode) && st.st_blocks && (uint64_t)st.st_size > max)
+		return err_set(e, EFBIG, "%s: larger than %" PRIu64 " bytes", path, max);
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
-		if ((unsigned long long)n > max - sent)
-			return err_set(e, EFBIG, "%s: larger than %llu bytes", path, max);
+		if ((uint64_t)n > max - sent)
+			return err_set(e, EFBIG, "%s: larger than %" PRIu64 " bytes", path, max);
 		int r = files_send(buf, (size_t)n);
 		if (r < 0)
 			return err_set(e, -r, "send: %s", strerror(-r));
-		sent += (unsigned long long)n;
+		sent += (uint64_t)n;
 	}
 	return n < 0 ? fail(e, path) : 0;
 }
 
-static int receive(int fd, unsigned long long len, const char *path, struct err *e)
+static int receive(int fd, uint64_t len, const char *path, struct err *e)
 {
 	static char buf[BUFFER_BYTES];
 
 	while (len > 0) {
-		ssize_t n =
-			read(STDIN_FILENO, buf, (size_t)min_(len, (unsigned long long)sizeof(buf)));
+		ssize_t n = read(STDIN_FILENO, buf, (size_t)min_(len, (uint64_t)sizeof(buf)));
 
 		if (n == 0)
 			return err_set(e, ECANCELED, "%s: only a part of it arrived", path);
@@ -119,7 +101,7 @@ static int receive(int fd, unsigned long long len, const char *path, struct err 
 		int r = files_write_out(fd, path, buf, (size_t)n, e);
 		if (r < 0)
 			return r;
-		len -= (unsigned long long)n;
+		len -= (uint64_t)n;
 	}
 	return 0;
 }
@@ -141,8 +123,8 @@ static int make_temp(int dir, char ret[48])
 }
 
 /* The new file, under a name of its own, becomes the old one: with its mode, and if we may, its owner. */
-static int write_new(int dir, const char *leaf, const char *path, unsigned mode,
-		     unsigned long long len, struct err *e)
+static int write_new(int dir, const char *leaf, const char *path, unsigned mode, uint64_t len,
+		     struct err *e)
 {
 	char temp[48];
 	struct stat old;
@@ -167,7 +149,7 @@ static int write_new(int dir, const char *leaf, const char *path, unsigned mode,
 	return r;
 }
 
-static int write_into(const char *path, unsigned long long len, struct err *e)
+static int write_into(const char *path, uint64_t len, struct err *e)
 {
 	auto_close int fd = tree_open_special(path, 0, e);
 
@@ -178,7 +160,7 @@ int files_write(int argc, char **argv, struct err *e)
 {
 	char real[PATH_MAX], leaf[256];
 	const char *path = argv[1];
-	unsigned long long mode, len;
+	uint64_t mode, len;
 
 	(void)argc;
 	if (number(argv[2], 8, 07777, &mode, e) < 0 || number(argv[3], 10, INT64_MAX, &len, e) < 0)
@@ -286,7 +268,7 @@ int files_list(int argc, char **argv, struct err *e)
 int files_mkdir(int argc, char **argv, struct err *e)
 {
 	int parents = strchr(argv[0], 'p') != NULL;
-	unsigned long long mode;
+	uint64_t mode;
 	struct stat st;
 	int r = 0;
 

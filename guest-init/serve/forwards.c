@@ -11,6 +11,7 @@
 
 #include "guest-init/serve/server.h"
 #include "guest-init/sys/sys.h"
+#include "util/le.h"
 
 enum { HOST, BOX };
 enum {
@@ -89,7 +90,7 @@ static void answer(struct forward *f, int code)
 
 static uint16_t port_of(const struct forward *f)
 {
-	return (uint16_t)(f->head[0] | f->head[1] << 8);
+	return (uint16_t)le_get(f->head, 2);
 }
 
 static void connect_box(struct forward *f)

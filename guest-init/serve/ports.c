@@ -8,17 +8,9 @@
 #include "guest-init/serve/server.h"
 #include "guest-init/sys/sys.h"
 #include "util/cleanup.h"
+#include "util/num.h"
 
 /* ---- /proc/net/tcp ------------------------------------------------------------------------------------ */
-
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 /* The port of "   0: 0100007F:1F90 00000000:0000 0A ...", or -1 if it is not one that listens. The address
  * has 8 digits, or 32. */
@@ -26,20 +18,17 @@ static int listening_port(const char *line, size_t len)
 {
 	const char *end = line + len;
 	const char *p = memchr(line, ':', len);
-	int port = 0;
+	uint64_t port;
 
 	if (!p)
 		return -1;
 	p = memchr(p + 1, ':', (size_t)(end - p - 1));
 	if (!p || end - p < 6)
 		return -1;
-	for (int i = 1; i <= 4; i++) {
-		if (hex(p[i]) < 0)
-			return -1;
-		port = port << 4 | hex(p[i]);
-	}
+	if (num_parse(p + 1, 4, 16, UINT16_MAX, &port) < 0)
+		return -1;
 	p = memchr(p + 5, ':', (size_t)(end - p - 5)); /* of the remote address */
-	return p && end - p >= 8 && p[6] == '0' && p[7] == 'A' ? port : -1;
+	return p && end - p >= 8 && p[6] == '0' && p[7] == 'A' ? (int)port : -1;
 }
 
 uint32_t ports_scan(const char *text, size_t len, const uint16_t *port, int n)

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "guest-init/sys/cg_file.h"
+#include "util/num.h"
 
 enum { CHILDREN_DEPTH_MAX = 8, CPU_PERIOD_US = 100000, MISSING = -2 };
 
@@ -336,7 +337,8 @@ void cg_kill(struct cg *c, int i)
 int cg_signal(struct cg *c, int i, int signo)
 {
 	auto_close int fd = openat(c->group[i].dir_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-	int r = -ESRCH, pid = 0;
+	int r = -ESRCH;
+	uint64_t pid = 0;
 	char buf[1024];
 	ssize_t n;
 
@@ -344,11 +346,9 @@ int cg_signal(struct cg *c, int i, int signo)
 		return -errno;
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
 		for (ssize_t k = 0; k < n; k++) {
-			if (buf[k] >= '0' && buf[k] <= '9') {
-				pid = pid * 10 + (buf[k] - '0');
+			if (num_append(&pid, 10, buf[k]) == 0)
 				continue;
-			}
-			if (pid > 1 && kill(pid, signo) == 0) /* 0: not visible from here */
+			if (pid > 1 && kill((pid_t)pid, signo) == 0) /* 0: not visible from here */
 				r = 0;
 			pid = 0;
 		}

@@ -1,9 +1,9 @@
 /* cg_usage.c - what groups count. See cg.h. */
 #include <signal.h>
-#include <stdlib.h>
 
 #include "guest-init/sys/cg.h"
 #include "guest-init/sys/cg_file.h"
+#include "util/num.h"
 
 enum { TEXT_BYTES = 512 };
 
@@ -13,9 +13,9 @@ uint64_t cg_parse(const char *text, const char *key)
 
 	for (const char *p = text; p && *p; p = strchr(p, '\n'), p += p != NULL) {
 		if (n == 0)
-			return strtoull(p, NULL, 10);
+			return num_at(p);
 		if (strncmp(p, key, n) == 0 && p[n] == ' ')
-			return strtoull(p + n + 1, NULL, 10);
+			return num_at(p + n + 1);
 	}
 	return 0;
 }

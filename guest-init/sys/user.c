@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "util/num.h"
+
 enum { FIELDS_MAX = 7 };
 
 struct fields {
@@ -45,16 +47,10 @@ static int next_line(struct text *rest, struct fields *ret)
 
 static int parse_id(const char *p, size_t len, uint32_t *ret)
 {
-	uint64_t v = 0;
+	uint64_t v;
 
-	if (len == 0 || len > 10)
-		return -EINVAL;
-	for (size_t i = 0; i < len; i++) {
-		if (p[i] < '0' || p[i] > '9')
-			return -EINVAL;
-		v = v * 10 + (uint64_t)(p[i] - '0');
-	}
-	if (v >= UINT32_MAX) /* (uid_t)-1 means "unchanged" to the system calls */
+	/* (uid_t)-1 means "unchanged" to the system calls. */
+	if (num_parse(p, len, 10, UINT32_MAX - 1, &v) < 0)
 		return -EINVAL;
 	*ret = (uint32_t)v;
 	return 0;

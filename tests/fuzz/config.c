@@ -31,9 +31,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return 0;
 	assert(c.memory_mib >= CONFIG_MEMORY_MIN_MIB && c.memory_mib <= CONFIG_MEMORY_MAX_MIB);
 	assert(c.cpus >= 1 && c.cpus <= CONFIG_CPUS_MAX);
-	assert(c.restore.state_fd >= 0 ? c.restore.memory_fd >= 0 && c.kernel_fd < 0
-				       : c.kernel_fd >= 0 && c.cmdline);
+	assert(c.fd[VMM_FD_RESTORE_STATE] >= 0
+		       ? c.fd[VMM_FD_RESTORE_MEMORY] >= 0 && c.fd[VMM_FD_KERNEL] < 0
+		       : c.fd[VMM_FD_KERNEL] >= 0 && c.cmdline);
 	assert(c.disk_rate.bytes_per_s <= BUCKET_MAX && c.console_rate.ops_per_s <= BUCKET_MAX);
-	assert(c.ndisks <= CONFIG_DISKS_MAX && c.nlisteners <= CONFIG_LISTENERS_MAX);
+	assert(c.ndisks <= VMM_DISKS_MAX && c.nlisteners <= VMM_LISTENERS_MAX);
 	return 0;
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "lib/host/boxdir.h"
 
 enum { CUT = 7 };
 

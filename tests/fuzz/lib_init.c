@@ -27,7 +27,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "tests/lib/alone.h"
 #include "tests/lib/init_alone.h"
 
 enum {
@@ -66,6 +66,7 @@ static struct {
 	size_t left;
 	int steps, settled, ending, turns;
 	struct sockaddr_un address;
+	socklen_t address_len;
 	conker_box *box[BOXES];
 	int lazy[BOXES];
 	struct handle handle[HANDLES + 1]; /* from 1 */
@@ -152,20 +153,21 @@ static void on_started(struct handle *h, conker_exec *e)
 	t.exec[id].in_over |= h->feeds && h->closed;
 }
 
-static void on_output(struct handle *h, const conker_exec *e, const uint8_t *data, size_t len)
+static void on_output(struct handle *h, const conker_output *o)
 {
-	uint64_t at = conker_exec_offset(e);
+	const uint8_t *data = o->bytes;
+	uint64_t at = o->offset;
 
 	assert(h->exact ? at == h->out_at : at >= h->out_at);
-	for (size_t i = 0; i < len; i++)
+	for (size_t i = 0; i < o->len; i++)
 		assert(data[i] == out_byte(h->exec, at + i));
-	h->out_at = at + len;
+	h->out_at = at + o->len;
 	assert(h->out_at <= t.exec[h->exec].out_at);
 }
 
 static void on_written(struct handle *h, const conker_written *d)
 {
-	assert(d->ticket >= 1 && d->ticket <= h->n_tickets);
+	assert(d->ticket >= 1 && (size_t)d->ticket <= h->n_tickets);
 	if (d->error)
 		return;
 	while (read_input(h->exec, BIG))
@@ -186,18 +188,18 @@ static void on_lost(const struct handle *h, const conker_failure *f)
 	assert(known || h->left);
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct handle *h = of(user);
-	const conker_status *st = data;
 
 	assert(h->ends == 0 && h->frees == 0);
 	switch (ev) {
 	case CONKER_STARTED: on_started(h, e); break;
-	case CONKER_STDOUT: on_output(h, e, data, len); break;
-	case CONKER_WRITTEN: on_written(h, data); break;
-	case CONKER_LOST: on_lost(h, data); break;
-	case CONKER_EXIT: assert(st->stdout_bytes == t.exec[h->exec].out_at); break;
+	case CONKER_STDOUT: on_output(h, &data->output); break;
+	case CONKER_WRITTEN: on_written(h, &data->written); break;
+	case CONKER_LOST: on_lost(h, &data->failure); break;
+	case CONKER_EXIT: assert(data->status.stdout_bytes == t.exec[h->exec].out_at); break;
 	case CONKER_GAP: assert(!h->exact); break;
 	default: break;
 	}
@@ -213,17 +215,13 @@ static void on_free(void *user)
 
 static void open_box(int i)
 {
-	struct err e;
-	conker_box *b = box_new(&e);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (!b || fd < 0 || connect(fd, (struct sockaddr *)&t.address, sizeof(t.address)) < 0)
+	if (fd < 0 || connect(fd, (struct sockaddr *)&t.address, t.address_len) < 0)
 		abort();
-	b->dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	b->conn = fd;
-	if (wire_begin(b) < 0)
+	t.box[i] = alone_open(fd);
+	if (!t.box[i])
 		abort();
-	t.box[i] = b;
 }
 
 static void leave(struct handle *h)
@@ -276,7 +274,6 @@ static void attach(unsigned n, uint64_t exec)
 {
 	conker_view_opts o = {.size = sizeof(o)};
 	struct handle *h = exec ? new_handle(n) : NULL;
-	char name[24];
 
 	if (!h)
 		return;
@@ -284,8 +281,8 @@ static void attach(unsigned n, uint64_t exec)
 		  (n & 4 ? CONKER_VIEW_MANUAL_ACK : 0) | (n & 8 ? CONKER_VIEW_LOSSLESS : 0);
 	h->is_view = 1;
 	h->exec = exec;
-	(void)snprintf(name, sizeof(name), "%llu", (unsigned long long)exec);
-	if (conker_exec_attach(t.box[h->box], name, &o, callbacks(h), &h->e) < 0)
+	const conker_exec_ref ref = {.id = exec};
+	if (conker_exec_attach(t.box[h->box], &ref, &o, callbacks(h), &h->e) < 0)
 		abort();
 }
 
@@ -482,16 +479,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	int fds = count_fds(), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fds = count_fds();
 
 	memset(&t, 0, sizeof(t));
 	t.script = data;
 	t.left = len;
-	t.address.sun_family = AF_UNIX;
-	(void)snprintf(t.address.sun_path + 1, sizeof(t.address.sun_path) - 1,
-		       "conker-fuzz-lib-init-%d", getpid());
-	if (fd < 0 || bind(fd, (struct sockaddr *)&t.address, sizeof(t.address)) < 0 ||
-	    listen(fd, 16) < 0)
+	int fd = alone_listen(&t.address, &t.address_len);
+	if (fd < 0)
 		abort();
 	for (int i = 0; i < BOXES; i++)
 		open_box(i);

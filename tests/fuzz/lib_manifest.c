@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/snapshot.h"
+#include "lib/box/snapshot.h"
 
 enum { ROOM = 64 << 10 };
 

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "tests/lib/alone.h"
 
 enum { EXECS = 4, VIEW = 3 /* the last one */, INPUT_MAX_BYTES = 32 << 10 };
 
@@ -23,15 +23,16 @@ struct seen {
 	int ends, frees;
 };
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct seen *s = user;
 
 	assert(s->ends == 0 && s->frees == 0);
 	if (ev == CONKER_STDOUT || ev == CONKER_STDERR) {
-		assert(data && len > 0);
-		(void)conker_exec_ack(e, ev, len / 2);
-		(void)conker_exec_write(e, data, len);
+		assert(data->output.bytes && data->output.len > 0);
+		(void)conker_exec_ack(e, ev, data->output.len / 2);
+		(void)conker_exec_write(e, data->output.bytes, data->output.len);
 	}
 	s->ends += ev == CONKER_EXIT || ev == CONKER_LOST || ev == CONKER_DETACHED;
 }
@@ -44,16 +45,13 @@ static void on_free(void *user)
 static conker_box *make_box(int *ret_peer)
 {
 	static const uint8_t hello[] = {4, 0, 0, 0, 0x12, 2, 8, PROTO_VERSION};
-	struct err e;
-	conker_box *b = box_new(&e);
 	int pair[2], size = 1 << 20;
 
-	if (!b || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		abort();
 	(void)setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	b->dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	b->conn = pair[0];
-	if (wire_begin(b) < 0 || write(pair[1], hello, sizeof(hello)) != (ssize_t)sizeof(hello))
+	conker_box *b = alone_open(pair[0]);
+	if (!b || write(pair[1], hello, sizeof(hello)) != (ssize_t)sizeof(hello))
 		abort();
 	*ret_peer = pair[1];
 	return b;
@@ -92,7 +90,8 @@ static void attach(conker_box *b, struct seen *s, conker_exec **ret)
 {
 	conker_view_opts o = {.size = sizeof(o), .flags = CONKER_VIEW_STDIN | CONKER_VIEW_LINES};
 
-	if (conker_exec_attach(b, "7", &o, (conker_exec_cb){on_event, s, on_free}, ret) < 0)
+	const conker_exec_ref ref = {.id = 7};
+	if (conker_exec_attach(b, &ref, &o, (conker_exec_cb){on_event, s, on_free}, ret) < 0)
 		abort();
 }
 

@@ -44,6 +44,18 @@ static void check_entry(const struct tar_entry *e)
 	assert(strncmp(path, "../", 3) != 0 && !strstr(path, "/../"));
 }
 
+static void check_xattrs(const struct tar_reader *r)
+{
+	struct tar_xattr x;
+	size_t at = 0, was = 0;
+
+	for (; tar_next_xattr(r, &at, &x); was = at) {
+		assert(at > was && at <= r->xattr_len && r->xattr_len <= TAR_XATTR_BYTES);
+		assert(*x.name && (const uint8_t *)x.name >= r->xattr + was);
+		assert(x.value + x.len == r->xattr + at);
+	}
+}
+
 static uint64_t mix(uint64_t h, uint64_t v)
 {
 	return (h ^ v) * 0x100000001b3ULL;
@@ -76,6 +88,7 @@ static uint64_t read_all(struct tar_reader *r, const uint8_t *data, size_t size,
 		}
 		if (s.event == TAR_ENTRY) {
 			check_entry(&r->entry);
+			check_xattrs(r);
 			h = mix(mix(h, r->entry.size), r->entry.n_segments);
 		}
 		at += s.used;

@@ -13,7 +13,7 @@ int main()
 
 	o.size = sizeof(o);
 	cb.user = &freed;
-	cb.fn = [](conker_exec *, enum conker_event, const void *, size_t, void *) {};
+	cb.fn = [](conker_exec *, enum conker_event, const conker_event_data *, void *) {};
 	cb.free = [](void *user) { *static_cast<bool *>(user) = true; };
 	if (conker_exec_start(nullptr, &o, cb, &e) != -EINVAL || !freed || e)
 		return 1;

@@ -1,4 +1,4 @@
-/* snapshot_fixture.h - what tests of snapshots and of suspended boxes share. The VMM is a fake one. */
+/* snapshot_fixture.h - what tests of boxes, snapshots and suspended boxes share. The VMM is a fake one. */
 #ifndef TESTS_LIB_SNAPSHOT_FIXTURE_H
 #define TESTS_LIB_SNAPSHOT_FIXTURE_H
 
@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/snapshot.h"
+#include "lib/box/snapshot.h"
 #include "tests/lib/fakeinit.h"
 
 static const char *dir;
@@ -54,6 +54,11 @@ static inline int entries(const char *sub)
 	if (d)
 		closedir(d);
 	return n;
+}
+
+static inline int boxes(void)
+{
+	return entries("conker/boxes");
 }
 
 static inline conker_box *must_create(const conker_box_opts *o)

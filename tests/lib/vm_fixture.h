@@ -34,7 +34,7 @@ static void set_up(void)
 	config = config_none();
 	config.memory_mib = 32;
 	config.cpus = 1;
-	config.console_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	config.fd[VMM_FD_CONSOLE] = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	config.cmdline = "";
 	events = (struct events){.state_fd = memfd_create("state", MFD_CLOEXEC), .owner_fd = -1};
 }
@@ -43,8 +43,8 @@ static void make(const uint8_t *code, const uint8_t *end)
 {
 	struct err e = {0};
 
-	config.kernel_fd = raw_guest(code, end);
-	config.kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	config.fd[VMM_FD_KERNEL] = raw_guest(code, end);
+	config.fd[VMM_FD_KVM] = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	cr_assert_eq(vm_new(&config, &events, &trace, &vm, &e), 0, "%s", e.msg);
 }
 

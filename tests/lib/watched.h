@@ -29,6 +29,10 @@ static void down(void)
 	fakevmm_clean();
 }
 
+#define NUMBERED(n) (&(const conker_exec_ref){.id = (n)})
+#define NAMED(s)    (&(const conker_exec_ref){.name = (s)})
+#define KEYED(s)    (&(const conker_exec_ref){.key = (s)})
+
 struct got {
 	char out[1024], err[256];
 	size_t nout, nerr, total;
@@ -43,7 +47,8 @@ struct got {
 	enum conker_event free_at;
 };
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct got *g = user;
 
@@ -52,35 +57,35 @@ static void on_event(conker_exec *e, enum conker_event ev, const void *data, siz
 	switch (ev) {
 	case CONKER_STARTED: g->started++; break;
 	case CONKER_STDOUT:
-		if (g->nout + len < sizeof(g->out)) {
-			memcpy(g->out + g->nout, data, len);
-			g->nout += len;
+		if (g->nout + data->output.len < sizeof(g->out)) {
+			memcpy(g->out + g->nout, data->output.bytes, data->output.len);
+			g->nout += data->output.len;
 		}
-		g->total += len;
+		g->total += data->output.len;
 		break;
 	case CONKER_STDERR:
-		memcpy(g->err + g->nerr, data, len);
-		g->nerr += len;
+		memcpy(g->err + g->nerr, data->output.bytes, data->output.len);
+		g->nerr += data->output.len;
 		break;
 	case CONKER_WRITABLE: g->writable++; break;
 	case CONKER_EXIT:
 		g->exits++;
-		g->st = *(const conker_status *)data;
+		g->st = data->status;
 		break;
 	case CONKER_LOST:
 		g->losts++;
-		g->error = ((const conker_failure *)data)->error;
-		snprintf(g->text, sizeof(g->text), "%s", ((const conker_failure *)data)->text);
-		snprintf(g->step, sizeof(g->step), "%s", ((const conker_failure *)data)->step);
-		g->kind = ((const conker_failure *)data)->kind;
+		g->error = data->failure.error;
+		snprintf(g->text, sizeof(g->text), "%s", data->failure.text);
+		snprintf(g->step, sizeof(g->step), "%s", data->failure.step);
+		g->kind = data->failure.kind;
 		break;
 	case CONKER_GAP:
 		g->gaps++;
-		g->gap = *(const conker_gap *)data;
+		g->gap = data->gap;
 		break;
 	case CONKER_WRITTEN:
 		g->written++;
-		g->last_written = *(const conker_written *)data;
+		g->last_written = data->written;
 		break;
 	case CONKER_DETACHED: g->detached++; break;
 	}

@@ -31,14 +31,14 @@ struct count {
 	int ends, frees;
 };
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct count *c = user;
 
 	(void)e;
-	(void)data;
 	if (ev == CONKER_STDOUT)
-		c->bytes += len;
+		c->bytes += data->output.len;
 	c->ends += ev == CONKER_EXIT || ev == CONKER_LOST;
 }
 

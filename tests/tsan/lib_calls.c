@@ -179,11 +179,10 @@ struct freed {
 	int frees; /* atomic: told to a thread that does not wait for the execution */
 };
 
-static void on_freed_event(conker_exec *e, enum conker_event ev, const void *data, size_t len,
+static void on_freed_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
 			   void *user)
 {
 	(void)data;
-	(void)len;
 	if (ev == ((struct freed *)user)->at)
 		conker_exec_free(e);
 }
@@ -221,16 +220,15 @@ static void free_in_callbacks(void)
 
 static void *views(void *e)
 {
-	char id[24];
+	const conker_exec_ref whom = {.id = conker_exec_id(e)};
 
-	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)conker_exec_id(e));
 	for (int i = 0; i < ROUNDS; i++) {
 		struct count c = {0};
 		conker_exec_cb cb = {on_event, &c, on_free};
 		conker_view_opts o = {.size = sizeof(o)};
 		conker_exec *v;
 
-		CHECK(conker_exec_attach(box, id, &o, cb, &v) == 0);
+		CHECK(conker_exec_attach(box, &whom, &o, cb, &v) == 0);
 		CHECK(conker_exec_wait(v, LIMIT_MS, NULL) == -ENODATA);
 		CHECK(c.frees == 1);
 		conker_exec_free(v);
@@ -247,7 +245,9 @@ static int on_info(const conker_exec_info *i, void *user)
 
 static void *asks(void *arg)
 {
+	const conker_exec_ref nobody = {.name = "nobody"};
 	conker_box_stats st = {.size = sizeof(st)};
+	conker_exec_info *found;
 
 	(void)arg;
 	for (int i = 0; i < ROUNDS; i++) {
@@ -257,7 +257,7 @@ static void *asks(void *arg)
 		CHECK(conker_exec_list(box, CONKER_LIST_ALL, on_info, &n) == 0 && n >= 1);
 		CHECK(conker_box_stats_get(box, &st) == 0);
 		CHECK(conker_box_info_get(box, &info) == 0);
-		CHECK(conker_exec_lookup(box, "nobody", 0, on_info, &n) == -ESRCH);
+		CHECK(conker_exec_lookup(box, &nobody, 0, &found) == -ESRCH);
 		CHECK(strstr(conker_errmsg(), "no such")); /* this thread's own */
 	}
 	return NULL;
@@ -397,11 +397,10 @@ static void stop(void)
 }
 
 /* A box that is freed in a callback, while the handle of an execution is still held. */
-static void on_last(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_last(conker_exec *e, enum conker_event ev, const conker_event_data *data, void *user)
 {
 	(void)e;
 	(void)data;
-	(void)len;
 	(void)user;
 	if (ev == CONKER_EXIT)
 		box = conker_box_free(box);

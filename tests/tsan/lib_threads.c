@@ -100,10 +100,9 @@ static void *looper(void *arg)
 	return NULL;
 }
 
-static void free_it(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void free_it(conker_exec *e, enum conker_event ev, const conker_event_data *data, void *user)
 {
 	(void)data;
-	(void)len;
 	(void)user;
 	if (ev == CONKER_STARTED)
 		conker_exec_free(e);

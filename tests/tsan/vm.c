@@ -41,9 +41,9 @@ static void expect(const uint8_t *code, const uint8_t *end, enum exit_reason wan
 
 	c.memory_mib = 32;
 	c.cpus = 2;
-	c.kernel_fd = raw_guest(code, end);
-	c.console_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	c.kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	c.fd[VMM_FD_KERNEL] = raw_guest(code, end);
+	c.fd[VMM_FD_CONSOLE] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	c.fd[VMM_FD_KVM] = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	c.cmdline = "";
 	if (vm_new(&c, &ev, &t, &v, &e) < 0) {
 		fprintf(stderr, "set-up: %s\n", e.msg);
@@ -55,7 +55,7 @@ static void expect(const uint8_t *code, const uint8_t *end, enum exit_reason wan
 	if (want == EXIT_STOPPED)
 		pthread_join(term, NULL);
 	vm_free(v);
-	close(c.kernel_fd);
+	close(c.fd[VMM_FD_KERNEL]);
 	close(ev.state_fd);
 	if (got != want) {
 		fprintf(stderr, "ended by %s, not %s\n", exit_reason_name(got),

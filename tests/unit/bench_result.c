@@ -1,10 +1,8 @@
-/* Rules of results: samples, files, comparison. */
+/* Rules of results: samples, files, the page. What the page's script and --compare make of a file: tests/tools/bench.py. */
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <string.h>
 
-#include "tools/bench/compare.h"
-#include "tools/bench/html.h"
+#include "tools/bench/report.h"
 #include "tools/bench/result.h"
 #include "tools/bench/table.h"
 
@@ -40,65 +38,55 @@ static void make(struct result *r)
 	series_fail(s, "later");
 }
 
-Test(bench_result, a_file_is_read_as_it_was_written)
+static void has(const struct text *t, const char *expected)
 {
-	static struct result a, b;
-	struct text first = {0}, second = {0};
-
-	make(&a);
-	result_write(&first, &a);
-	cr_assert_eq(result_read(&b, first.s, first.len), 0);
-	result_write(&second, &b);
-	cr_assert_str_eq(first.s, second.s);
-	cr_assert_eq(b.series[0]->step[1].v[39], 1000);
-	cr_assert_eq(b.series[1]->v[2], UINT64_MAX - 1);
-	cr_assert_eq(result_failures(&b), 2);
-	cr_assert_str_eq(result_find(&b, "rate", "conker", 8)->failure, "2 of 8 boxes failed");
-	cr_assert_null(result_find(&b, "rate", "conker", 4));
-	text_fini(&first);
-	text_fini(&second);
-	result_fini(&a);
-	result_fini(&b);
+	cr_assert_not(t->failed);
+	cr_assert_not_null(strstr(t->s, expected), "%s: %s", expected, t->s);
 }
 
-static int read_text(const char *s)
+Test(bench_result, a_file_has_everything)
 {
-	struct result r = {0};
-	int ret = result_read(&r, s, strlen(s));
+	static struct result r;
+	struct text t = {0};
 
+	make(&r);
+	result_write(&t, &r);
+	has(&t, "{\"format\":\"conker "
+		"bench\",\"version\":1,\"started\":\"2026-11-21T11:00:00Z\",\"seconds\":12,");
+	has(&t, "\"cpu\":\"A \\\"fast\\\" one \\\\ <b>\"},");
+	has(&t, "\"firecracker\":\"no firecracker on PATH\"");
+	has(&t, "\"samples\":[1000,1001,");
+	has(&t, "\"interval\":[1013,1026],");
+	has(&t, "{\"name\":\"boot\",\"samples\":[1000,1000,");
+	has(&t, "\"unit\":\"bytes/s\",\"boxes\":1,\"ended\":\"interrupted\",\"failures\":0,");
+	has(&t, "\"samples\":[18446744073709551612,18446744073709551613,18446744073709551614],\n   "
+		" \"interval\":[],");
+	has(&t, "\"boxes\":8,\"ended\":\"interrupted\",\"failures\":2,\"failure\":\"2 of 8 boxes "
+		"failed\",");
+	text_fini(&t);
 	result_fini(&r);
-	return ret;
 }
 
-#define HEAD "{\"format\":\"conker bench\",\"version\":1"
-
-Test(bench_result, other_files_are_refused)
+/* Nothing in a result ends the script that holds it, or makes it another one. */
+Test(bench_result, the_page_holds_what_a_result_says_as_text)
 {
-	cr_assert_eq(read_text(HEAD "}"), 0);
-	cr_assert_eq(read_text(HEAD ",\"news\":[{\"x\":true}]}"), 0);
-	cr_assert_eq(read_text("{\"format\":\"conker bench\",\"version\":2}"), -ENOTSUP);
-	cr_assert_eq(read_text("{\"format\":\"other\",\"version\":1}"), -EINVAL);
-	cr_assert_eq(read_text("[]"), -EINVAL);
-	cr_assert_eq(read_text(HEAD "} "), 0);
-	cr_assert_eq(read_text(HEAD "}x"), -EINVAL);
-	cr_assert_eq(read_text(HEAD ",\"series\":[{\"unit\":\"parsec\"}]}"), -EINVAL);
-	cr_assert_eq(read_text(HEAD ",\"series\":[{\"failures\":4294967296}]}"), -EINVAL);
-}
+	static struct result r;
+	struct text t = {0};
 
-Test(bench_result, steps_have_as_many_samples_as_their_series)
-{
-	cr_assert_eq(read_text(HEAD ",\"series\":[{\"samples\":[1,2],\"steps\":[{\"name\":\"a\","
-				    "\"samples\":[1,2]}]}]}"),
-		     0);
-	cr_assert_eq(read_text(HEAD ",\"series\":[{\"samples\":[1,2],\"steps\":[{\"name\":\"a\","
-				    "\"samples\":[1]}]}]}"),
-		     -EINVAL);
-	cr_assert_eq(read_text(HEAD ",\"series\":[{\"steps\":[{\"name\":\"a\",\"samples\":[1]}],"
-				    "\"samples\":[]}]}"),
-		     -EINVAL);
-	cr_assert_eq(
-		read_text(HEAD ",\"series\":[{\"samples\":[1],\"steps\":[{\"name\":\"a\"}]}]}"),
-		-EINVAL);
+	result_fact(&r, "cpu", "</script><script>x</script> <!-- & \"<b>\"");
+	series_fail(result_series(&r, "cold", "<i>"), "</pre></noscript>@DATA@");
+	report_page(&t, &r);
+	has(&t, "<!doctype html>");
+	has(&t, "\"cpu\":\"\\u003c/script>\\u003cscript>x\\u003c/script> \\u003c!-- & "
+		"\\\"\\u003cb>\\\"\"");
+	has(&t, "cpu     &lt;/script>&lt;script>x&lt;/script> &lt;!-- &amp; \"&lt;b>\"");
+	has(&t, "FAILED 1: &lt;/pre>&lt;/noscript>@DATA@");
+	const char *data = strstr(t.s, "id=\"data\">{"), *end = data ? strchr(data, '<') : NULL;
+	cr_assert(end && strncmp(end - 3, "]}\n</script>\n<script>\n", 22) == 0);
+	cr_assert_str_eq(t.s + t.len - 8, "</html>\n");
+	cr_assert_null(strstr(t.s, "://"));
+	text_fini(&t);
+	result_fini(&r);
 }
 
 Test(bench_result, a_step_that_comes_later_was_nothing_before)
@@ -113,49 +101,6 @@ Test(bench_result, a_step_that_comes_later_was_nothing_before)
 	cr_assert_eq(s->step[0].v[19], 0);
 	cr_assert_eq(s->step[0].v[20], 7);
 	result_fini(&r);
-}
-
-Test(bench_result, different_hosts_are_told_apart)
-{
-	static struct result a, b;
-	struct text why = {0};
-
-	make(&a);
-	make(&b);
-	cr_assert_eq(compare_hosts(&a, &b, &why), 0);
-	result_fact(&a, "kernel", "6.18");
-	result_fact(&b, "kernel", "6.19");
-	result_fact(&b, "jail", "OFF");
-	cr_assert_eq(compare_hosts(&a, &b, &why), 2);
-	cr_assert_not_null(strstr(why.s, "kernel: '6.18' and '6.19'"));
-	text_fini(&why);
-	result_fini(&a);
-	result_fini(&b);
-}
-
-static void verdict_is(uint64_t first, uint64_t second, size_t n, enum unit unit,
-		       const char *expected)
-{
-	static struct result a, b;
-	struct text t = {0};
-
-	with_samples(&a, "x", first, n)->unit = unit;
-	with_samples(&b, "x", second, n)->unit = unit;
-	compare_series(&a, &b, &t);
-	cr_assert_not_null(strstr(t.s, expected), "%s", t.s);
-	text_fini(&t);
-	result_fini(&a);
-	result_fini(&b);
-}
-
-Test(bench_result, a_difference_is_told_where_the_intervals_are_apart)
-{
-	verdict_is(1000, 2000, 20, UNIT_NS, "worse");
-	verdict_is(2000, 1000, 20, UNIT_NS, "better");
-	verdict_is(2000, 1000, 20, UNIT_BYTES_PER_S, "worse");
-	verdict_is(1000, 2000, 20, UNIT_BYTES_PER_S, "better");
-	verdict_is(1000, 1005, 20, UNIT_NS, "no difference shown");
-	verdict_is(1000, 2000, 5, UNIT_NS, "too few samples");
 }
 
 Test(bench_result, what_had_no_time_is_told_as_not_measured)
@@ -176,18 +121,15 @@ Test(bench_result, what_had_no_time_is_told_as_not_measured)
 	result_fini(&r);
 }
 
-Test(bench_result, failures_are_in_every_form)
+Test(bench_result, failures_are_in_the_table)
 {
 	struct result r = {0};
-	struct text t = {0}, h = {0};
+	struct text t = {0};
 
 	make(&r);
 	table_result(&t, &r);
 	cr_assert_not_null(strstr(t.s, "FAILED 2: 2 of 8 boxes failed"));
-	html_report(&h, &r);
-	cr_assert_not_null(strstr(h.s, "2 of 8 boxes failed"));
 	text_fini(&t);
-	text_fini(&h);
 	result_fini(&r);
 }
 

@@ -129,12 +129,27 @@ Test(cli_values, cpus_are_thousandths)
 
 Test(cli_values, timeout_of_zero_is_none)
 {
-	uint32_t v;
+	int v;
 
 	cr_assert(value_parse(OPT_TIMEOUT, "0", &v) == 0 && v == CONKER_NO_TIMEOUT);
 	cr_assert(value_parse(OPT_TIMEOUT, "0.25", &v) == 0 && v == 250);
 	static const char *const bad[] = {"", "-1", "nan", "0.0001"};
 	refuses(OPT_TIMEOUT, bad, countof(bad));
+}
+
+Test(cli_values, an_execution_is_a_number_a_name_or_a_key)
+{
+	cr_expect_eq(exec_ref_of("4").id, 4);
+	cr_expect_eq(exec_ref_of("007").id, 7);
+	cr_expect_eq(exec_ref_of("18446744073709551615").id, UINT64_MAX);
+	cr_expect_str_eq(exec_ref_of("key:k:4").key, "k:4");
+	cr_expect_str_eq(exec_ref_of("key:").key, "", "refused by the library, with the reason");
+	static const char *const names[] = {"web", "4a", "", "0", "18446744073709551616", "keys:x"};
+	for (size_t i = 0; i < countof(names); i++) {
+		const conker_exec_ref r = exec_ref_of(names[i]);
+
+		cr_expect(r.id == 0 && !r.key && r.name && strcmp(r.name, names[i]) == 0, "%zu", i);
+	}
 }
 
 Test(cli_values, restart_is_a_policy_and_a_maximum)

@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,13 +33,13 @@ Test(config, minimum_leaves_the_rest_absent)
 	cr_assert_eq(PARSE(MINIMUM), 0, "%s", e.msg);
 	cr_assert_eq(c.memory_mib, 128);
 	cr_assert_eq(c.cpus, 1);
-	cr_assert_eq(c.kernel_fd, 3);
+	cr_assert_eq(c.fd[VMM_FD_KERNEL], 3);
 	cr_assert_str_eq(c.cmdline, "x");
-	cr_assert_eq(c.initrd_fd, -1);
-	cr_assert_eq(c.console_fd, -1);
-	cr_assert_eq(c.state_fd, -1);
-	cr_assert_eq(c.lock_fd, -1);
-	cr_assert_eq(c.owner_fd, -1);
+	cr_assert_eq(c.fd[VMM_FD_INITRD], -1);
+	cr_assert_eq(c.fd[VMM_FD_CONSOLE], -1);
+	cr_assert_eq(c.fd[VMM_FD_STATE], -1);
+	cr_assert_eq(c.fd[VMM_FD_LOCK], -1);
+	cr_assert_eq(c.fd[VMM_FD_OWNER], -1);
 	cr_assert_eq(c.ndisks, 0);
 	cr_assert_eq(c.nlisteners, 0);
 	cr_assert(!c.detach && !c.verbose);
@@ -71,17 +72,61 @@ Test(config, all_options_arrive)
 			   "--vsock-listen", "7:1", "--console-fd", "8", "--state-fd", "9",
 			   "--lock-fd", "10", "--owner-fd", "11", "--detach", "--verbose"),
 		     0, "%s", e.msg);
-	cr_assert_eq(c.initrd_fd, 4);
+	cr_assert_eq(c.fd[VMM_FD_INITRD], 4);
 	cr_assert_eq(c.ndisks, 2);
-	cr_assert(c.disk[0].fd == 5 && c.disk[0].read_only);
-	cr_assert(c.disk[1].fd == 6 && !c.disk[1].read_only);
+	cr_assert(c.fd[VMM_FD_DISK] == 5 && c.disk_is_ro[0]);
+	cr_assert(c.fd[VMM_FD_DISK + 1] == 6 && !c.disk_is_ro[1]);
 	cr_assert_eq(c.nlisteners, 1);
-	cr_assert(c.listener[0].fd == 7 && c.listener[0].port == 1);
-	cr_assert_eq(c.console_fd, 8);
-	cr_assert_eq(c.state_fd, 9);
-	cr_assert_eq(c.lock_fd, 10);
-	cr_assert_eq(c.owner_fd, 11);
+	cr_assert(c.fd[VMM_FD_LISTEN] == 7 && c.listener_port[0] == 1);
+	cr_assert_eq(c.fd[VMM_FD_CONSOLE], 8);
+	cr_assert_eq(c.fd[VMM_FD_STATE], 9);
+	cr_assert_eq(c.fd[VMM_FD_LOCK], 10);
+	cr_assert_eq(c.fd[VMM_FD_OWNER], 11);
 	cr_assert(c.detach && c.verbose);
+}
+
+static int is_restore(int i)
+{
+	return i == VMM_FD_RESTORE_STATE || i == VMM_FD_RESTORE_MEMORY;
+}
+
+/* What its option says of the i-th descriptor: its number is 100 + i. False: the one before has said it. */
+static bool value_of(int i, char ret[32])
+{
+	bool one_of_many = i >= VMM_FD_LISTEN && i <= VMM_FD_DISK_LAST;
+
+	if (i >= VMM_FD_LISTEN && i <= VMM_FD_LISTEN_LAST)
+		(void)snprintf(ret, 32, "%d:1", 100 + i);
+	else if (!one_of_many && vmm_fd_has_next(i))
+		(void)snprintf(ret, 32, "%d:%d", 100 + i, 101 + i);
+	else
+		(void)snprintf(ret, 32, "%d", 100 + i);
+	return one_of_many || i == 0 || !vmm_fd_has_next(i - 1);
+}
+
+/* All of the table but those that exclude the others, or the other way round. */
+static void all_arrive(const char **words, unsigned n, int restore)
+{
+	static char value[VMM_FDS][32];
+
+	for (int i = 0; i < VMM_FDS; i++)
+		if (vmm_fd_option[i] && is_restore(i) == restore && value_of(i, value[i])) {
+			words[n++] = vmm_fd_option[i];
+			words[n++] = value[i];
+		}
+	cr_assert_eq(parse(words), 0, "%s", e.msg);
+	for (int i = 0; i < VMM_FDS; i++)
+		cr_expect_eq(c.fd[i], vmm_fd_option[i] && is_restore(i) == restore ? 100 + i : -1,
+			     "%d", i);
+}
+
+Test(config, each_descriptor_of_the_table_arrives_by_its_option)
+{
+	const char *some[ARGS] = {"--memory-mib", "128", "--cpus", "1", "--cmdline", "x"};
+	const char *others[ARGS] = {"--memory-mib", "128", "--cpus", "1"};
+
+	all_arrive(some, 6, 0);
+	all_arrive(others, 4, 1);
 }
 
 Test(config, numbers_are_digits_only)
@@ -127,19 +172,19 @@ Test(config, disks_and_listeners_are_counted)
 	const char *words[ARGS] = {MINIMUM};
 	unsigned n = 8;
 
-	for (int i = 0; i < CONFIG_DISKS_MAX; i++) {
+	for (int i = 0; i < VMM_DISKS_MAX; i++) {
 		words[n++] = "--disk";
 		words[n++] = "5";
 	}
 	cr_assert_eq(parse(words), 0, "%s", e.msg);
-	cr_assert_eq(c.ndisks, CONFIG_DISKS_MAX);
+	cr_assert_eq(c.ndisks, VMM_DISKS_MAX);
 	words[n++] = "--disk";
 	words[n++] = "5";
 	cr_assert_eq(parse(words), -EINVAL);
 
 	n = 8;
 	memset(&words[n], 0, sizeof(words) - n * sizeof(words[0]));
-	for (int i = 0; i < CONFIG_LISTENERS_MAX + 1; i++) {
+	for (int i = 0; i < VMM_LISTENERS_MAX + 1; i++) {
 		words[n++] = "--vsock-listen";
 		words[n++] = "5:6";
 	}

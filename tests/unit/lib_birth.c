@@ -7,11 +7,6 @@
 
 TestSuite(lib_birth, .init = up, .fini = down, .timeout = 120);
 
-static int boxes(void)
-{
-	return entries("conker/boxes");
-}
-
 static int create(uint32_t flags, conker_box **ret)
 {
 	conker_box_opts o = {.size = sizeof(o), .name = "b", .flags = flags};

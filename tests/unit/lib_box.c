@@ -1,30 +1,7 @@
 /* lib_box.c - the life of a box: creation, failure, sharing, end, and what is left behind. */
-#include <criterion/criterion.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "lib/conker.h"
-#include "lib/internal.h"
-#include "tests/lib/fakeinit.h"
-
-static const char *dir;
-
-static void up(void)
-{
-	dir = fakevmm_use();
-}
-
-static void down(void)
-{
-	fakevmm_clean();
-}
+#include "tests/lib/snapshot_fixture.h"
 
 TestSuite(lib_box, .init = up, .fini = down, .timeout = 120);
 
@@ -36,53 +13,14 @@ static int create(const char *name, uint32_t flags, const char *words, conker_bo
 	return conker_box_create(&o, ret);
 }
 
-static conker_box *must_create(const char *name, uint32_t flags)
+static conker_box *must_make(const char *name, uint32_t flags)
 {
-	conker_box_opts o = {.size = sizeof(o), .name = name, .flags = flags};
-	conker_box *b = NULL;
-
-	cr_assert_eq(conker_box_create(&o, &b), 0, "%s", conker_errmsg());
-	return b;
-}
-
-static int entries(const char *sub)
-{
-	char path[256];
-	int n = 0;
-	struct dirent *de;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, sub);
-	DIR *d = opendir(path);
-	while (d && (de = readdir(d)))
-		n += de->d_name[0] != '.';
-	if (d)
-		closedir(d);
-	return n;
-}
-
-static int boxes(void)
-{
-	return entries("conker/boxes");
-}
-
-static int open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
+	return must_create(&(conker_box_opts){.name = name, .flags = flags});
 }
 
 static enum conker_box_state state_of(const char *name)
 {
-	conker_box_info i = {.size = sizeof(i)};
-	int r = conker_box_lookup(name, &i);
-
-	cr_assert_eq(r, 0, "%s", conker_errmsg());
-	return i.state;
+	return info_of(name).state;
 }
 
 static int gone(pid_t pid)
@@ -127,7 +65,7 @@ Test(lib_box, info_tells_what_was_asked_for)
 
 Test(lib_box, without_a_name_the_id_is_the_name)
 {
-	conker_box *b = must_create(NULL, 0);
+	conker_box *b = must_make(NULL, 0);
 	conker_box_info i = {.size = sizeof(i)};
 
 	cr_assert_eq(conker_box_info_get(b, &i), 0);
@@ -137,7 +75,7 @@ Test(lib_box, without_a_name_the_id_is_the_name)
 
 Test(lib_box, an_older_caller_gets_the_fields_it_knows)
 {
-	conker_box *b = must_create("b", 0);
+	conker_box *b = must_make("b", 0);
 	struct {
 		size_t size;
 		char name[64];
@@ -153,7 +91,7 @@ Test(lib_box, an_older_caller_gets_the_fields_it_knows)
 Test(lib_box, freeing_it_leaves_nothing)
 {
 	int fds = open_fds();
-	conker_box *b = must_create("b", 0);
+	conker_box *b = must_make("b", 0);
 	conker_box_info i = {.size = sizeof(i)};
 
 	cr_assert_eq(conker_box_info_get(b, &i), 0);
@@ -200,7 +138,7 @@ Test(lib_box, too_few_descriptors_are_told_with_the_limit_and_the_need)
 
 Test(lib_box, a_taken_name_is_refused)
 {
-	conker_box *b = must_create("b", 0), *c = NULL;
+	conker_box *b = must_make("b", 0), *c = NULL;
 
 	cr_expect_eq(create("b", 0, NULL, &c), -EEXIST);
 	cr_expect(strstr(conker_errmsg(), "a box named 'b' exists"));
@@ -419,7 +357,7 @@ Test(lib_box, the_log_tells_each_step)
 
 Test(lib_box, others_open_it_by_name_and_by_id)
 {
-	conker_box *b = must_create("b", 0), *c = NULL, *d = NULL;
+	conker_box *b = must_make("b", 0), *c = NULL, *d = NULL;
 	conker_box_info i = {.size = sizeof(i)};
 
 	cr_assert_eq(conker_box_info_get(b, &i), 0);
@@ -436,7 +374,7 @@ Test(lib_box, others_open_it_by_name_and_by_id)
 
 Test(lib_box, an_opened_box_tells_of_its_end)
 {
-	conker_box *b = must_create("b", 0), *c = NULL;
+	conker_box *b = must_make("b", 0), *c = NULL;
 	conker_exec_opts o = {.size = sizeof(o), .argv = (const char *const[]){"panic", NULL}};
 	conker_exec *e;
 
@@ -458,14 +396,14 @@ Test(lib_box, an_opened_box_tells_of_its_end)
 
 Test(lib_box, a_detached_box_outlives_its_handle)
 {
-	conker_box *b = must_create("b", CONKER_BOX_DETACHED), *c;
+	conker_box *b = must_make("b", CONKER_BOX_DETACHED), *c;
 	int fd;
 
 	conker_box_free(b);
 	cr_expect_eq(state_of("b"), CONKER_BOX_RUNNING);
 	cr_expect_eq(conker_box_remove("b", 0), -EBUSY);
 	cr_assert_eq(conker_box_open("b", &c), 0);
-	cr_expect_eq(conker_box_stop(c, 0), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_box_stop(c, CONKER_STOP_DEFAULT_MS), 0, "%s", conker_errmsg());
 	conker_box_free(c);
 	cr_expect_eq(state_of("b"), CONKER_BOX_STOPPED);
 	cr_expect_eq(conker_box_open("b", &c), -ESHUTDOWN);
@@ -482,7 +420,7 @@ Test(lib_box, a_detached_box_outlives_its_handle)
 
 Test(lib_box, remove_by_force_ends_it_first)
 {
-	conker_box *b = must_create("b", CONKER_BOX_DETACHED);
+	conker_box *b = must_make("b", CONKER_BOX_DETACHED);
 	conker_box_info i = {.size = sizeof(i)};
 
 	conker_box_info_get(b, &i);
@@ -507,7 +445,7 @@ Test(lib_box, stop_ends_a_stubborn_guest_the_hard_way)
 
 Test(lib_box, a_power_off_by_the_guest_is_no_stop)
 {
-	conker_box *b = must_create("b", 0);
+	conker_box *b = must_make("b", 0);
 	conker_exec_opts o = {.size = sizeof(o), .argv = (const char *const[]){"poweroff", NULL}};
 	conker_exec *e;
 
@@ -567,7 +505,7 @@ Test(lib_box, a_long_runtime_directory_is_no_obstacle)
 	snprintf(path, sizeof(path), "%s/%0100d", dir, 0);
 	cr_assert_eq(mkdir(path, 0700), 0);
 	setenv("XDG_RUNTIME_DIR", path, 1);
-	b = must_create("b", 0);
+	b = must_make("b", 0);
 	cr_expect_eq(conker_box_open("b", &c), 0, "%s", conker_errmsg());
 	conker_box_free(c);
 	conker_box_free(b);

@@ -1,46 +1,8 @@
 /* Rules of copies beside what lib_files has: sources whose size is a lie, and limits of what is written here. The
  * program for files is the real one, see tests/lib/fakefiles.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "lib/conker.h"
-#include "tests/lib/fakeinit.h"
-
-static conker_box *box;
-static char dir[256];
-
-/* Good for three more calls. */
-static const char *at(const char *name)
-{
-	static char path[4][512];
-	static int i;
-
-	i = (i + 1) % 4;
-	(void)snprintf(path[i], sizeof(path[i]), "%s/%s", dir, name);
-	return path[i];
-}
-
-static void set_up(void)
-{
-	conker_box_opts o = {.size = sizeof(o)};
-
-	(void)snprintf(dir, sizeof(dir), "%s/copy", fakevmm_use());
-	cr_assert_eq(mkdir(dir, 0755), 0);
-	cr_assert_eq(conker_box_create(&o, &box), 0, "%s", conker_errmsg());
-}
-
-static void tear_down(void)
-{
-	box = conker_box_free(box);
-	fakevmm_clean();
-}
+#include "tests/lib/files_fixture.h"
 
 TestSuite(lib_copy, .init = set_up, .fini = tear_down, .timeout = 120);
 

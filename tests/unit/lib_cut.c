@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "tests/lib/alone.h"
 
 TestSuite(lib_cut, .timeout = 240);
 
@@ -186,16 +186,17 @@ struct seen {
 	size_t bytes;
 };
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct seen *s = user;
 
-	(void)e, (void)data;
+	(void)e;
 	cr_assert_eq(s->exits + s->losts + s->frees, 0, "an event after the end");
 	s->exits += ev == CONKER_EXIT;
 	s->losts += ev == CONKER_LOST;
 	if (ev == CONKER_STDOUT || ev == CONKER_STDERR)
-		s->bytes += len;
+		s->bytes += data->output.len;
 }
 
 static void on_free(void *user)
@@ -208,24 +209,6 @@ static int on_listing(const conker_exec_info *i, void *user)
 	(void)i;
 	++*(int *)user;
 	return 0;
-}
-
-/* A handle on the other end of a socket: no VMM, no directory. NULL: no memory. */
-static conker_box *open_handle(int conn)
-{
-	struct err e;
-	conker_box *b = box_new(&e);
-
-	if (!b) {
-		close(conn);
-		return NULL;
-	}
-	b->dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	b->conn = conn;
-	if (wire_begin(b) == 0)
-		return b;
-	conker_box_free(b);
-	return NULL;
 }
 
 struct outcome {
@@ -249,15 +232,17 @@ static int attach(conker_box *b, struct outcome *o, int i)
 	conker_view_opts opts = {.size = sizeof(opts),
 				 .flags = CONKER_VIEW_FOLLOW | CONKER_VIEW_LINES};
 
-	return conker_exec_attach(b, "other", &opts,
-				  (conker_exec_cb){on_event, &o->seen[i], on_free}, &o->exec[i]);
+	const conker_exec_ref ref = {.name = "other"};
+
+	return conker_exec_attach(b, &ref, &opts, (conker_exec_cb){on_event, &o->seen[i], on_free},
+				  &o->exec[i]);
 }
 
 /* The whole conversation over one end of a socket. */
 static struct outcome talk(int conn)
 {
 	struct outcome o = {0};
-	conker_box *b = open_handle(conn);
+	conker_box *b = alone_open(conn);
 
 	if (!b)
 		return o;
@@ -432,10 +417,10 @@ Test(lib_cut, memory_may_run_out_at_every_allocation)
 
 /* ---- a full socket ---- */
 
-static void count_writable(conker_exec *e, enum conker_event ev, const void *data, size_t len,
+static void count_writable(conker_exec *e, enum conker_event ev, const conker_event_data *data,
 			   void *user)
 {
-	(void)e, (void)data, (void)len;
+	(void)e, (void)data;
 	*(int *)user += ev == CONKER_WRITABLE;
 }
 
@@ -452,7 +437,7 @@ Test(lib_cut, whose_credit_comes_while_much_is_being_sent_is_told_when_there_is_
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s), 0);
 	cr_assert_eq(setsockopt(s[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
-	conker_box *b = open_handle(s[0]);
+	conker_box *b = alone_open(s[0]);
 	cr_assert_not_null(b);
 	say_hello(&r);
 	for (uint32_t i = 0; i < STDINS; i++) {
@@ -475,7 +460,7 @@ Test(lib_cut, whose_credit_comes_while_much_is_being_sent_is_told_when_there_is_
 	(void)conker_box_dispatch(b);
 	cr_assert_eq(writable, 0, "the buffer is full");
 	while (recv(s[1], bytes, sizeof(bytes), MSG_DONTWAIT) > 0 || conker_box_dispatch(b) > 0 ||
-	       b->out.tail > b->out.head)
+	       b->wire.out.tail > b->wire.out.head)
 		;
 	(void)conker_box_dispatch(b);
 	cr_assert_eq(writable, 1);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "lib/host/launch.h"
 
 static struct vm_events feed(const char *text)
 {
@@ -249,9 +249,9 @@ Test(lib_events, the_command_line_is_bounded)
 	append[sizeof(append) - 1] = 0;
 	o.cmdline_append = NULL;
 	o.idle_timeout_ms = 1500;
-	o.max_life_ms = UINT32_MAX;
+	o.max_life_ms = INT32_MAX;
 	cr_assert_eq(cmdline_compose(out, sizeof(out), "h", &o, NULL), 0);
-	cr_expect(strstr(out, " CONKER_IDLE_MS=1500 CONKER_LIFE_MS=4294967295"));
+	cr_expect(strstr(out, " CONKER_IDLE_MS=1500 CONKER_LIFE_MS=2147483647"));
 	o.cmdline_append = append;
 	cr_expect_eq(cmdline_compose(out, sizeof(out), "h", &o, NULL), -EINVAL);
 	cr_expect_eq(cmdline_compose(out, 100, "h", &o, NULL), -EINVAL);

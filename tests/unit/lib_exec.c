@@ -324,7 +324,7 @@ Test(lib_exec, free_kills_what_runs_and_ends_the_callbacks)
 	cr_expect_eq(g.frees, 1);
 	cr_expect_eq(conker_box_ping(box, 20000), 0);
 	cr_expect_eq(g.exits + g.losts, 0);
-	cr_expect_eq(conker_box_kill(box, "1", SIGTERM, 0), -ESRCH, "it was killed");
+	cr_expect_eq(conker_exec_kill_ref(box, NUMBERED(1), SIGTERM, 0), -ESRCH, "it was killed");
 }
 
 Test(lib_exec, free_of_a_stalled_flood_lets_the_guest_finish)
@@ -355,10 +355,10 @@ Test(lib_exec, free_inside_each_callback_is_safe)
 
 static int nested;
 
-static void wait_inside(conker_exec *e, enum conker_event ev, const void *d, size_t n, void *user)
+static void wait_inside(conker_exec *e, enum conker_event ev, const conker_event_data *d,
+			void *user)
 {
 	(void)d;
-	(void)n;
 	if (ev == CONKER_STARTED) {
 		nested = conker_exec_wait(e, 0, NULL) == -EDEADLK &&
 			 conker_box_ping(user, 0) == -EDEADLK && conker_box_dispatch(user) == 0;
@@ -378,11 +378,11 @@ Test(lib_exec, calls_that_wait_are_refused_inside_callbacks)
 	conker_exec_free(e);
 }
 
-static void free_box(conker_exec *e, enum conker_event ev, const void *d, size_t n, void *user)
+static void free_box(conker_exec *e, enum conker_event ev, const conker_event_data *d, void *user)
 {
 	struct got *g = user;
 
-	on_event(e, ev, d, n, user);
+	on_event(e, ev, d, user);
 	if (ev == CONKER_STARTED)
 		box = conker_box_free(box);
 	(void)g;
@@ -553,7 +553,7 @@ Test(lib_exec, a_signal_handler_interrupts_a_wait)
 
 static int count(const conker_exec_info *i, void *user)
 {
-	if (strcmp(i->argv[0], "sleep") == 0 && !i->argv[1] && i->pid == 1000 + i->id)
+	if (strcmp(i->argv[0], "sleep") == 0 && !i->argv[1] && (uint64_t)i->pid == 1000 + i->id)
 		++*(int *)user;
 	return strcmp(i->name, "stop-here") == 0 ? 77 : 0;
 }
@@ -564,19 +564,17 @@ Test(lib_exec, list_and_kill_by_name_and_number)
 	conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("sleep"), .name = "job"};
 	conker_exec *e, *e2 = start(&g, 0, ARGV("sleep"));
 	conker_status st = {.size = sizeof(st)};
-	char number[32];
 	int n = 0;
 
 	cr_assert_eq(conker_exec_start(box, &o, (conker_exec_cb){0}, &e), 0);
 	cr_expect_eq(conker_exec_list(box, 0, count, &n), 0);
 	cr_expect_eq(n, 2);
-	cr_expect_eq(conker_box_kill(box, "nobody", 15, 0), -ESRCH);
-	cr_expect_eq(conker_box_kill(box, "job", 99, 0), -EINVAL);
-	cr_expect_eq(conker_box_kill(box, "job", 15, CONKER_KILL_GROUP), 0);
+	cr_expect_eq(conker_exec_kill_ref(box, NAMED("nobody"), 15, 0), -ESRCH);
+	cr_expect_eq(conker_exec_kill_ref(box, NAMED("job"), 99, 0), -EINVAL);
+	cr_expect_eq(conker_exec_kill_ref(box, NAMED("job"), 15, CONKER_KILL_GROUP), 0);
 	cr_expect_eq(conker_exec_wait(e, 20000, &st), 0);
 	cr_expect_eq(st.signo, 15);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)conker_exec_id(e2));
-	cr_expect_eq(conker_box_kill(box, number, 10, 0), 0);
+	cr_expect_eq(conker_exec_kill_ref(box, NUMBERED(conker_exec_id(e2)), 10, 0), 0);
 	cr_expect_eq(conker_exec_wait(e2, 20000, &st), 0);
 	cr_expect_eq(st.signo, 10);
 	conker_exec_free(e);

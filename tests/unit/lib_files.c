@@ -1,36 +1,15 @@
 /* Rules of the files of a box (conker.h), with the real program for them on files of this machine, and with one
  * gone bad; see tests/lib/fakefiles.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "lib/conker.h"
-#include "tests/lib/fakeinit.h"
+#include "tests/lib/files_fixture.h"
 #include "util/tar.h"
 
-static conker_box *box;
+/* The box's side is below in/, ours in out/. */
 static char dir_source[300];
-static char dir[256]; /* the box's side is below in/, ours in out/ */
-
-/* Good for seven more calls of the same thread. */
-static const char *at(const char *name)
-{
-	static _Thread_local char path[8][512];
-	static _Thread_local int i;
-
-	i = (i + 1) % 8;
-	(void)snprintf(path[i], sizeof(path[i]), "%s/%s", dir, name);
-	return path[i];
-}
 
 static int sh(const char *command)
 {
@@ -46,24 +25,19 @@ static int sh(const char *command)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void set_up(void)
+static void files_up(void)
 {
-	conker_box_opts o = {.size = sizeof(o)};
-
-	(void)snprintf(dir, sizeof(dir), "%s/files", fakevmm_use());
-	cr_assert_eq(mkdir(dir, 0755), 0);
+	set_up();
 	cr_assert_eq(sh("mkdir in out"), 0);
-	cr_assert_eq(conker_box_create(&o, &box), 0, "%s", conker_errmsg());
 }
 
-static void tear_down(void)
+static void files_down(void)
 {
-	box = conker_box_free(box);
 	(void)sh("chmod -R u+rwx .");
-	fakevmm_clean();
+	tear_down();
 }
 
-TestSuite(lib_files, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(lib_files, .init = files_up, .fini = files_down, .timeout = 120);
 
 static int put_file(const char *name, const void *data, size_t len)
 {
@@ -186,12 +160,18 @@ static int on_name(const conker_file_info *f, void *data)
 
 Test(lib_files, stat_does_not_follow)
 {
-	struct names t = {0};
+	conker_file_info *f = NULL, *none = NULL;
 
 	cr_assert_eq(sh("ln -s target in/link"), 0);
-	cr_expect_eq(conker_file_stat(box, at("in/link"), NULL, on_name, &t), 0);
-	cr_expect_eq(t.n, 1);
-	cr_expect_not_null(strstr(t.all, "in/link:120777:0:target "));
+	cr_assert_eq(conker_file_stat(box, at("in/link"), NULL, &f), 0);
+	cr_expect_str_eq(f->name, at("in/link"));
+	cr_expect_str_eq(f->target, "target");
+	cr_expect_eq(f->mode, S_IFLNK | 0777);
+	cr_expect_null(conker_file_info_free(f));
+	cr_expect_null(conker_file_info_free(NULL));
+	cr_expect_eq(conker_file_stat(box, at("in/nothing"), NULL, &none), -ENOENT);
+	cr_expect_eq(conker_file_stat(box, at("in/link"), NULL, NULL), -EINVAL);
+	cr_expect_null(none);
 }
 
 Test(lib_files, list_tells_all_names)
@@ -214,6 +194,7 @@ Test(lib_files, a_program_gone_bad_sends_no_records)
 					   "0123456789012345678901234567890"};
 	static const int want[] = {0, -EPROTO, -EPROTO, -EPROTO, -EPROTO};
 	struct names t = {0};
+	conker_file_info *f = NULL;
 	char path[600];
 
 	for (size_t i = 0; i < countof(junk); i++) {
@@ -221,8 +202,10 @@ Test(lib_files, a_program_gone_bad_sends_no_records)
 		(void)snprintf(path, sizeof(path), "/fake/say/0%s", at("in/junk"));
 		cr_expect_eq(conker_file_list(box, path, NULL, on_name, &t), want[i], "case %zu",
 			     i);
+		cr_expect_eq(conker_file_stat(box, path, NULL, &f), -EPROTO, "case %zu", i);
 	}
 	cr_expect_eq(t.n, 0);
+	cr_expect_null(f);
 }
 
 Test(lib_files, complaints_are_one_clean_line)

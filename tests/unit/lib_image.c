@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #include "lib/conker.h"
-#include "lib/internal.h"
+#include "lib/host/host.h"
+#include "lib/host/launch.h"
 #include "tests/lib/fakeinit.h"
 
 static const char *dir;

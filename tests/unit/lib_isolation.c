@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/internal.h"
+#include "lib/host/host.h"
+#include "lib/host/launch.h"
 
 /* ---- the report ---------------------------------------------------------------------------------------- */
 

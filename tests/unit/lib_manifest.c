@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/snapshot.h"
+#include "lib/box/snapshot.h"
 
 enum { ROOM = 64 << 10 };
 

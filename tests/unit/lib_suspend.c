@@ -349,8 +349,8 @@ Test(lib_suspend, a_box_that_suspends_itself_is_not_suspended_by_another_into_ot
 	struct err e = {0};
 	uint32_t port;
 
-	conker_box *itself = box_second(b, &e);
-	cr_assert_eq(box_freeze(itself, &port, &e), 0, "%s", e.msg);
+	struct box *itself = box_second(box_of(b), &e);
+	cr_assert_eq(box_freeze(&itself->handle, &port, &e), 0, "%s", e.msg);
 	cr_assert(find_file("conker/kept", "memory.new", path, sizeof(path)));
 	cr_assert_eq(truncate(path, 4096), 0);
 	cr_assert_eq(stat(path, &before), 0);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tests/lib/watched.h"
+#include "util/util.h"
 
 TestSuite(lib_view, .init = up, .fini = down);
 
@@ -14,7 +15,7 @@ static conker_exec *attach(struct got *g, const char *exec, uint32_t flags)
 	conker_exec_cb cb = {.fn = on_event, .user = g, .free = on_free};
 	conker_exec *e = NULL;
 
-	cr_assert_eq(conker_exec_attach(box, exec, &o, cb, &e), 0, "%s", conker_errmsg());
+	cr_assert_eq(conker_exec_attach(box, NAMED(exec), &o, cb, &e), 0, "%s", conker_errmsg());
 	return e;
 }
 
@@ -72,19 +73,62 @@ Test(lib_view, an_unknown_execution_is_lost_as_a_wrong_call)
 	conker_exec_free(w);
 }
 
-Test(lib_view, a_wrong_reference_is_refused_here)
-{
-	conker_exec_cb cb = {0};
-	conker_exec *w;
-	char name[100];
+static char long_name[] =
+	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"; /* 65 */
 
-	memset(name, 'n', sizeof(name));
-	name[99] = 0;
-	cr_expect_eq(conker_exec_attach(box, "", NULL, cb, &w), -EINVAL);
-	cr_expect_eq(conker_exec_attach(box, NULL, NULL, cb, &w), -EINVAL);
-	cr_expect_eq(conker_exec_attach(box, "key:", NULL, cb, &w), -EINVAL);
-	cr_expect_eq(conker_exec_attach(box, name, NULL, cb, &w), -EINVAL);
-	cr_expect_eq(conker_box_kill(box, "", 0, 0), -EINVAL);
+Test(lib_view, a_wrong_reference_is_refused_by_every_call_with_the_reason)
+{
+	static const struct {
+		conker_exec_ref ref;
+		const char *why;
+	} cases[] = {
+		{{0}, "exactly one"},
+		{{.id = 1, .name = "job"}, "exactly one"},
+		{{.id = 1, .key = "k"}, "exactly one"},
+		{{.name = "job", .key = "k"}, "exactly one"},
+		{{.name = ""}, "empty name"},
+		{{.key = ""}, "empty key"},
+		{{.name = long_name}, "as long as"},
+		{{.name = "4"}, "execution's number"},
+		{{.name = "key:k"}, "would mean a key"},
+		{{.name = "a\nb"}, "control characters"},
+	};
+	const uint16_t port = 80;
+	conker_exec_info *info = NULL;
+	conker_exec *w = NULL;
+
+	for (size_t i = 0; i < countof(cases); i++) {
+		const conker_exec_ref *ref = &cases[i].ref;
+		const int r[] = {
+			conker_exec_attach(box, ref, NULL, (conker_exec_cb){0}, &w),
+			conker_exec_kill_ref(box, ref, 0, 0),
+			conker_exec_lookup(box, ref, 0, &info),
+			conker_exec_forget(box, ref),
+			conker_box_await_ports(box, ref, &port, 1, 0),
+		};
+
+		for (size_t k = 0; k < countof(r); k++)
+			cr_expect_eq(r[k], -EINVAL, "case %zu, call %zu", i, k);
+		cr_expect(strstr(conker_errmsg(), cases[i].why), "%s", conker_errmsg());
+	}
+	cr_expect_eq(conker_exec_attach(box, NULL, NULL, (conker_exec_cb){0}, &w), -EINVAL);
+	cr_expect_eq(conker_exec_kill_ref(box, NULL, 0, 0), -EINVAL);
+	cr_expect(!w && !info);
+}
+
+Test(lib_view, names_that_would_mean_something_else_start_nothing)
+{
+	static const char *const bad[] = {"", "4", "00", "key:x", "a:b", "a\033b", long_name};
+	conker_exec *e = NULL;
+
+	for (size_t i = 0; i < countof(bad); i++) {
+		conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("true"), .name = bad[i]};
+
+		cr_expect_eq(conker_exec_start(box, &o, (conker_exec_cb){0}, &e), -EINVAL, "%zu",
+			     i);
+		cr_expect(strstr(conker_errmsg(), "name"), "%s", conker_errmsg());
+	}
+	cr_expect_null(e);
 }
 
 Test(lib_view, detach_leaves_the_execution_alone)
@@ -96,7 +140,8 @@ Test(lib_view, detach_leaves_the_execution_alone)
 	cr_expect_eq(conker_exec_wait(e, 20000, NULL), -ENODATA);
 	cr_expect_eq(g.detached, 1);
 	conker_exec_free(e);
-	cr_expect_eq(conker_box_kill(box, "1", 0, 0), -ESRCH, "the fake gave its slot away");
+	cr_expect_eq(conker_exec_kill_ref(box, NUMBERED(1), 0, 0), -ESRCH,
+		     "the fake gave its slot away");
 }
 
 Test(lib_view, freeing_what_is_kept_sends_no_signal)
@@ -181,14 +226,16 @@ struct lines {
 	int wrong;
 };
 
-static void on_line(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_line(conker_exec *e, enum conker_event ev, const conker_event_data *data, void *user)
 {
 	struct lines *l = user;
-	const char *p = data;
 
+	(void)e;
 	if (ev != CONKER_STDOUT)
 		return;
-	l->wrong |= conker_exec_offset(e) != l->next || len == 0;
+	const char *p = data->output.bytes;
+	size_t len = data->output.len;
+	l->wrong |= data->output.offset != l->next || len == 0;
 	l->wrong |= len > 1 && memchr(p, '\n', len - 1) != NULL;
 	l->next += len;
 	l->whole += p[len - 1] == '\n';
@@ -298,23 +345,22 @@ Test(lib_view, what_was_not_taken_at_the_end_is_told)
 
 /* ---- questions -------------------------------------------------------------------------------------- */
 
-static int first_info(const conker_exec_info *i, void *user)
-{
-	*(conker_exec_info *)user = *i;
-	return 0;
-}
-
 Test(lib_view, lookup_finds_one)
 {
 	struct got g = {0};
 	conker_exec *e = start_named(&g, "job", 0);
-	conker_exec_info i = {0};
+	conker_exec_info *i = NULL, *none = NULL;
 
-	cr_expect_eq(conker_exec_lookup(box, "job", 0, first_info, &i), 0);
-	cr_expect_eq(i.id, conker_exec_id(e));
-	cr_expect_eq(conker_exec_lookup(box, "other", 0, first_info, &i), -ESRCH);
-	cr_expect_eq(conker_exec_lookup(box, "job", 1u << 30, first_info, &i), -EINVAL);
-	cr_expect_eq(conker_exec_forget(box, "job"), 0);
+	cr_assert_eq(conker_exec_lookup(box, NAMED("job"), 0, &i), 0);
+	cr_expect_eq(i->id, conker_exec_id(e));
+	cr_expect_str_eq(i->name, "job", "valid until it is freed");
+	cr_expect_null(conker_exec_info_free(i));
+	cr_expect_null(conker_exec_info_free(NULL));
+	cr_expect_eq(conker_exec_lookup(box, NAMED("other"), 0, &none), -ESRCH);
+	cr_expect_eq(conker_exec_lookup(box, NAMED("job"), 1u << 30, &none), -EINVAL);
+	cr_expect_eq(conker_exec_lookup(box, NAMED("job"), 0, NULL), -EINVAL);
+	cr_expect_null(none);
+	cr_expect_eq(conker_exec_forget(box, NAMED("job")), 0);
 	conker_exec_free(e);
 }
 

@@ -480,3 +480,110 @@ Test(tar, a_sparse_file_is_written_and_read)
 	cr_expect_eq(seen.bytes, 3);
 	cr_expect_eq(entry->size, 1 << 20);
 }
+
+/* ---- attributes and global records ---- */
+
+static int xattr_is(const char *name, const char *value, size_t len)
+{
+	struct tar_xattr x;
+	int found = 0;
+
+	for (size_t at = 0; tar_next_xattr(reader, &at, &x);)
+		if (strcmp(x.name, name) == 0)
+			found = x.len == len && memcmp(x.value, value, len) == 0;
+	return found;
+}
+
+/* Reads on to the next entry. */
+static void next_entry(size_t *at)
+{
+	struct tar_step st;
+
+	do {
+		cr_assert_eq(tar_read(reader, archive + *at, n - *at, &st), 0, "%s", reader->why);
+		*at += st.used;
+	} while (st.event != TAR_ENTRY);
+}
+
+Test(tar, attributes_are_those_of_the_entry_and_of_global_records_before_it)
+{
+	size_t at = 0;
+
+	header('g', "g", 30);
+	payload("30 SCHILY.xattr.user.all=one!\n", 30);
+	pax("27 SCHILY.xattr.user.a=b=\n\n34 LIBARCHIVE.xattr.u%2e=AAECAw==\n");
+	header('0', "first", 0);
+	header('0', "second", 0);
+	next_entry(&at);
+	cr_assert(xattr_is("user.a", "b=\n", 3) && xattr_is("u.", "\0\1\2\3", 4) &&
+		  xattr_is("user.all", "one!", 4));
+	next_entry(&at);
+	cr_assert(xattr_is("user.all", "one!", 4) && !xattr_is("user.a", "b=\n", 3));
+}
+
+Test(tar, global_times_and_owners_hold_until_an_entry_says_otherwise)
+{
+	header('g', "g", 24);
+	payload("12 mtime=77\n12 uid=1234\n", 24);
+	header('0', "a", 0);
+	pax("8 uid=5\n");
+	header('0', "b", 0);
+	cr_assert_eq(read_all(SIZE_MAX, &seen), 0, "%s", reader->why);
+	cr_assert(seen.last->uid == 5 && seen.last->mtime_s == 77);
+}
+
+Test(tar, more_global_records_than_the_bound_are_refused)
+{
+	static char text[TAR_GLOBAL_BYTES + 1];
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "16384 comment=", 14);
+	text[TAR_GLOBAL_BYTES - 1] = '\n';
+	header('g', "g", TAR_GLOBAL_BYTES);
+	payload(text, TAR_GLOBAL_BYTES);
+	header('0', "a", 0);
+	cr_assert_eq(read_all(SIZE_MAX, &seen), 0, "%s", reader->why);
+	header('g', "g", 11);
+	payload("11 comment\n", 11);
+	tar_reader_init(reader);
+	cr_assert_lt(read_all(SIZE_MAX, &seen), 0);
+}
+
+Test(tar, attributes_beyond_the_bound_are_told_and_no_reason_to_stop)
+{
+	static char text[150000];
+	size_t at = 0;
+
+	(void)snprintf(text, sizeof(text), "140000 SCHILY.xattr.user.big=");
+	memset(text + strlen(text), 'v', 140000 - strlen(text));
+	text[139999] = '\n';
+	header('x', "x", 140000);
+	payload(text, 140000);
+	header('0', "a", 0);
+	header('0', "b", 0);
+	next_entry(&at);
+	cr_assert(reader->xattrs_over);
+	next_entry(&at);
+	cr_assert_not(reader->xattrs_over);
+}
+
+Test(tar, attributes_that_are_no_base64_are_refused)
+{
+	pax("30 LIBARCHIVE.xattr.user.a=*!\n");
+	header('0', "a", 0);
+	cr_assert_lt(read_all(SIZE_MAX, &seen), 0);
+}
+
+Test(tar, data_can_be_skipped)
+{
+	static const char data[1000];
+	size_t at = 0;
+
+	header('0', "a", 1000);
+	payload(data, sizeof(data));
+	header('0', "b", 0);
+	next_entry(&at);
+	cr_assert_eq(tar_skip(reader), 1000);
+	at += 1000;
+	next_entry(&at);
+	cr_assert_str_eq(reader->entry.path, "b");
+}

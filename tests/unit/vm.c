@@ -162,7 +162,7 @@ static void with_owner(void)
 	pthread_t t;
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, owner), 0);
-	config.owner_fd = events.owner_fd = owner[0];
+	config.fd[VMM_FD_OWNER] = events.owner_fd = owner[0];
 	cr_assert_eq(pthread_create(&t, NULL, leave, NULL), 0);
 	pthread_detach(t);
 }
@@ -207,8 +207,9 @@ Test(vm, failed_set_up_says_why_and_leaves_nothing)
 	unsigned before;
 	struct err e = {0};
 
-	config.kernel_fd = memfd_create("text", MFD_CLOEXEC);
-	cr_assert_eq(write(config.kernel_fd, text_file, sizeof(text_file)), sizeof(text_file));
+	config.fd[VMM_FD_KERNEL] = memfd_create("text", MFD_CLOEXEC);
+	cr_assert_eq(write(config.fd[VMM_FD_KERNEL], text_file, sizeof(text_file)),
+		     sizeof(text_file));
 	before = open_fds();
 	cr_assert_eq(vm_new(&config, &events, &trace, &vm, &e), -ENOEXEC);
 	cr_assert_eq(e.code, ENOEXEC);
@@ -220,7 +221,7 @@ Test(vm, more_memory_than_the_host_has_is_refused)
 {
 	struct err e = {0};
 
-	config.kernel_fd = raw_guest(off_guest, off_guest_end);
+	config.fd[VMM_FD_KERNEL] = raw_guest(off_guest, off_guest_end);
 	config.memory_mib = CONFIG_MEMORY_MAX_MIB;
 	cr_assert_eq(vm_new(&config, &events, &trace, &vm, &e), -ENOMEM);
 	cr_assert(strstr(e.msg, "this host has"), "%s", e.msg);
@@ -230,11 +231,11 @@ Test(vm, impossible_disk_fails_set_up)
 {
 	struct err e = {0};
 
-	config.kernel_fd = raw_guest(off_guest, off_guest_end);
+	config.fd[VMM_FD_KERNEL] = raw_guest(off_guest, off_guest_end);
 	config.ndisks = 1;
-	config.disk[0] = (struct config_disk){.fd = memfd_create("empty", MFD_CLOEXEC)};
+	config.fd[VMM_FD_DISK] = memfd_create("empty", MFD_CLOEXEC);
 	unsigned before = open_fds();
-	config.kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	config.fd[VMM_FD_KVM] = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	cr_assert_lt(vm_new(&config, &events, &trace, &vm, &e), 0);
 	cr_assert(strstr(e.msg, "disk 0"), "%s", e.msg);
 	cr_assert_gt(e.code, 0);

@@ -62,11 +62,12 @@ static void remove_named(void)
 
 static void start(enum exit_reason *ret)
 {
-	config.ctl_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	config.pagemap_fd = memfile_pagemap();
+	config.fd[VMM_FD_CTL] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	config.fd[VMM_FD_PAGEMAP] = memfile_pagemap();
 	snprintf(ctl_addr.sun_path + 1, sizeof(ctl_addr.sun_path) - 1, "vm_snap.%d", getpid());
-	cr_assert_eq(bind(config.ctl_fd, (struct sockaddr *)&ctl_addr, sizeof(ctl_addr)), 0);
-	cr_assert_eq(listen(config.ctl_fd, 4), 0);
+	cr_assert_eq(bind(config.fd[VMM_FD_CTL], (struct sockaddr *)&ctl_addr, sizeof(ctl_addr)),
+		     0);
+	cr_assert_eq(listen(config.fd[VMM_FD_CTL], 4), 0);
 	make(count_guest, count_guest_end);
 	cr_assert_eq(pthread_create(&runner, NULL, run_machine, ret), 0);
 }
@@ -121,17 +122,18 @@ static void end(enum exit_reason *reason)
 	pthread_join(runner, NULL);
 	cr_assert_eq(*reason, EXIT_STOPPED);
 	vm_free(vm);
-	config.ctl_fd = -1;
+	config.fd[VMM_FD_CTL] = -1;
 }
 
 /* Makes the machine of the snapshot. */
 static int restore(struct err *e)
 {
 	*e = (struct err){0};
-	config.kernel_fd = -1;
+	config.fd[VMM_FD_KERNEL] = -1;
 	config.cmdline = NULL;
-	config.kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	config.restore = (struct config_snapshot){.state_fd = snap[0], .memory_fd = snap[1]};
+	config.fd[VMM_FD_KVM] = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	config.fd[VMM_FD_RESTORE_STATE] = snap[0];
+	config.fd[VMM_FD_RESTORE_MEMORY] = snap[1];
 	return vm_new(&config, &events, &trace, &vm, e);
 }
 
@@ -188,7 +190,7 @@ Test(vm_snap, one_that_is_to_stop_does_not_go_on)
 	cr_assert_eq(reason, EXIT_STOPPED);
 	cr_assert_str_eq(last_event(), "exited stopped suspended");
 	vm_free(vm);
-	config.ctl_fd = -1;
+	config.fd[VMM_FD_CTL] = -1;
 	let_it_end();
 	cr_assert_eq(restore(&e), 0, "%s", e.msg);
 	cr_assert_eq(vm_run(vm), EXIT_POWEROFF, "%s", last_event());
@@ -204,10 +206,11 @@ Test(vm_snap, a_restored_machine_can_be_copied_again)
 	usleep(20000);
 	take("snapshot");
 	end(&reason);
-	config.ctl_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	config.fd[VMM_FD_CTL] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	ctl_addr.sun_path[1] = 'V';
-	cr_assert_eq(bind(config.ctl_fd, (struct sockaddr *)&ctl_addr, sizeof(ctl_addr)), 0);
-	cr_assert_eq(listen(config.ctl_fd, 4), 0);
+	cr_assert_eq(bind(config.fd[VMM_FD_CTL], (struct sockaddr *)&ctl_addr, sizeof(ctl_addr)),
+		     0);
+	cr_assert_eq(listen(config.fd[VMM_FD_CTL], 4), 0);
 	cr_assert_eq(restore(&e), 0, "%s", e.msg);
 	uint64_t before = file_count();
 	cr_assert_eq(pthread_create(&runner, NULL, run_machine, &reason), 0);
@@ -326,7 +329,7 @@ static void refused(const char *why)
 
 	cr_assert_eq(restore(&e), -EINVAL, "%s", why);
 	cr_assert(strstr(e.msg, why), "'%s' instead of '%s'", e.msg, why);
-	close(config.kvm_fd);
+	close(config.fd[VMM_FD_KVM]);
 }
 
 static void flip(int fd, off_t at)

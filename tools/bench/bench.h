@@ -13,8 +13,9 @@
  *	procs.c       host memory of processes
  *	host.c jail.c the machine that figures are of
  *	stats.c       percentiles and intervals (pure)
- *	result.c result_json.c json.c text.c   what was found, as a file (pure)
- *	compare.c table.c html*.c svg.c        what was found, for people (pure)
+ *	result.c result_json.c text.c          what was found, as a file (pure)
+ *	table.c report.c report.html           what was found, for people (pure)
+ *	compare.c compare.py                   two such files beside each other
  *	tiny.c        guests of a few instructions (pure)
  *	exec.c stream.c	programs of their own, see there
  *

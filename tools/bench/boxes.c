@@ -9,14 +9,14 @@
 #include "tools/bench/machine.h"
 #include "tools/bench/tiny.h"
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct ran *r = user;
 
 	(void)e;
-	(void)data;
 	if (ev == CONKER_STDOUT)
-		r->bytes += len;
+		r->bytes += data->output.len;
 }
 
 /* Waits for frames, and serves them. */

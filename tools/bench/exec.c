@@ -20,6 +20,7 @@
 #include "tools/bench/host.h"
 #include "tools/bench/jail.h"
 #include "tools/bench/table.h"
+#include "util/num.h"
 
 enum { WARM_UP = 5, BATCH_MAX = 255 };
 
@@ -58,16 +59,16 @@ static void batch_of_execs(struct bench *b, unsigned n)
 	}
 }
 
-static void on_answer(conker_exec *e, enum conker_event ev, const void *data, size_t len,
+static void on_answer(conker_exec *e, enum conker_event ev, const conker_event_data *data,
 		      void *user)
 {
 	struct bench *b = user;
 
 	(void)e;
-	if (ev != CONKER_STDOUT || len > sizeof(b->answer) - b->answered)
+	if (ev != CONKER_STDOUT || data->output.len > sizeof(b->answer) - b->answered)
 		return;
-	memcpy(b->answer + b->answered, data, len);
-	b->answered += len;
+	memcpy(b->answer + b->answered, data->output.bytes, data->output.len);
+	b->answered += data->output.len;
 }
 
 static int start_spawner(struct bench *b)
@@ -132,7 +133,7 @@ static int parse(int argc, char **argv, struct options *o)
 	int c;
 
 	while ((c = getopt(argc, argv, "n:b:m:c:")) != -1) {
-		unsigned v = c == '?' ? 0 : (unsigned)strtoul(optarg, NULL, 10);
+		unsigned v = c == '?' ? 0 : (unsigned)num_at(optarg);
 
 		if (v == 0)
 			return -1;

@@ -3,13 +3,13 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "lib/conker.h"
 #include "util/cleanup.h"
+#include "util/num.h"
 
 static const char *slurp(const char *path, char *buf, size_t size)
 {
@@ -46,7 +46,7 @@ uint64_t host_available_bytes(void)
 {
 	char text[64];
 
-	return strtoull(field("/proc/meminfo", "MemAvailable", text, sizeof(text)), NULL, 10) << 10;
+	return num_at(field("/proc/meminfo", "MemAvailable", text, sizeof(text))) << 10;
 }
 
 unsigned host_cpus(void)

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util/num.h"
+
 enum { MAPS_MAX = 512, GENERATIONS = 16 };
 
 struct map {
@@ -47,7 +49,7 @@ static pid_t parent_of(pid_t pid)
 		const char *p = strrchr(line, ')');
 
 		if (p && strlen(p) > strlen(") S "))
-			parent = (pid_t)strtoul(p + strlen(") S "), NULL, 10);
+			parent = (pid_t)num_at(p + strlen(") S "));
 	}
 	if (f)
 		(void)fclose(f);
@@ -74,7 +76,7 @@ void procs_list(struct procs *ret)
 
 	ret->n = 0;
 	while (d && (de = readdir(d)) && ret->n < PROCS_MAX) {
-		pid_t pid = (pid_t)strtoul(de->d_name, NULL, 10);
+		pid_t pid = (pid_t)num_at(de->d_name);
 
 		if (pid > 0 && descends_from_us(pid))
 			ret->pid[ret->n++] = pid;
@@ -96,12 +98,12 @@ static int lists(const struct procs *p, pid_t pid)
 /* "START-END PERMS ...": 1 and the mapping. */
 static int read_head(const char *line, struct map *ret)
 {
-	char *at;
+	const char *at = line;
 
-	*ret = (struct map){.start = strtoull(line, &at, 16)};
-	if (*at != '-')
+	*ret = (struct map){0};
+	if (num_take(&at, NULL, 16, UINT64_MAX, &ret->start) < 0 || *at++ != '-' ||
+	    num_take(&at, NULL, 16, UINT64_MAX, &ret->end) < 0)
 		return 0;
-	ret->end = strtoull(at + 1, &at, 16);
 	ret->guest = strncmp(at, " rw-p ", 6) == 0;
 	return *at == ' ';
 }
@@ -111,7 +113,7 @@ static uint64_t field(const char *line, const char *name)
 {
 	size_t n = strlen(name);
 
-	return strncmp(line, name, n) == 0 ? strtoull(line + n, NULL, 10) << 10 : 0;
+	return strncmp(line, name, n) == 0 ? num_at(line + n) << 10 : 0;
 }
 
 static size_t read_maps(pid_t pid, struct map *m)

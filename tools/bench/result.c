@@ -64,19 +64,6 @@ struct series *result_series(struct result *r, const char *id, const char *syste
 	return s;
 }
 
-const struct series *result_find(const struct result *r, const char *id, const char *system,
-				 uint32_t boxes)
-{
-	for (size_t i = 0; i < r->nseries; i++) {
-		const struct series *s = r->series[i];
-
-		if (strcmp(s->id, id) == 0 && strcmp(s->system, system) == 0 &&
-		    (boxes == 0 || s->boxes == boxes))
-			return s;
-	}
-	return NULL;
-}
-
 void result_drop_empty(struct result *r)
 {
 	size_t kept = 0;
@@ -163,32 +150,15 @@ void series_fail(struct series *s, const char *why)
 		text_ascii(s->failure, sizeof(s->failure), why);
 }
 
-static uint64_t *sorted_copy(const uint64_t *v, size_t n)
-{
-	uint64_t *copy = n ? calloc(n, sizeof(*copy)) : NULL;
-
-	if (copy) {
-		memcpy(copy, v, n * sizeof(*copy));
-		stats_sort(copy, n);
-	}
-	return copy;
-}
-
 uint64_t *series_sorted(const struct series *s)
 {
-	return sorted_copy(s->v, s->n);
-}
+	uint64_t *copy = s->n ? calloc(s->n, sizeof(*copy)) : NULL;
 
-uint64_t *series_sorted_step(const struct series *s, size_t step)
-{
-	return sorted_copy(s->step[step].v, s->n);
-}
-
-uint64_t series_step_median(const struct series *s, size_t step)
-{
-	auto_free uint64_t *v = series_sorted_step(s, step);
-
-	return v ? stats_percentile(v, s->n, 500) : 0;
+	if (copy) {
+		memcpy(copy, s->v, s->n * sizeof(*copy));
+		stats_sort(copy, s->n);
+	}
+	return copy;
 }
 
 uint64_t series_median(const struct series *s)

@@ -20,10 +20,9 @@ enum {
 	STEPS_MAX = 28,
 	FACTS_MAX = 24,
 	SKIPS_MAX = 16,
-	RESULT_BYTES_MAX = 64 << 20, /* of a file */
 };
 
-enum unit { UNIT_NS, UNIT_BYTES, UNIT_BYTES_PER_S, UNIT_COUNT };
+enum unit { UNIT_NS, UNIT_BYTES, UNIT_BYTES_PER_S };
 
 /* Why a series has as many samples as it has. */
 enum ended {
@@ -32,7 +31,6 @@ enum ended {
 	ENDED_TIME,      /* its share of the time was over */
 	ENDED_ENOUGH,    /* as many as are ever taken of it */
 	ENDED_FAILED,    /* nothing but failures */
-	ENDED_COUNT,
 };
 
 struct step {
@@ -81,9 +79,6 @@ const char *result_fact_of(const struct result *r, const char *key);
 
 /* A series with no samples yet, which r owns; or NULL: no memory, or SERIES_MAX. */
 struct series *result_series(struct result *r, const char *id, const char *system);
-/* The first of that name with that many boxes at a time (0: any), or NULL. */
-const struct series *result_find(const struct result *r, const char *id, const char *system,
-				 uint32_t boxes);
 /* Series that had no turn because the time was over become entries of what was not measured. */
 void result_drop_empty(struct result *r);
 /* Of all series together. */
@@ -96,10 +91,6 @@ int series_add(struct series *s, uint64_t value, const uint64_t *steps);
 void series_fail(struct series *s, const char *why);
 /* A sorted copy, for the caller to free; NULL when there are no samples, or no memory. */
 uint64_t *series_sorted(const struct series *s);
-/* Likewise of a step. */
-uint64_t *series_sorted_step(const struct series *s, size_t step);
-/* The median of a step's samples. */
-uint64_t series_step_median(const struct series *s, size_t step);
 uint64_t series_median(const struct series *s);
 
 /* "1.234 ms", "23.1 us", "1.5 s"; "480 KiB"; "12.3 MB/s". */
@@ -111,9 +102,5 @@ const char *ended_name(enum ended e);
 /* ---- result_json.c ------------------------------------------------------------------------------- */
 
 void result_write(struct text *t, const struct result *r);
-
-/* Reads what result_write() wrote, into *ret, which is empty. 0; -EINVAL: not a result; -ENOTSUP: of another
- * version; -ENOMEM. Whatever it returns, result_fini() is due. */
-must_check int result_read(struct result *ret, const char *s, size_t len);
 
 #endif

@@ -16,6 +16,7 @@
 #include "tools/bench/procs.h"
 #include "tools/bench/tiny.h"
 #include "util/cleanup.h"
+#include "util/io.h"
 
 enum { MEMORY_MIB = 128, CPUS = 1 };
 
@@ -59,8 +60,7 @@ static int write_file(const char *path, const void *data, size_t len)
 
 	if (fd < 0)
 		return -errno;
-	ssize_t n = write(fd, data, len);
-	return n < 0 ? -errno : (size_t)n == len ? 0 : -ENOSPC;
+	return io_write_all(fd, data, len);
 }
 
 static int make_files(struct bench *b)

@@ -10,6 +10,7 @@
 
 #include "tools/bench/bench.h"
 #include "tools/bench/machine.h"
+#include "util/num.h"
 
 enum { SETUP_MIN = 100, SETUP_MAX = 1000, QUICK_MAX = 50, TEXT_BYTES = 8192 };
 
@@ -23,12 +24,12 @@ struct setup_ctx {
 static const char *read_step(const char *line, uint64_t *ret_us)
 {
 	const char *plus = strchr(line, '+');
-	char *end;
+	const char *at = plus ? plus + 1 + strspn(plus + 1, " ") : NULL;
 
-	if (!plus || strncmp(line, "conker-vmm:", 11) != 0)
+	if (!plus || strncmp(line, "conker-vmm:", 11) != 0 ||
+	    num_take(&at, NULL, 10, UINT64_MAX, ret_us) < 0)
 		return NULL;
-	*ret_us = strtoull(plus + 1, &end, 10);
-	return end + strspn(end, " ");
+	return at + strspn(at, " ");
 }
 
 static void take_steps(struct series *s, int fd, uint64_t total_us)
@@ -61,7 +62,7 @@ static void setup_turn(void *ctx)
 	if (machine_await_event(&m, "started ", line, sizeof(line)) < 0)
 		series_fail(c->s, line);
 	else if (c->flags & MACHINE_VERBOSE)
-		take_steps(c->s, m.err, strtoull(line + strlen("started "), NULL, 10));
+		take_steps(c->s, m.err, num_at(line + strlen("started ")));
 	else
 		(void)series_add(c->s, machine_now_ns() - m.start_ns, NULL);
 	machine_end(&m);

@@ -25,6 +25,7 @@
 #include "tools/bench/jail.h"
 #include "tools/bench/machine.h"
 #include "tools/bench/table.h"
+#include "util/num.h"
 
 enum { BLOCK_BYTES = 256 << 10, LISTEN_FD = 9 };
 
@@ -219,8 +220,7 @@ int main(int argc, char **argv)
 	int c;
 
 	while ((c = getopt(argc, argv, "n:s:")) != -1)
-		*(c == 'n' ? &o.rounds : &o.mib) =
-			c == '?' ? 0 : (unsigned)strtoul(optarg, NULL, 10);
+		*(c == 'n' ? &o.rounds : &o.mib) = c == '?' ? 0 : (unsigned)num_at(optarg);
 	o.dir = optind + 1 < argc ? argv[optind] : NULL;
 	o.command = o.dir ? argv[optind + 1] : NULL;
 	if (!b || !o.command || !o.rounds || !o.mib || make_all(b) < 0) {

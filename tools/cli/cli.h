@@ -117,7 +117,7 @@ enum opt_kind {
 	OPT_STRING, /* const char *, not empty: that is a variable which was not set, and no value */
 	OPT_TEXT,   /* const char *, which may be */
 	OPT_UINT,   /* uint32_t, above zero */
-	OPT_SECONDS, /* uint32_t of milliseconds; fractions allowed */
+	OPT_SECONDS, /* int of milliseconds; fractions allowed */
 	OPT_TIMEOUT, /* likewise; 0 becomes CONKER_NO_TIMEOUT */
 	OPT_LIST,    /* struct strings, none empty: may be given again */
 	OPT_SIGNAL,  /* int: TERM, SIGTERM, RTMIN+3 or 15 */
@@ -203,6 +203,9 @@ must_check int value_parse(enum opt_kind kind, const char *s, void *ret);
 /* "a whole number above zero" */
 const char *value_expected(enum opt_kind kind);
 const char *value_wrong(int r);
+/* What a user calls an execution: its number, its name, or "key:KEY". Points into s. What none can be called the library
+ * refuses, with the reason. */
+conker_exec_ref exec_ref_of(const char *s);
 /* Whether data[0..len) completes the keys. *ret_len bytes are put to out, which may be data, if there are
  * KEYS_MAX bytes of room before it, and begin there: what is to be passed on. The beginning of the keys is
  * held back until the next byte decides, so that the command never sees one of them. */
@@ -212,7 +215,8 @@ int keys_typed(struct keys *k, const char *data, size_t len, char *out, size_t *
 
 struct box_args {
 	const char *name, *image, *kernel, *append, *from;
-	uint32_t memory_mib, cpus, ready_timeout_ms, idle_timeout_ms, idle_suspend_ms, max_life_ms;
+	uint32_t memory_mib, cpus;
+	int ready_timeout_ms, idle_timeout_ms, idle_suspend_ms, max_life_ms;
 	struct strings disks;
 	conker_rate disk_rate, vsock_rate, console_rate;
 	int verbose, require_jail, warm;
@@ -232,7 +236,7 @@ int box_create_and_print(const struct cli *c, const struct box_args *a);
 struct exec_args {
 	int interactive, tty, verbose, merge, detach, leave_children, keep_alive;
 	const char *workdir, *user, *name, *key, *sh, *shell;
-	uint32_t timeout_ms, grace_ms, backoff_ms, await_timeout_ms;
+	int timeout_ms, grace_ms, backoff_ms, await_timeout_ms;
 	uint64_t memory_bytes, log_bytes;
 	uint32_t pids, cpu_permille;
 	struct strings env, env_files;
@@ -315,7 +319,7 @@ void session_detached(struct session *s, conker_box *b, const struct exec_plan *
 
 /* As session_run(), with an execution that is there; tty: it is on a terminal. */
 struct session_view {
-	const char *exec;
+	conker_exec_ref exec;
 	conker_view_opts opts;
 	int tty;
 };

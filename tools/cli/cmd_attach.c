@@ -26,12 +26,6 @@ static const struct opt own_opts[] = {
 	 "with -i, on a terminal: leave (ctrl-p,ctrl-q)"},
 };
 
-static int on_info(const conker_exec_info *i, void *user)
-{
-	*(conker_exec_info *)user = *i;
-	return 0;
-}
-
 static conker_view_opts view_opts(const struct attach_args *a, const conker_exec_info *i)
 {
 	return (conker_view_opts){
@@ -48,23 +42,25 @@ static conker_view_opts view_opts(const struct attach_args *a, const conker_exec
 
 static int attach(const char *box, const char *exec, const struct attach_args *a)
 {
-	conker_exec_info info = {.size = sizeof(info)};
+	const conker_exec_ref ref = exec_ref_of(exec);
+	conker_exec_info *info;
 	struct session s;
 	conker_box *b = NULL;
 
 	signals_init();
 	if (over_again(conker_box_open(box, &b)) < 0)
 		return fail_lib();
-	if (over_again(conker_exec_lookup(b, exec, 0, on_info, &info)) < 0) {
+	if (over_again(conker_exec_lookup(b, &ref, 0, &info)) < 0) {
 		s.status = fail_lib();
 	} else {
 		const struct session_view v = {
-			.exec = exec, .opts = view_opts(a, &info), .tty = info.tty};
-		if (a->interactive && !info.stdin_writable)
+			.exec = ref, .opts = view_opts(a, info), .tty = info->tty};
+		if (a->interactive && !info->stdin_writable)
 			fail("box '%s': execution %llu takes no input; what comes on ours is "
 			     "dropped",
-			     box, (unsigned long long)info.id);
+			     box, (unsigned long long)info->id);
 		session_attach(&s, b, &v, a->detach_keys, a->forward ? SESSION_FORWARD : 0);
+		conker_exec_info_free(info);
 	}
 	conker_box_free(b);
 	return s.status;

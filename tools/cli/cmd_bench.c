@@ -10,10 +10,11 @@
 
 #include "tools/bench/bench.h"
 #include "tools/bench/compare.h"
-#include "tools/bench/html.h"
+#include "tools/bench/report.h"
 #include "tools/bench/stats.h"
 #include "tools/bench/table.h"
 #include "util/cleanup.h"
+#include "util/io.h"
 
 enum { TIME_DEFAULT_MS = 300000, TIME_QUICK_MS = 30000, STATUS_FAILURES = 1 };
 
@@ -61,18 +62,6 @@ static int open_beside(const char *path, char ret_beside[PATH_MAX])
 	return -1;
 }
 
-static int write_all(int fd, const struct text *t)
-{
-	for (size_t done = 0; done < t->len;) {
-		ssize_t n = write(fd, t->s + done, t->len - done);
-
-		if (n < 0 && errno != EINTR)
-			return -1;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
 static int save(const char *path, const struct text *t)
 {
 	char beside[PATH_MAX] = "";
@@ -82,7 +71,8 @@ static int save(const char *path, const struct text *t)
 
 	if (t->failed)
 		return fail("no memory for '%s'", path);
-	if (fd >= 0 && write_all(fd, t) == 0 && (!*beside || rename(beside, path) == 0))
+	if (fd >= 0 && io_write_all(fd, t->s, t->len) == 0 &&
+	    (!*beside || rename(beside, path) == 0))
 		return 0;
 	int status = fail("'%s': %s", path, strerror(errno));
 	if (fd >= 0 && *beside)
@@ -118,77 +108,13 @@ static int save_all(const struct bench_args *a, const struct result *r)
 	if (a->json)
 		status = save(a->json, &json);
 	if (a->output && status == 0) {
-		html_report(&html, r);
+		report_page(&html, r);
 		status = save_as(a->output, "bench.json", &json);
 		if (status == 0)
 			status = save_as(a->output, "bench.html", &html);
 	}
 	text_fini(&json);
 	text_fini(&html);
-	return status;
-}
-
-static int load(const char *path, struct result *ret)
-{
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	size_t n = 0;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail("'%s': %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_size > RESULT_BYTES_MAX)
-		return fail("'%s' is no file of conker bench", path);
-	char *text = malloc((size_t)st.st_size + 1);
-	while (text && n < (size_t)st.st_size) {
-		ssize_t got = read(fd, text + n, (size_t)st.st_size - n);
-
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-	}
-	int r = text ? result_read(ret, text, n) : -ENOMEM;
-	free(text);
-	if (r == -ENOTSUP)
-		return fail("'%s' is of another version of conker bench", path);
-	return r < 0 ? fail("'%s': %s", path,
-			    r == -ENOMEM ? "no memory" : "no result of conker bench")
-		     : 0;
-}
-
-/* ---- comparing ----------------------------------------------------------------------------------------- */
-
-static int compare_loaded(const struct result *a, const struct result *b)
-{
-	struct text t = {0};
-	int status = 0;
-
-	if (compare_hosts(a, b, &t) > 0)
-		status = fail("figures of different hosts cannot be compared: %s", t.s);
-	text_fini(&t);
-	if (status)
-		return status;
-	printf("first:  conker %s, %s\nsecond: conker %s, %s\n\n", result_fact_of(a, "conker"),
-	       a->started, result_fact_of(b, "conker"), b->started);
-	compare_series(a, b, &t);
-	fputs(t.s ? t.s : "", stdout);
-	text_fini(&t);
-	status = finish_output();
-	return status ? status : result_failures(a) || result_failures(b) ? STATUS_FAILURES : 0;
-}
-
-static int compare(const char *first, const char *second)
-{
-	auto_free struct result *r = calloc(2, sizeof(*r));
-
-	if (!r)
-		return fail("no memory");
-	int status = load(first, &r[0]);
-	if (status == 0)
-		status = load(second, &r[1]);
-	if (status == 0)
-		status = compare_loaded(&r[0], &r[1]);
-	result_fini(&r[0]);
-	result_fini(&r[1]);
 	return status;
 }
 
@@ -342,7 +268,8 @@ int cmd_bench(struct cli *c, int argc, char **argv)
 		return fail_usage(c, a.compare ? "--compare needs two files"
 					       : "files are for --compare only");
 	if (a.compare)
-		return compare(argv[0], argv[1]);
+		return fail("--compare needs python3: %s",
+			    strerror(compare_exec(argv[0], argv[1])));
 	if (a.series)
 		which = parse_series(c, a.series);
 	if (!which)

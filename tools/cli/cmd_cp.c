@@ -111,13 +111,6 @@ struct request {
 	int n, in;
 };
 
-static int on_stat(const conker_file_info *f, void *data)
-{
-	(void)f;
-	(void)data;
-	return 0;
-}
-
 /* Several have no place in anything else. */
 static int check_is_directory(conker_box *b, const struct request *q, const char *user)
 {
@@ -126,9 +119,13 @@ static int check_is_directory(conker_box *b, const struct request *q, const char
 
 	if (snprintf(path, sizeof(path), "%s/.", q->dst) >= (int)sizeof(path))
 		return fail("%s: %s", q->dst, strerror(ENAMETOOLONG));
-	if (q->in)
-		return over_again(conker_file_stat(b, path, user, on_stat, NULL)) < 0 ? fail_lib()
-										      : 0;
+	if (q->in) {
+		conker_file_info *f = NULL;
+		int r = over_again(conker_file_stat(b, path, user, &f));
+
+		conker_file_info_free(f);
+		return r < 0 ? fail_lib() : 0;
+	}
 	return stat(path, &st) < 0 ? fail("%s: %s", q->dst, strerror(errno)) : 0;
 }
 

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/num.h"
+
 enum {
 	MODE_MAX = 07777,
 	CHUNK_BYTES = 64 << 10,
@@ -49,13 +51,12 @@ struct action {
 
 static int parse_mode(const char *s, uint32_t *ret)
 {
-	char *end;
+	uint64_t v;
 
 	*ret = 0;
 	if (!s)
 		return 0;
-	unsigned long v = strtoul(s, &end, 8);
-	if (*end || end == s || v == 0 || v > MODE_MAX)
+	if (num_parse(s, strlen(s), 8, MODE_MAX, &v) < 0 || v == 0)
 		return fail("'%s' is not a mode: octal digits, as 644", s);
 	*ret = (uint32_t)v;
 	return 0;
@@ -130,27 +131,29 @@ static void text_file(const conker_file_info *i)
 	putchar('\n');
 }
 
-static int on_stat(const conker_file_info *i, void *data)
+static void print_file(const struct fs *f, const conker_file_info *i)
 {
-	const struct fs *f = data;
-
 	if (f->json) {
 		json_file(i);
 		putchar('\n');
 	} else {
 		text_file(i);
 	}
-	return 0;
 }
 
 static int run_stat(struct fs *f, conker_box *b, int argc, char **argv)
 {
 	int status = 0;
 
-	for (int i = 0; i < argc && !status; i++)
-		status = over_again(conker_file_stat(b, argv[i], f->user, on_stat, f)) < 0
-				 ? fail_lib()
-				 : 0;
+	for (int i = 0; i < argc && !status; i++) {
+		conker_file_info *info = NULL;
+
+		if (over_again(conker_file_stat(b, argv[i], f->user, &info)) < 0)
+			status = fail_lib();
+		else
+			print_file(f, info);
+		conker_file_info_free(info);
+	}
 	return status ? status : finish_output();
 }
 

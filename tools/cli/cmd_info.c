@@ -135,7 +135,7 @@ static void text_exec(const conker_exec_info *i)
 	text_line("key       ", i->key ? i->key : "");
 	printf("command   ");
 	print_argv(i->argv);
-	printf("\nstate     %s\npid       %u\nstarted   %s\n",
+	printf("\nstate     %s\npid       %d\nstarted   %s\n",
 	       exec_state_text(i->state, &i->status, state, sizeof(state)), i->pid,
 	       time_text(i->started_us, when, sizeof(when)));
 	text_end(i);
@@ -146,27 +146,29 @@ static void text_exec(const conker_exec_info *i)
 	text_usage(&i->usage);
 }
 
-static int on_exec(const conker_exec_info *i, void *user)
+static void print_exec(const conker_exec_info *i, const struct info_args *a)
 {
-	const struct info_args *a = user;
-
 	if (a->json) {
 		json_exec(i, 1);
 		putchar('\n');
 	} else {
 		text_exec(i);
 	}
-	return 0;
 }
 
-static int exec_info(const char *box, const char *exec, struct info_args *a)
+static int exec_info(const char *box, const char *exec, const struct info_args *a)
 {
+	const conker_exec_ref ref = exec_ref_of(exec);
+	conker_exec_info *info = NULL;
 	conker_box *b = NULL;
 
 	if (over_again(conker_box_open(box, &b)) < 0)
 		return fail_lib();
-	int r = over_again(conker_exec_lookup(b, exec, CONKER_LIST_USAGE, on_exec, a));
+	int r = over_again(conker_exec_lookup(b, &ref, CONKER_LIST_USAGE, &info));
+	if (r == 0)
+		print_exec(info, a);
 	int status = r < 0 ? fail_lib() : finish_output();
+	conker_exec_info_free(info);
 	conker_box_free(b);
 	return status;
 }

@@ -15,32 +15,37 @@ static const struct opt kill_opts[] = {
 	{"wait", 'w', OPT_FLAG, offsetof(struct kill_args, wait), NULL, "until it has ended"},
 };
 
+typedef int each_fn(conker_box *b, const conker_exec_ref *exec, const void *arg);
+
 /* For each operand behind the box: what fn does with it; all are tried. */
-static int each(char **argv, int n, int (*fn)(conker_box *b, const char *exec, const void *arg),
-		const void *arg)
+static int each(char **argv, int n, each_fn *fn, const void *arg)
 {
 	conker_box *b;
 	int status = 0;
 
 	if (over_again(conker_box_open(argv[0], &b)) < 0)
 		return fail_lib();
-	for (int i = 1; i < n; i++)
-		if (fn(b, argv[i], arg) < 0)
+	for (int i = 1; i < n; i++) {
+		const conker_exec_ref exec = exec_ref_of(argv[i]);
+
+		if (fn(b, &exec, arg) < 0)
 			status = fail_lib();
+	}
 	conker_box_free(b);
 	return status;
 }
 
-static int kill_one(conker_box *b, const char *exec, const void *arg)
+static int kill_one(conker_box *b, const conker_exec_ref *exec, const void *arg)
 {
 	const struct kill_args *a = arg;
 	int scope = a->all || !a->signo ? CONKER_KILL_ALL : CONKER_KILL_PROCESS;
 
-	return over_again(conker_box_kill(b, exec, a->signo, a->group ? CONKER_KILL_GROUP : scope));
+	return over_again(
+		conker_exec_kill_ref(b, exec, a->signo, a->group ? CONKER_KILL_GROUP : scope));
 }
 
 /* The view is there before the signal, so that a name cannot be another's by then. */
-static int kill_and_wait(conker_box *b, const char *exec, const void *arg)
+static int kill_and_wait(conker_box *b, const conker_exec_ref *exec, const void *arg)
 {
 	const conker_view_opts o = {.size = sizeof(o),
 				    .flags = CONKER_VIEW_FOLLOW | CONKER_VIEW_NO_STDOUT |
@@ -83,7 +88,7 @@ int cmd_kill(struct cli *c, int argc, char **argv)
 
 /* ---- conker forget ------------------------------------------------------------------------------- */
 
-static int forget_one(conker_box *b, const char *exec, const void *arg)
+static int forget_one(conker_box *b, const conker_exec_ref *exec, const void *arg)
 {
 	(void)arg;
 	return over_again(conker_exec_forget(b, exec));

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 struct stop_args {
-	uint32_t timeout_ms;
+	int timeout_ms;
 };
 
 static const struct opt stop_opts[] = {
@@ -13,7 +13,7 @@ static const struct opt stop_opts[] = {
 };
 
 /* 0 or 1, or what conker_box_stop() says. */
-static int stop_once(const char *name, uint32_t timeout_ms)
+static int stop_once(const char *name, int timeout_ms)
 {
 	conker_box *b;
 	int r = over_again(conker_box_open_now(name, &b));
@@ -30,7 +30,7 @@ static int stop_once(const char *name, uint32_t timeout_ms)
 }
 
 /* A box may suspend itself just then: it is resumed, and ends in order. */
-static int stop(const char *name, uint32_t timeout_ms)
+static int stop(const char *name, int timeout_ms)
 {
 	enum { TRIES = 4 };
 	int r = -ERESTART;
@@ -42,7 +42,7 @@ static int stop(const char *name, uint32_t timeout_ms)
 
 int cmd_stop(struct cli *c, int argc, char **argv)
 {
-	struct stop_args a = {0};
+	struct stop_args a = {.timeout_ms = CONKER_STOP_DEFAULT_MS};
 	struct usage u = {
 		.operands = "[OPTIONS] BOX...",
 		.text = "Asks the guests to end everything and power off. The boxes stay listed "

@@ -7,7 +7,8 @@
 
 struct wait_args {
 	int any, json;
-	uint32_t count, timeout_ms;
+	uint32_t count;
+	int timeout_ms;
 	struct ports ports;
 };
 
@@ -31,21 +32,21 @@ struct waited {
 	int has_result;
 };
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct waited *w = user;
 
 	(void)e;
-	(void)len;
 	if (ev != CONKER_EXIT && ev != CONKER_LOST)
 		return;
 	w->ended = ++*w->ends;
 	if (ev == CONKER_EXIT) {
-		w->result = *(const conker_status *)data;
+		w->result = data->status;
 		w->has_result = 1;
 		w->status = exit_status_of(&w->result);
 	} else {
-		w->status = report_failure(w->box, data);
+		w->status = report_failure(w->box, &data->failure);
 	}
 }
 
@@ -117,8 +118,9 @@ static int attach_and_wait(const struct wait_set *s, const struct wait_args *a)
 
 	for (size_t i = 0; i < s->n && r >= 0; i++) {
 		s->w[i] = (struct waited){.box = s->box, .ends = &ends};
-		r = conker_exec_attach(s->box, s->names[i], &o,
-				       (conker_exec_cb){on_event, &s->w[i], NULL}, &s->v[i]);
+		const conker_exec_ref ref = exec_ref_of(s->names[i]);
+		r = conker_exec_attach(s->box, &ref, &o, (conker_exec_cb){on_event, &s->w[i], NULL},
+				       &s->v[i]);
 	}
 	int status = r < 0 ? fail_lib() : wait_for(s->v, s->w, s->n, a);
 	for (size_t i = 0; i < s->n; i++)
@@ -140,13 +142,14 @@ static int wait_execs(conker_box *b, char **names, size_t n, const struct wait_a
 
 static int wait_ports(conker_box *b, const char *exec, const struct wait_args *a)
 {
+	const conker_exec_ref ref = exec_ref_of(exec ? exec : "");
 	int64_t deadline_us = now_us() + (int64_t)a->timeout_ms * 1000;
 	int r;
 
 	do {
 		int64_t left_ms = a->timeout_ms ? (deadline_us - now_us()) / 1000 : -1;
 
-		r = conker_box_await_ports(b, exec, a->ports.v, a->ports.n,
+		r = conker_box_await_ports(b, exec ? &ref : NULL, a->ports.v, a->ports.n,
 					   a->timeout_ms && left_ms < 0 ? 0 : (int)left_ms);
 	} while (r == -EINTR && !signals_caught());
 	if (r == -ETIMEDOUT) {

@@ -43,17 +43,16 @@ static void json_base64(const unsigned char *p, size_t len)
 	putchar('"');
 }
 
-static void json_output(const conker_exec *e, enum conker_event ev, const char *data, size_t len)
+static void json_output(enum conker_event ev, const conker_output *o)
 {
-	int text = utf8_is_valid(data, len);
+	int text = utf8_is_valid(o->bytes, o->len);
 
-	printf("{\"stream\":\"%s\",\"offset\":%llu,\"time_us\":%llu,\"%s\":", stream_name(ev),
-	       (unsigned long long)conker_exec_offset(e),
-	       (unsigned long long)conker_exec_time_us(e), text ? "data" : "base64");
+	printf("{\"stream\":\"%s\",\"offset\":%llu,\"time_us\":%lld,\"%s\":", stream_name(ev),
+	       (unsigned long long)o->offset, (long long)o->time_us, text ? "data" : "base64");
 	if (text)
-		json_bytes(data, len);
+		json_bytes(o->bytes, o->len);
 	else
-		json_base64((const unsigned char *)data, len);
+		json_base64(o->bytes, o->len);
 	puts("}");
 }
 
@@ -65,13 +64,14 @@ static void json_gap(const conker_gap *g)
 
 /* ---- as text ------------------------------------------------------------------------------------- */
 
-static void text_line(const struct printer *p, const conker_exec *e, enum conker_event ev,
-		      const char *data, size_t len)
+static void text_line(const struct printer *p, enum conker_event ev, const conker_output *o)
 {
+	const char *data = o->bytes;
+	size_t len = o->len;
 	char when[64];
 
 	if (p->a->timestamps)
-		printf("%s ", time_text((int64_t)conker_exec_time_us(e), when, sizeof(when)));
+		printf("%s ", time_text(o->time_us, when, sizeof(when)));
 	if (p->a->tags)
 		printf("%s: ", stream_name(ev));
 	if (len && data[len - 1] == '\n')
@@ -83,33 +83,34 @@ static void text_line(const struct printer *p, const conker_exec *e, enum conker
 	putchar('\n');
 }
 
-static void on_output(const struct printer *p, const conker_exec *e, enum conker_event ev,
-		      const void *data, size_t len)
+static void on_output(const struct printer *p, enum conker_event ev, const conker_output *o)
 {
 	if (p->a->json) {
-		json_output(e, ev, data, len);
+		json_output(ev, o);
 	} else if (p->a->tags || p->a->timestamps) {
-		text_line(p, e, ev, data, len);
+		text_line(p, ev, o);
 	} else if (ev == CONKER_STDOUT) {
-		fwrite(data, 1, len, stdout);
+		fwrite(o->bytes, 1, o->len, stdout);
 	} else {
 		fflush(stdout); /* two streams that meet again on a terminal keep their order */
-		fwrite(data, 1, len, stderr);
+		fwrite(o->bytes, 1, o->len, stderr);
 	}
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct printer *p = user;
 
+	(void)e;
 	if (ev == CONKER_STDOUT || ev == CONKER_STDERR)
-		on_output(p, e, ev, data, len);
+		on_output(p, ev, &data->output);
 	else if (ev == CONKER_GAP && p->a->json)
-		json_gap(data);
+		json_gap(&data->gap);
 	else if (ev == CONKER_GAP)
-		report_gap(data, "\n");
+		report_gap(&data->gap, "\n");
 	else if (ev == CONKER_LOST)
-		p->status = report_failure(p->box, data);
+		p->status = report_failure(p->box, &data->failure);
 	if (p->a->follow)
 		fflush(stdout);
 }
@@ -146,6 +147,7 @@ static int wait_for_end(const struct printer *p, conker_exec *e)
 
 int logs_exec(const char *box, const char *exec, const struct logs_args *a)
 {
+	const conker_exec_ref ref = exec_ref_of(exec);
 	const conker_view_opts o = view_opts(a);
 	struct printer p = {.a = a, .clean = isatty(STDOUT_FILENO)};
 	conker_exec *e;
@@ -153,7 +155,7 @@ int logs_exec(const char *box, const char *exec, const struct logs_args *a)
 
 	if (over_again(conker_box_open(box, &p.box)) < 0)
 		return fail_lib();
-	if (conker_exec_attach(p.box, exec, &o, (conker_exec_cb){on_event, &p, NULL}, &e) < 0) {
+	if (conker_exec_attach(p.box, &ref, &o, (conker_exec_cb){on_event, &p, NULL}, &e) < 0) {
 		status = fail_lib();
 	} else {
 		status = wait_for_end(&p, e);

@@ -58,12 +58,12 @@ static void written(struct pump *p, int i, ssize_t n)
 		(void)conker_exec_ack(p->exec, i ? CONKER_STDERR : CONKER_STDOUT, (size_t)n);
 }
 
-static void on_output(struct pump *p, int i, const void *data, size_t len)
+static void on_output(struct pump *p, int i, const conker_output *o)
 {
 	if (p->out_errno)
-		written(p, i, (ssize_t)len);
+		written(p, i, (ssize_t)o->len);
 	else
-		written(p, i, sink_put(&p->out[i], data, len));
+		written(p, i, sink_put(&p->out[i], o->bytes, o->len));
 }
 
 /* ---- events -------------------------------------------------------------------------------------- */
@@ -114,19 +114,20 @@ static void on_lost(struct pump *p, const conker_failure *f)
 	       exit_status_of_failure(f));
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct pump *p = user;
 
 	p->exec = e; /* may come before conker_exec_start() has returned it */
 	switch (ev) {
 	case CONKER_STARTED: on_started(p); break;
-	case CONKER_STDOUT: on_output(p, 0, data, len); break;
-	case CONKER_STDERR: on_output(p, 1, data, len); break;
-	case CONKER_GAP: report_gap(data, p->raw ? "\r\n" : "\n"); break;
-	case CONKER_EXIT: on_exit_(p, data); break;
+	case CONKER_STDOUT: on_output(p, 0, &data->output); break;
+	case CONKER_STDERR: on_output(p, 1, &data->output); break;
+	case CONKER_GAP: report_gap(&data->gap, p->raw ? "\r\n" : "\n"); break;
+	case CONKER_EXIT: on_exit_(p, &data->status); break;
 	case CONKER_DETACHED: finish(p, SESSION_DETACHED, 0); break;
-	case CONKER_LOST: on_lost(p, data); break;
+	case CONKER_LOST: on_lost(p, &data->failure); break;
 	case CONKER_WRITABLE: /* the loop tries by itself */
 	case CONKER_WRITTEN: break;
 	}
@@ -360,7 +361,7 @@ static int begin_attach(struct pump *p, const void *what)
 
 	o.flags |= CONKER_VIEW_MANUAL_ACK;
 	o.window_bytes = WINDOW_BYTES;
-	return conker_exec_attach(p->box, v->exec, &o, (conker_exec_cb){on_event, p, NULL},
+	return conker_exec_attach(p->box, &v->exec, &o, (conker_exec_cb){on_event, p, NULL},
 				  &p->exec);
 }
 
@@ -387,35 +388,32 @@ struct start {
 	int started, failed;
 };
 
-static void on_start_event(conker_exec *e, enum conker_event ev, const void *data, size_t len,
+static void on_start_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
 			   void *user)
 {
 	struct start *s = user;
 
 	(void)e;
-	(void)len;
 	if (ev == CONKER_STARTED)
 		s->started = 1;
 	if (ev != CONKER_LOST || s->started)
 		return;
 	s->failed = 1;
-	if (((const conker_failure *)data)->error == ERESTART)
+	if (data->failure.error == ERESTART)
 		s->s->end = SESSION_AGAIN;
 	else
-		s->s->status = report_failure(s->box, data);
+		s->s->status = report_failure(s->box, &data->failure);
 }
 
 static int await_ports(conker_box *b, conker_exec *e, const struct exec_args *a)
 {
 	enum { PATIENCE_MS = 60000 };
-	char id[24];
+	const conker_exec_ref ref = {.id = conker_exec_id(e)};
 	int r;
 
-	(void)snprintf(id, sizeof(id), "%llu", (unsigned long long)conker_exec_id(e));
 	do
-		r = conker_box_await_ports(b, id, a->ports.v, a->ports.n,
-					   a->await_timeout_ms ? (int)a->await_timeout_ms
-							       : PATIENCE_MS);
+		r = conker_box_await_ports(b, &ref, a->ports.v, a->ports.n,
+					   a->await_timeout_ms ? a->await_timeout_ms : PATIENCE_MS);
 	while (r == -EINTR && !signals_caught());
 	return r < 0 ? fail_lib() : 0;
 }

@@ -17,9 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/io.h"
+
 static void open_again(struct sink *k)
 {
-	char path[32];
 	struct stat st;
 
 	int flags = fcntl(k->fd, F_GETFL);
@@ -30,8 +31,7 @@ static void open_again(struct sink *k)
 		k->chunk = SIZE_MAX;
 		return;
 	}
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", k->fd);
-	k->own_fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	k->own_fd = io_reopen(k->fd, O_WRONLY | O_NONBLOCK | O_NOCTTY);
 	if (k->own_fd >= 0) {
 		k->fd = k->own_fd;
 		k->chunk = SIZE_MAX;

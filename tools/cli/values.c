@@ -2,38 +2,23 @@
 #include "tools/cli/cli.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "util/num.h"
 #include "util/signame.h"
 
 /* ---- numbers ------------------------------------------------------------------------------------- */
 
-/* Decimal digits only, up to end; -ERANGE: more than max. */
-static int parse_number(const char *s, const char *end, uint64_t max, uint64_t *ret)
+static int parse_number(const char *s, uint64_t max, uint64_t *ret)
 {
-	uint64_t v = 0;
-	int over = 0;
-
-	if (s == end)
-		return -EINVAL;
-	for (; s < end; s++) {
-		unsigned digit = (unsigned char)*s - (unsigned)'0';
-
-		if (digit > 9)
-			return -EINVAL;
-		over |= __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, digit, &v) ||
-			v > max;
-	}
-	*ret = v;
-	return over ? -ERANGE : 0;
+	return num_parse(s, strlen(s), 10, max, ret);
 }
 
 static int parse_uint(const char *s, uint32_t *ret)
 {
 	uint64_t v;
-	int r = parse_number(s, s + strlen(s), UINT32_MAX, &v);
+	int r = parse_number(s, UINT32_MAX, &v);
 
 	if (r < 0 || v == 0)
 		return r < 0 ? r : -EINVAL;
@@ -41,32 +26,19 @@ static int parse_uint(const char *s, uint32_t *ret)
 	return 0;
 }
 
-/* A decimal fraction, without what strtod() takes besides ("inf", "0x1p3", " 1"). */
-static int parse_decimal(const char *s, size_t len, double *ret)
-{
-	char buf[32], *end;
-
-	if (len == 0 || len >= sizeof(buf) || strspn(s, "0123456789.") < len)
-		return -EINVAL;
-	memcpy(buf, s, len);
-	buf[len] = 0;
-	*ret = strtod(buf, &end);
-	return *end || end == buf ? -EINVAL : 0;
-}
-
-static int parse_seconds(const char *s, uint32_t *ret_ms)
+static int parse_seconds(const char *s, int *ret_ms)
 {
 	double v;
 
-	if (parse_decimal(s, strlen(s), &v) < 0 || v < 0.001)
+	if (num_fraction(s, strlen(s), &v) < 0 || v < 0.001)
 		return -EINVAL;
 	if (v > INT32_MAX / 1000)
 		return -ERANGE;
-	*ret_ms = (uint32_t)(v * 1000);
+	*ret_ms = (int)(v * 1000);
 	return 0;
 }
 
-static int parse_timeout(const char *s, uint32_t *ret_ms)
+static int parse_timeout(const char *s, int *ret_ms)
 {
 	if (strcmp(s, "0") != 0)
 		return parse_seconds(s, ret_ms);
@@ -85,7 +57,7 @@ static int parse_bytes(const char *s, double unit, uint64_t *ret)
 		unit = (double)(1ULL << (10 * (letter - letters + 1)));
 		len--;
 	}
-	if (parse_decimal(s, len, &v) < 0 || v * unit < 1)
+	if (num_fraction(s, len, &v) < 0 || v * unit < 1)
 		return -EINVAL;
 	if (v * unit > (double)(1ULL << 50))
 		return -ERANGE;
@@ -124,7 +96,7 @@ static int parse_rate(const char *s, conker_rate *ret)
 	if (r == 0 && rate.bytes_per_s != CONKER_NO_LIMIT && rate.bytes_per_s > CONKER_RATE_MAX)
 		r = -ERANGE;
 	if (r == 0 && ops)
-		r = parse_number(ops + 1, s + strlen(s), UINT32_MAX, &rate.ops_per_s);
+		r = parse_number(ops + 1, UINT32_MAX, &rate.ops_per_s);
 	if (ops && !rate.ops_per_s)
 		rate.ops_per_s = CONKER_NO_LIMIT;
 	*ret = rate;
@@ -135,7 +107,7 @@ static int parse_cpus(const char *s, uint32_t *ret_permille)
 {
 	double v;
 
-	if (parse_decimal(s, strlen(s), &v) < 0 || v < 0.01)
+	if (num_fraction(s, strlen(s), &v) < 0 || v < 0.01)
 		return -EINVAL;
 	if (v > 1000)
 		return -ERANGE;
@@ -147,7 +119,7 @@ static int parse_port(const char *s, struct ports *ret)
 {
 	uint64_t v;
 
-	if (ret->n == countof(ret->v) || parse_number(s, s + strlen(s), UINT16_MAX, &v) < 0 || !v)
+	if (ret->n == countof(ret->v) || parse_number(s, UINT16_MAX, &v) < 0 || !v)
 		return -EINVAL;
 	ret->v[ret->n++] = (uint16_t)v;
 	return 0;
@@ -157,18 +129,30 @@ static int parse_offsets(const char *s, struct offsets *ret)
 {
 	const char *end = strchrnul(s, ':');
 
-	int r = parse_number(s, end, UINT64_MAX, &ret->out);
+	int r = num_parse(s, (size_t)(end - s), 10, UINT64_MAX, &ret->out);
 
 	ret->given = 1;
 	if (r < 0)
 		return r;
 	if (*end)
-		return parse_number(end + 1, end + strlen(end), UINT64_MAX, &ret->err);
+		return parse_number(end + 1, UINT64_MAX, &ret->err);
 	ret->err = ret->out;
 	return 0;
 }
 
 /* ---- names --------------------------------------------------------------------------------------- */
+
+/* A number that is too large is no number of any, and then no name either. */
+conker_exec_ref exec_ref_of(const char *s)
+{
+	static const char key[] = "key:";
+	uint64_t id;
+
+	if (strncmp(s, key, sizeof(key) - 1) == 0)
+		return (conker_exec_ref){.key = s + sizeof(key) - 1};
+	return parse_number(s, UINT64_MAX, &id) == 0 && id > 0 ? (conker_exec_ref){.id = id}
+							       : (conker_exec_ref){.name = s};
+}
 
 static int parse_signal(const char *s, int *ret)
 {
@@ -209,7 +193,7 @@ static int parse_limit(const char *s, const char *end, uint64_t *ret)
 		*ret = CONKER_UNLIMITED;
 		return 0;
 	}
-	return parse_number(s, end, UINT64_MAX, ret);
+	return num_parse(s, (size_t)(end - s), 10, UINT64_MAX, ret);
 }
 
 static int rlimit_by_name(const char *s, size_t len)

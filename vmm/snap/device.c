@@ -71,13 +71,7 @@ static void put_kept(struct snap_device *d)
 	if (!k->host_port)
 		return;
 	conker__state__kept_stream__init(m);
-	m->host_port = k->host_port;
-	m->guest_port = k->guest_port;
-	m->guest_alloc = k->guest_alloc;
-	m->guest_fwd = k->guest_fwd;
-	m->sent = k->sent;
-	m->received = k->received;
-	m->announced = k->announced;
+	KEPT_STREAM_COPY(m, k);
 	d->vsock.kept = m;
 }
 
@@ -226,15 +220,7 @@ static int get_kept(const Conker__State__KeptStream *m, struct kept_stream *ret,
 	*ret = (struct kept_stream){0};
 	if (!m)
 		return 0;
-	*ret = (struct kept_stream){
-		.host_port = m->host_port,
-		.guest_port = m->guest_port,
-		.guest_alloc = m->guest_alloc,
-		.guest_fwd = m->guest_fwd,
-		.sent = m->sent,
-		.received = m->received,
-		.announced = m->announced,
-	};
+	KEPT_STREAM_COPY(ret, m);
 	return check_known(&m->base, e);
 }
 

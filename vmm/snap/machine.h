@@ -12,7 +12,7 @@
 
 enum {
 	MACHINE_VERSION = 1,
-	MACHINE_DEVICES_MAX = 2 + CONFIG_DISKS_MAX, /* console, vsock, disks */
+	MACHINE_DEVICES_MAX = 2 + VMM_DISKS_MAX, /* console, vsock, disks */
 };
 
 struct machine_state {

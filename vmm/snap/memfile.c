@@ -15,12 +15,12 @@
 #include <unistd.h>
 
 #include "proto/box.h"
+#include "util/io.h"
 
 enum {
 	PAGE = 4096,
 	BATCH = 512, /* pages looked at together */
 	BATCH_BYTES = BATCH * PAGE,
-	WRITE_MAX_BYTES = 1 << 20, /* in one call */
 };
 
 _Static_assert((int)MEMORY_TAIL_BYTES == (int)PAGE, "one page says whose it is");
@@ -54,33 +54,12 @@ struct writer {
 	struct err *e;
 };
 
-static int write_all(struct writer *w, const uint8_t *p, uint64_t len, uint64_t off)
+static int write_pages(struct writer *w, const void *p, size_t len, uint64_t off)
 {
+	int r = io_pwrite_all(w->fd, p, len, off);
+
 	w->written_bytes += len;
-	while (len > 0) {
-		ssize_t n = pwrite(w->fd, p, min_(len, (uint64_t)WRITE_MAX_BYTES), (off_t)off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? err_errno(w->e, "write the memory file")
-				     : err_set(w->e, EIO, "write the memory file: nothing written");
-		p += n;
-		off += (uint64_t)n;
-		len -= (uint64_t)n;
-	}
-	return 0;
-}
-
-static bool is_zero(const uint8_t *page)
-{
-	const uint64_t *w = (const uint64_t *)page;
-
-	for (size_t i = 0; i < PAGE / sizeof(*w); i += 8)
-		if (w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] |
-		    w[i + 7])
-			return false;
-	return true;
+	return r < 0 ? err_set(w->e, -r, "write the memory file: %s", strerror(-r)) : 0;
 }
 
 /* Whether the file below has data at off; called with rising offsets. */
@@ -121,11 +100,11 @@ static int write_batch(struct writer *w, const uint8_t *host, size_t n, uint64_t
 		bool keep = i < n &&
 			    ((map[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) ||
 			     base_has(w, off + i * PAGE)) &&
-			    !is_zero(host + i * PAGE);
+			    !io_is_zero(host + i * PAGE, PAGE);
 		if (keep)
 			continue;
-		int r = i > from ? write_all(w, host + from * PAGE, (i - from) * PAGE,
-					     off + from * PAGE)
+		int r = i > from ? write_pages(w, host + from * PAGE, (i - from) * PAGE,
+					       off + from * PAGE)
 				 : 0;
 		if (r < 0)
 			return r;
@@ -139,7 +118,7 @@ static int write_trailer(struct writer *w, const struct memfile_id *id, uint64_t
 	struct trailer t = {.id = *id, .size_bytes = size_bytes};
 
 	memcpy(t.magic, magic, sizeof(magic));
-	return write_all(w, (const uint8_t *)&t, sizeof(t), size_bytes);
+	return write_pages(w, &t, sizeof(t), size_bytes);
 }
 
 int memfile_write(const struct guest_mem *m, int fd, int base_fd, int pagemap_fd,

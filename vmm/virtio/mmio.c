@@ -341,21 +341,6 @@ static void accept_features(struct virtio_port *p)
 		p->regs.status = S_FEATURES;
 }
 
-static void take_status(struct virtio_port *p, uint32_t to)
-{
-	p->regs.status = to;
-}
-
-static void enter_ack(struct virtio_port *p)
-{
-	take_status(p, S_ACK);
-}
-
-static void enter_driver(struct virtio_port *p)
-{
-	take_status(p, S_DRIVER);
-}
-
 static void enter_live(struct virtio_port *p)
 {
 	run_on_loop(p, CMD_ACTIVATE);
@@ -363,11 +348,11 @@ static void enter_live(struct virtio_port *p)
 
 static const struct transition {
 	uint32_t from, to;
-	void (*enter)(struct virtio_port *p);
+	void (*enter)(struct virtio_port *p); /* NULL: nothing else has to happen */
 } transitions[] = {
-	{S_RESET, S_ACK, enter_ack},
-	{S_RESET, S_DRIVER, enter_driver}, /* some drivers set both bits at once */
-	{S_ACK, S_DRIVER, enter_driver},
+	{S_RESET, S_ACK, NULL},
+	{S_RESET, S_DRIVER, NULL}, /* some drivers set both bits at once */
+	{S_ACK, S_DRIVER, NULL},
 	{S_DRIVER, S_FEATURES, accept_features},
 	{S_FEATURES, S_LIVE, enter_live},
 };
@@ -388,11 +373,15 @@ static void write_status(struct virtio_port *p, uint32_t v)
 		p->regs.status |= VIRTIO_CONFIG_S_FAILED;
 	if (p->regs.status & FOREVER_GONE || v == cur)
 		return;
-	for (size_t i = 0; i < countof(transitions); i++) {
-		if (transitions[i].from == cur && transitions[i].to == v) {
-			transitions[i].enter(p);
-			return;
-		}
+	for (const struct transition *t = transitions; t < transitions + countof(transitions);
+	     t++) {
+		if (t->from != cur || t->to != v)
+			continue;
+		if (t->enter)
+			t->enter(p);
+		else
+			p->regs.status = v;
+		return;
 	}
 	break_locked(p, "illegal status change");
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/io.h"
 
 enum {
 	MARK_BYTES = 80, /* room for the line that tells of dropped output */
@@ -229,13 +230,11 @@ void sink_drain(struct sink *s, int timeout_ms)
 
 int sink_own(int fd)
 {
-	char path[32];
 	struct stat st;
 
 	if (fstat(fd, &st) < 0 || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode))
 		return fd;
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	int own = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	int own = io_reopen(fd, O_WRONLY | O_NONBLOCK | O_NOCTTY);
 	return own < 0 ? fd : own;
 }
 

@@ -40,6 +40,18 @@ struct kept_stream {
 	uint32_t guest_alloc, guest_fwd, sent, received, announced; /* struct vsock_conn */
 };
 
+/* From one of these to another, to a struct vsock_conn or a message of the state file, or back: all have these fields. */
+#define KEPT_STREAM_COPY(to, from)                       \
+	do {                                             \
+		(to)->host_port = (from)->host_port;     \
+		(to)->guest_port = (from)->guest_port;   \
+		(to)->guest_alloc = (from)->guest_alloc; \
+		(to)->guest_fwd = (from)->guest_fwd;     \
+		(to)->sent = (from)->sent;               \
+		(to)->received = (from)->received;       \
+		(to)->announced = (from)->announced;     \
+	} while (0)
+
 /* The guest must hear that each of nconns and nrsts is gone before it hears anything else. */
 struct streams_state {
 	bool rung; /* the guest serves */

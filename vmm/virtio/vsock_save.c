@@ -25,19 +25,6 @@ static bool is_quiet(const struct vsock_link *l)
 	       !l->readable && !l->gone && !l->ending && l->fd >= 0;
 }
 
-static void keep(const struct vsock_conn *c, struct kept_stream *ret)
-{
-	*ret = (struct kept_stream){
-		.host_port = c->host_port,
-		.guest_port = c->guest_port,
-		.guest_alloc = c->guest_alloc,
-		.guest_fwd = c->guest_fwd,
-		.sent = c->sent,
-		.received = c->received,
-		.announced = c->announced,
-	};
-}
-
 void vsock_mux_save(const struct vsock_mux *m, struct streams_state *ret)
 {
 	ret->rung = m->rung;
@@ -57,7 +44,7 @@ void vsock_mux_save(const struct vsock_mux *m, struct streams_state *ret)
 		if (!l->used || !is_known(&l->conn))
 			continue;
 		if (l->conn.host_port == m->keep_port && is_quiet(l)) {
-			keep(&l->conn, &ret->kept);
+			KEPT_STREAM_COPY(&ret->kept, &l->conn);
 			continue;
 		}
 		ret->host_port[ret->nconns] = l->conn.host_port;
@@ -90,17 +77,8 @@ static int restore_kept(struct vsock_mux *m, const struct kept_stream *k)
 	if (l->used || k->host_port / VSOCK_PORT_FIRST != 1)
 		return -EINVAL;
 	l->used = true;
-	l->conn = (struct vsock_conn){
-		.host_port = k->host_port,
-		.guest_port = k->guest_port,
-		.state = VSOCK_OPEN,
-		.guest_alloc = k->guest_alloc,
-		.guest_fwd = k->guest_fwd,
-		.sent = k->sent,
-		.received = k->received,
-		.forwarded = k->received,
-		.announced = k->announced,
-	};
+	l->conn = (struct vsock_conn){.state = VSOCK_OPEN, .forwarded = k->received};
+	KEPT_STREAM_COPY(&l->conn, k);
 	m->kept = l;
 	return 0;
 }

@@ -41,11 +41,11 @@ struct seen {
 	int error, ends, frees;
 };
 
-static void append(char *to, size_t *len, size_t max, const void *data, size_t n)
+static void append(char *to, size_t *len, size_t max, const conker_output *o)
 {
-	check(*len + n < max);
-	memcpy(to + *len, data, n);
-	*len += n;
+	check(*len + o->len < max);
+	memcpy(to + *len, o->bytes, o->len);
+	*len += o->len;
 	to[*len] = 0;
 }
 
@@ -55,23 +55,23 @@ static void letter(struct seen *s, char c)
 		s->order[s->events++] = c;
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct seen *s = user;
-	const conker_gap *gap = data;
 
 	(void)e;
 	letter(s, "?SoewXL|.D"[ev]);
 	switch (ev) {
-	case CONKER_STDOUT: append(s->out, &s->out_len, sizeof(s->out), data, len); break;
-	case CONKER_STDERR: append(s->err, &s->err_len, sizeof(s->err), data, len); break;
-	case CONKER_GAP: s->gap_bytes += (size_t)(gap->to - gap->from); break;
+	case CONKER_STDOUT: append(s->out, &s->out_len, sizeof(s->out), &data->output); break;
+	case CONKER_STDERR: append(s->err, &s->err_len, sizeof(s->err), &data->output); break;
+	case CONKER_GAP: s->gap_bytes += (size_t)(data->gap.to - data->gap.from); break;
 	case CONKER_WRITTEN:
 		check(s->n_written < 16);
-		s->written[s->n_written++] = *(const conker_written *)data;
+		s->written[s->n_written++] = data->written;
 		break;
-	case CONKER_EXIT: s->status = *(const conker_status *)data; break;
-	case CONKER_LOST: s->error = ((const conker_failure *)data)->error; break;
+	case CONKER_EXIT: s->status = data->status; break;
+	case CONKER_LOST: s->error = data->failure.error; break;
 	case CONKER_STARTED:
 	case CONKER_WRITABLE:
 	case CONKER_DETACHED: break;
@@ -291,12 +291,11 @@ static void several_readers_get_every_byte(void)
 			       CONKER_EXEC_KEEP, s[0]);
 	conker_exec *view[2];
 	conker_box *other;
-	char id[24];
+	const conker_exec_ref whom = {.id = wait_started(e)};
 
-	snprintf(id, sizeof(id), "%llu", (unsigned long long)wait_started(e));
 	check(conker_box_open(box_name, &other) == 0);
 	for (int i = 0; i < 2; i++)
-		check(conker_exec_attach(i ? other : box, id, NULL,
+		check(conker_exec_attach(i ? other : box, &whom, NULL,
 					 (conker_exec_cb){on_event, s[i + 1], on_free},
 					 &view[i]) == 0);
 	for (int i = 0; i < 2; i++)
@@ -331,7 +330,7 @@ static void every_write_completes_in_order(void)
 	check(wait_end(e).code == 0 && strcmp(s->out, "one two three") == 0);
 	check(s->n_written == 3);
 	for (size_t i = 0; i < 3; i++)
-		check(s->written[i].ticket == i + 1 && s->written[i].error == 0);
+		check(s->written[i].ticket == (int64_t)i + 1 && s->written[i].error == 0);
 	conker_exec_free(e);
 	free(s);
 }
@@ -472,20 +471,20 @@ static void the_end_is_kept_for_who_comes_later(void)
 					.flags = CONKER_VIEW_FOLLOW | CONKER_VIEW_NO_STDOUT};
 	conker_exec *e = start("echo said; exit 6", CONKER_EXEC_KEEP, s);
 	conker_box *other;
-	char id[24];
+	const conker_exec_ref whom = {.id = wait_started(e)};
 
-	snprintf(id, sizeof(id), "%llu", (unsigned long long)wait_started(e));
 	conker_exec_free(e);
 	check(conker_box_open(box_name, &other) == 0);
-	check(conker_exec_attach(other, id, &quiet, (conker_exec_cb){0}, &e) == 0);
+	check(conker_exec_attach(other, &whom, &quiet, (conker_exec_cb){0}, &e) == 0);
 	check(wait_end(e).code == 6);
 	conker_exec_free(e);
 	struct seen *late = seen_new();
-	check(conker_exec_attach(other, id, NULL, (conker_exec_cb){on_event, late, NULL}, &e) == 0);
+	check(conker_exec_attach(other, &whom, NULL, (conker_exec_cb){on_event, late, NULL}, &e) ==
+	      0);
 	check(wait_end(e).code == 6 && strcmp(late->out, "said\n") == 0);
 	conker_exec_free(e);
-	check(conker_exec_forget(other, id) == 0);
-	check(conker_exec_forget(other, id) == -ESRCH);
+	check(conker_exec_forget(other, &whom) == 0);
+	check(conker_exec_forget(other, &whom) == -ESRCH);
 	conker_box_free(other);
 	free(s);
 	free(late);
@@ -512,27 +511,21 @@ static void same_key_starts_once(void)
 	free(b);
 }
 
-static int on_info(const conker_exec_info *i, void *user)
-{
-	*(enum conker_exec_state *)user = i->state;
-	return 0;
-}
-
 static void detached_lives_on(void)
 {
-	enum conker_exec_state state = CONKER_EXEC_FAILED;
+	conker_exec_info *info;
 	struct seen *s = seen_new();
 	conker_exec *e = start("sleep 1000", 0, s);
-	char id[24];
+	const conker_exec_ref whom = {.id = wait_started(e)};
 
-	snprintf(id, sizeof(id), "%llu", (unsigned long long)wait_started(e));
 	check(conker_exec_detach(e) == 0);
 	check(conker_exec_wait(e, LONG_MS, NULL) == -ENODATA);
 	check(s->order[s->events - 1] == 'D' && s->ends == 1);
 	conker_exec_free(e);
-	check(conker_exec_lookup(box, id, 0, on_info, &state) == 0);
-	check(state == CONKER_EXEC_RUNNING);
-	check(conker_box_kill(box, id, 0, CONKER_KILL_ALL) == 0);
+	check(conker_exec_lookup(box, &whom, 0, &info) == 0);
+	check(info->state == CONKER_EXEC_RUNNING);
+	conker_exec_info_free(info);
+	check(conker_exec_kill_ref(box, &whom, 0, CONKER_KILL_ALL) == 0);
 	free(s);
 }
 

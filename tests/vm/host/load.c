@@ -28,7 +28,8 @@ static _Noreturn void die(const char *what, int number)
 	exit(1);
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const void *data, size_t len, void *user)
+static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+		     void *user)
 {
 	struct job *j = user;
 	int k = ev == CONKER_STDERR;
@@ -37,18 +38,16 @@ static void on_event(conker_exec *e, enum conker_event ev, const void *data, siz
 	switch (ev) {
 	case CONKER_STDOUT:
 	case CONKER_STDERR:
-		if (j->ends || len > TEXT_MAX - j->len[k])
+		if (j->ends || data->output.len > TEXT_MAX - j->len[k])
 			die("output that is not its own", j->number);
-		memcpy(j->text[k] + j->len[k], data, len);
-		j->len[k] += len;
+		memcpy(j->text[k] + j->len[k], data->output.bytes, data->output.len);
+		j->len[k] += data->output.len;
 		break;
 	case CONKER_EXIT:
-		j->code = ((const conker_status *)data)->code;
+		j->code = data->status.code;
 		j->ends++;
 		break;
-	case CONKER_LOST:
-		fprintf(stderr, "load: %s\n", ((const conker_failure *)data)->text);
-		die("lost", j->number);
+	case CONKER_LOST: fprintf(stderr, "load: %s\n", data->failure.text); die("lost", j->number);
 	default: break;
 	}
 }

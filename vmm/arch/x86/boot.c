@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/io.h"
 #include "vmm/arch/x86/image.h"
 #include "vmm/arch/x86/layout.h"
 
@@ -47,20 +48,11 @@ static unsigned long long mib_up(uint64_t bytes)
 
 static int read_exactly(int fd, uint8_t *buf, size_t len, uint64_t off, struct err *e)
 {
-	while (len) {
-		ssize_t n = pread(fd, buf, len, (off_t)off);
+	ssize_t n = io_pread_all(fd, buf, len, off);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_errno(e, "read");
-		if (n == 0)
-			return err_set(e, EIO, "the file became shorter while it was read");
-		buf += n;
-		len -= (size_t)n;
-		off += (uint64_t)n;
-	}
-	return 0;
+	if (n < 0)
+		return err_set(e, (int)-n, "read: %s", strerror((int)-n));
+	return (size_t)n == len ? 0 : err_set(e, EIO, "the file became shorter while it was read");
 }
 
 /* The bytes of a file into RAM at host: whole pages by mapping them, where the offsets allow it, the

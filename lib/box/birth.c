@@ -1,0 +1,146 @@
+/* birth.c - from what a box begins with to one that commands can be run in.
+ *
+ *	manifest, files -> VMM, connection -> ready -> (a restored one: Resume) -> a detached one is on its own
+ *
+ * For boxes that are new (create.c) and for suspended ones (suspend.c). Its directory is there, and we are its starter;
+ * what is left of one that fails is the caller's to clear away.
+ */
+#include "lib/box/snapshot.h"
+#include "lib/host/host.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+void birth_log(const conker_box_opts *o, const char *fmt, ...)
+{
+	char line[LINE_MAX_BYTES];
+	va_list ap;
+
+	if (!o->log)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	o->log(line, o->log_user);
+}
+
+/* What a snapshot of the box will have to say, and only its birth can tell. */
+static int birth_note_manifest(const struct box *b, const conker_box_opts *o, struct manifest *m,
+			       struct err *e)
+{
+	(void)snprintf(m->name, sizeof(m->name), "%s", b->meta.name);
+	(void)snprintf(m->id, sizeof(m->id), "%s", b->meta.id);
+	m->flags = b->meta.flags;
+	m->created_s = (uint64_t)b->meta.created_s;
+	m->life_ms = b->meta.max_life_ms;
+	m->idle_ms = b->meta.idle_timeout_ms;
+	m->idle_suspend_ms = b->meta.idle_suspend_ms;
+	m->taken_s = m->synced = 0;
+	m->state = m->memory = (struct layer){0};
+	memcpy(m->disk_rate, &o->disk_rate, sizeof(m->disk_rate));
+	memcpy(m->vsock_rate, &o->vsock_rate, sizeof(m->vsock_rate));
+	memcpy(m->console_rate, &o->console_rate, sizeof(m->console_rate));
+	return manifest_save(b->dir, "manifest", m, e);
+}
+
+int birth_launch(struct box *b, const conker_box_opts *o, struct origin *a, struct err *e)
+{
+	struct launched l = {-1, -1, -1};
+	int restored = a->files.state >= 0;
+	int r = restored ? restore_disks(a, b->dir, b->meta.id, e) : 0;
+
+	if (r == 0)
+		r = disks_lock(a, e);
+	if (r == 0)
+		r = birth_note_manifest(b, o, a->m, e);
+	if (r == 0 && b->meta.idle_suspend_ms)
+		r = suspended_begin(b->dir, a->m, a->files.suspend, e);
+	if (r == 0)
+		r = launch(&a->files, o, &b->meta, b->dir, &l, e);
+	if (r < 0)
+		return r;
+	b->child = l.pidfd;
+	b->owner = l.owner;
+	b->child_stderr = l.stderr_fd;
+	birth_log(o, "started %s", a->files.vmm);
+	r = box_watch(&b->handle, b->owner, SRC_OWNER, EPOLLIN);
+	if (r < 0)
+		return err_set(e, -r, "watch the VMM: %s", strerror(-r));
+	r = handle_connect(&b->handle, b->dir,
+			   e); /* before it is ready: hello waits in the socket */
+	if (r == -ECONNREFUSED)
+		return 0; /* it has ended already, and has said why */
+	/* Who keeps the handle learns of a failure later; see birth_await_ready() for the others. */
+	return r == 0 && restored && !(b->meta.flags & CONKER_BOX_DETACHED)
+		       ? box_resume_send(&b->handle, o, e)
+		       : r;
+}
+
+static int birth_is_over(const void *arg)
+{
+	const struct box *b = arg;
+
+	return b->events.ready || b->events.over || b->gone || b->handle.lost;
+}
+
+static int birth_failed(struct box *b, int r, const conker_box_opts *o, struct err *e)
+{
+	const char *name = b->meta.name;
+	char tail[ERR_MSG_BYTES - 128] = "";
+	const struct vm_events *v = &b->events;
+
+	if (r == -EINTR)
+		return err_set(e, EINTR, "box '%s': interrupted while it started", name);
+	if (v->error) /* /dev/kvm is all that a VMM opens, so nothing else can be missing for it */
+		return err_set(e, v->error == ENOENT ? ENODEV : v->error, "box '%s': %s", name,
+			       v->detail);
+	if (strncmp(b->handle.reason, INIT_GAVE_UP, sizeof(INIT_GAVE_UP) - 1) == 0)
+		return err_set(e, ECONNABORTED, "box '%s': %s", name, b->handle.reason);
+	if (!v->started)
+		spawn_complaint(b->child_stderr, tail, sizeof(tail));
+	if (*tail && b->gone)
+		return err_set(e, ECONNABORTED, "box '%s': its VMM did not start: %s", name, tail);
+	if (!*tail)
+		console_tail(b->dir, tail, sizeof(tail));
+	if (!*tail)
+		(void)snprintf(tail, sizeof(tail), "nothing");
+	if (r == -ETIMEDOUT)
+		return err_set(e, ETIMEDOUT,
+			       "box '%s': not ready within %u ms; its console said: %s", name,
+			       o->ready_timeout_ms, tail);
+	if (b->handle.lost == EPROTO)
+		return err_set(e, EPROTO, "box '%s': %s", name, b->handle.reason);
+	return err_set(e, ECONNABORTED, "box '%s': ended before it was ready: %.120s; it said: %s",
+		       name, b->handle.reason, tail);
+}
+
+int birth_await_ready(struct box *b, const conker_box_opts *o, const struct origin *a,
+		      struct err *e)
+{
+	int restored = a->files.state >= 0;
+
+	pthread_mutex_lock(&b->handle.lock);
+	int r = wait_for(&b->handle, birth_is_over, b, o->ready_timeout_ms);
+	int ready = b->events.ready && !b->events.over && !b->handle.lost;
+	box_unlock(&b->handle);
+	if (r < 0 || !ready)
+		return birth_failed(b, r, o, e);
+	birth_log(o, "set up in %llu us, %s in %llu us", (unsigned long long)b->events.setup_us,
+		  restored ? "ready" : "booted", (unsigned long long)b->events.boot_us);
+	life_watch_vmm(b);
+	if (!(b->meta.flags & CONKER_BOX_DETACHED))
+		return 0;
+	r = restored ? box_resume(&b->handle, a->suspended ? NULL : o, e) : 0;
+	if (r < 0)
+		return r;
+	/* It is on its own now: nobody's death ends it, and its process was only a step. */
+	b->doomed = 0;
+	close(take_fd(b->child));
+	if (b->starter >= 0)
+		close(take_fd(b->starter));
+	return 0;
+}
