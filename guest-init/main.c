@@ -87,8 +87,9 @@ static int make_box(struct namespaces *b, struct cg_limits *ret_each, struct err
 		return b->pts_fd;
 	(void)sysinfo(&info); /* fails only for a bad pointer */
 
-	struct cg_plan plan = cg_plan((uint64_t)info.totalram * info.mem_unit,
-				      (uint64_t)info.freeram * info.mem_unit);
+	uint64_t ram_bytes = (uint64_t)info.totalram * info.mem_unit;
+	struct cg_plan plan = cg_plan(ram_bytes, (uint64_t)info.freeram * info.mem_unit,
+				      log_store_bytes(ram_bytes));
 	*ret_each = plan.each;
 	auto_close int group = cg_mount(e, &plan.box);
 	if (group < 0)
@@ -158,22 +159,22 @@ static int serve(const struct namespaces *b, int group, const struct cg_limits *
 
 	if (!s)
 		return err_set(e, ENOMEM, "not enough memory");
-	s->box = *b;
-	s->self_path = (const char *)getauxval(AT_EXECFN);
-	cg_init(&s->cg, group, each);
+	s->execs.box = *b;
+	s->execs.self.path = (const char *)getauxval(AT_EXECFN);
+	cg_init(&s->execs.cg, group, each);
 
 	s->idle.idle_ms = number("CONKER_IDLE_MS");
 	s->idle.life_ms = number("CONKER_LIFE_MS");
 	s->idle.suspends = number("CONKER_IDLE_SUSPEND") != 0;
-	s->freeze.root = MOUNTS_ROOT;
-	s->freeze.ring = ring_suspend;
+	s->freezer.root = MOUNTS_ROOT;
+	s->freezer.ring = ring_suspend;
 
 	int fd = listen_on(PORT_EXEC, e);
 	if (fd < 0)
 		return fd;
-	s->forward_listen_fd = listen_on(PORT_FORWARD, e);
-	if (s->forward_listen_fd < 0)
-		return s->forward_listen_fd;
+	s->forwards.listen_fd = listen_on(PORT_FORWARD, e);
+	if (s->forwards.listen_fd < 0)
+		return s->forwards.listen_fd;
 	int r = ring(READY_FROM_PORT, PORT_READY, e);
 	if (r < 0)
 		return r;

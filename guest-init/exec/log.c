@@ -18,21 +18,26 @@ void log_store_init(struct log_store *st, uint8_t *mem, uint32_t n_chunks)
 	st->free = LOG_NO_CHUNK;
 }
 
-void log_open(struct log_store *st, unsigned id, uint32_t limit_bytes)
+void log_open(struct log_store *st, struct log *l, uint32_t limit_bytes)
 {
-	assert(id < LOGS_MAX && !st->log[id].open);
-	st->log[id] = (struct log){
+	assert(l >= st->log && l < st->log + LOGS_MAX && !l->open);
+	*l = (struct log){
 		.head = LOG_NO_CHUNK, .tail = LOG_NO_CHUNK, .limit_bytes = limit_bytes, .open = 1};
 }
 
-void log_ended(struct log_store *st, unsigned id)
+void log_ended(struct log *l)
 {
-	st->log[id].ended = 1;
+	l->ended = 1;
 }
 
 static uint8_t *bytes_of(const struct log_store *st, uint32_t chunk)
 {
 	return st->mem + (size_t)chunk * LOG_CHUNK_BYTES;
+}
+
+static uint16_t log_number(const struct log_store *st, const struct log *l)
+{
+	return (uint16_t)(l - st->log);
 }
 
 /* ---- chunks ---- */
@@ -66,10 +71,8 @@ static void push_free(struct log_store *st, uint32_t i)
 	st->free = i;
 }
 
-void log_close(struct log_store *st, unsigned id)
+void log_close(struct log_store *st, struct log *l)
 {
-	struct log *l = &st->log[id];
-
 	while (l->head != LOG_NO_CHUNK)
 		push_free(st, cut_head(st, l));
 	l->open = 0;
@@ -113,13 +116,12 @@ static uint32_t take_chunk(struct log_store *st)
 	return i;
 }
 
-static void grow(struct log_store *st, unsigned id)
+static void log_grow(struct log_store *st, struct log *l)
 {
 	uint32_t i = take_chunk(st); /* perhaps l's own: before l is looked at */
-	struct log *l = &st->log[id];
 
 	st->chunk[i] = (struct log_chunk){
-		.first = l->end, .born = st->born++, .next = LOG_NO_CHUNK, .log = (uint16_t)id};
+		.first = l->end, .born = st->born++, .next = LOG_NO_CHUNK, .log = log_number(st, l)};
 	if (l->tail == LOG_NO_CHUNK)
 		l->head = i;
 	else
@@ -147,17 +149,15 @@ static void trim(struct log_store *st, struct log *l)
 	count_dropped(st, l, from);
 }
 
-void log_append(struct log_store *st, unsigned id, struct log_mark m, const uint8_t *data,
+void log_append(struct log_store *st, struct log *l, struct log_mark m, const uint8_t *data,
 		size_t len)
 {
-	struct log *l = &st->log[id];
-
 	assert(l->open);
 	while (len > 0) {
 		struct head h = {.order = m.order, .time_us = m.time_us};
 
 		if (room_of(st, l) <= sizeof(h))
-			grow(st, id);
+			log_grow(st, l);
 		struct log_chunk *c = &st->chunk[l->tail];
 		uint8_t *to = bytes_of(st, l->tail) + c->used;
 
@@ -173,12 +173,11 @@ void log_append(struct log_store *st, unsigned id, struct log_mark m, const uint
 }
 
 /* The chunk with the byte at `from`, which is kept. */
-static uint32_t find_chunk(const struct log_store *st, unsigned id, uint64_t from, uint32_t hint)
+static uint32_t find_chunk(const struct log_store *st, const struct log *l, uint64_t from, uint32_t hint)
 {
-	const struct log *l = &st->log[id];
 	uint32_t i = l->head;
 
-	if (hint < st->n_fresh && st->chunk[hint].log == id && st->chunk[hint].first <= from &&
+	if (hint < st->n_fresh && st->chunk[hint].log == log_number(st, l) && st->chunk[hint].first <= from &&
 	    st->chunk[hint].first >= l->first)
 		i = hint;
 	while (st->chunk[i].next != LOG_NO_CHUNK && st->chunk[st->chunk[i].next].first <= from)
@@ -186,17 +185,16 @@ static uint32_t find_chunk(const struct log_store *st, unsigned id, uint64_t fro
 	return i;
 }
 
-int log_read(const struct log_store *st, unsigned id, uint64_t from, uint32_t *hint,
+int log_read(const struct log_store *st, const struct log *l, uint64_t from, uint32_t *hint,
 	     struct log_piece *ret)
 {
-	const struct log *l = &st->log[id];
 	struct head h;
 
 	if (from < l->first)
 		from = l->first;
 	if (from >= l->end)
 		return 0;
-	*hint = find_chunk(st, id, from, *hint);
+	*hint = find_chunk(st, l, from, *hint);
 	const uint8_t *p = bytes_of(st, *hint);
 	uint64_t at = st->chunk[*hint].first;
 

@@ -81,22 +81,22 @@ struct log_store {
 /* mem: n_chunks * LOG_CHUNK_BYTES, at least one chunk. st is zeroed. */
 void log_store_init(struct log_store *st, uint8_t *mem, uint32_t n_chunks);
 
-/* Log number id begins, empty. */
-void log_open(struct log_store *st, unsigned id, uint32_t limit_bytes);
+/* One of the logs in st begins, empty. */
+void log_open(struct log_store *st, struct log *l, uint32_t limit_bytes);
 
 /* Nothing will be appended: its chunks are the first to go when others need some. */
-void log_ended(struct log_store *st, unsigned id);
+void log_ended(struct log *l);
 
 /* Its chunks are free again. What nobody saw of it is not counted as dropped. */
-void log_close(struct log_store *st, unsigned id);
+void log_close(struct log_store *st, struct log *l);
 
 /* Appends; may drop chunks of any log, this one's included. */
-void log_append(struct log_store *st, unsigned id, struct log_mark m, const uint8_t *data,
+void log_append(struct log_store *st, struct log *l, struct log_mark m, const uint8_t *data,
 		size_t len);
 
 /* The oldest bytes kept at or above `from`. 0: there are none. *hint is the caller's memory of where
  * it was, LOG_NO_CHUNK at first; it may be stale. Valid until the next log_append(). */
-must_check int log_read(const struct log_store *st, unsigned id, uint64_t from, uint32_t *hint,
+must_check int log_read(const struct log_store *st, const struct log *l, uint64_t from, uint32_t *hint,
 			struct log_piece *ret);
 
 #endif

@@ -1,18 +1,26 @@
 /* outbox.h - frames on their way to one client: a flat buffer, written at the tail, sent from the
  * head. Flat, because a frame is built in place and must be contiguous. Pure.
+ *
+ * An outbox stands for its client on this floor: who owns it sends what is in it, and is told by its flags what it
+ * has to do with it.
  */
-#ifndef INIT_EXEC_OUTBOX
-#define INIT_EXEC_OUTBOX
+#ifndef INIT_EXEC_OUTBOX_H
+#define INIT_EXEC_OUTBOX_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "util/util.h"
 
+enum { OUTBOX_DATA_BYTES = 256 << 10 /* output is not added to more than this */ };
+
 struct outbox {
 	uint8_t *buf;
 	size_t size_bytes, head, tail;
-	size_t high; /* the furthest tail there was */
+	size_t high;     /* the furthest tail there was */
+	int stalled;     /* output of a view, or credit, waits for room */
+	uint32_t turn;   /* which view goes on first when there is room */
+	unsigned n_views;  /* view_room()'s: those that what is read must fit into */
 };
 
 static inline size_t outbox_pending(const struct outbox *o)
@@ -23,6 +31,15 @@ static inline size_t outbox_pending(const struct outbox *o)
 static inline size_t outbox_free(const struct outbox *o)
 {
 	return o->size_bytes - outbox_pending(o);
+}
+
+/* Whether output and credit must wait; if so, the owner is asked to say when there is room. */
+must_check static inline int outbox_is_full(struct outbox *o)
+{
+	int full = outbox_pending(o) >= OUTBOX_DATA_BYTES;
+
+	o->stalled |= full;
+	return full;
 }
 
 /* n contiguous bytes at the tail (outbox_free() must be as large); moves what is pending to the front

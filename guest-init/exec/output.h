@@ -16,40 +16,35 @@
 #ifndef INIT_EXEC_OUTPUT
 #define INIT_EXEC_OUTPUT
 
-#include <stdint.h>
+#include "guest-init/exec/execs.h"
 
-struct server;
-struct exec;
-struct exec_out;
-
-void output_on_event(struct server *s, struct exec *x, int k, uint32_t revents);
+void output_on_event(struct execs *e, struct exec *x, int k, uint32_t revents);
 
 /* Something that may have kept pipes from being read has changed. */
-void output_rearm(struct server *s, struct exec *x);
+void output_rearm(struct execs *e, struct exec *x);
 
-/* Reads the terminals for which it is time, and when it is for the next one (INT64_MAX: there is none). */
-void output_run(struct server *s);
-int64_t output_due_us(const struct server *s);
+/* Its terminal was left alone for long enough (out[0].due_us): what has gathered is read. */
+void output_take_gathered(struct execs *e, struct exec *x);
 
 /* Its terminal is looked at again now. */
-void output_hurry(struct server *s, struct exec *x);
+void output_hurry(struct execs *e, struct exec *x);
 
-void output_close(struct server *s, struct exec *x, int k);
+void output_close(struct execs *e, struct exec *x, int k);
 
 /* From now on the pipe ends when the last of its other writers goes. */
 void output_close_writer(struct exec_out *o);
 
 /* Main has ended. A pipe that is as good as new is kept for another execution, and is over; of the others
  * init gives up its writing end. */
-void output_main_ended(struct server *s, struct exec *x);
+void output_main_ended(struct execs *e, struct exec *x);
 
 /* Nobody can write any more: closes the pipes that are empty. */
-void output_close_drained(struct server *s, struct exec *x);
+void output_close_drained(struct execs *e, struct exec *x);
 
 /* Main has ended, others may go on writing: what is in the pipes now is main's. */
-void output_settle(struct server *s, struct exec *x);
+void output_settle(struct exec *x);
 
 /* Whether no output is left; of one that is leaving, main's. */
-int output_is_over(struct server *s, struct exec *x);
+must_check int output_is_over(const struct exec *x);
 
 #endif

@@ -1,28 +1,13 @@
 /* stdin.c - see stdin.h. */
 #include "guest-init/exec/stdin.h"
 
-#include <sys/epoll.h>
+#include <errno.h>
 #include <termios.h>
+#include <unistd.h>
 
-#include "guest-init/serve/server.h"
-#include "guest-init/sys/sys.h"
+#include "guest-init/exec/messages.h"
 
 /* ---- credit ---- */
-
-static void send_credit(struct view *v, struct in_credit c, int dropped)
-{
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
-	Conker__Credit credit = CONKER__CREDIT__INIT;
-
-	credit.stream = CONKER__STREAM__STDIN;
-	credit.bytes = c.bytes;
-	credit.opened = c.opened;
-	credit.dropped = dropped;
-	m.channel = v->channel;
-	m.msg_case = CONKER__SERVER_MSG__MSG_CREDIT;
-	m.credit = &credit;
-	client_send(v->client, &m);
-}
 
 static int is_nothing(struct in_credit c)
 {
@@ -30,27 +15,23 @@ static int is_nothing(struct in_credit c)
 }
 
 /* A flush is answered once its part of the queue was taken, even if all of that was granted before. */
-void input_resume(struct exec *x)
+void stdin_resume(struct exec *x)
 {
 	struct view *v = x->feeder;
 	int flushed = x->in_flush && x->in_flush_left == 0;
 
-	if (!v)
+	if (!v || outbox_is_full(v->out))
 		return;
-	if (outbox_pending(&v->client->out) >= OUTBOX_DATA_BYTES) {
-		v->client->stalled = 1;
-		return;
-	}
 	struct in_credit c = x->in_flush ? in_flow_take_all(&x->in) : in_flow_take_credit(&x->in);
 	if (!is_nothing(c) || flushed)
-		send_credit(v, c, 0);
+		message_credit(v, c, 0);
 	if (flushed)
 		x->in_flush = 0;
 }
 
 /* ---- who feeds ---- */
 
-void input_join(struct exec *x, struct view *v)
+void stdin_join(struct exec *x, struct view *v)
 {
 	if (x->feeder || !x->in_open || x->in_eof || !exec_is_live(x))
 		return;
@@ -58,7 +39,7 @@ void input_join(struct exec *x, struct view *v)
 	v->flags |= VIEW_FEEDS;
 }
 
-void input_leave(struct exec *x)
+void stdin_leave(struct exec *x)
 {
 	x->feeder->flags &= ~(uint32_t)VIEW_FEEDS;
 	x->feeder = NULL;
@@ -68,12 +49,12 @@ void input_leave(struct exec *x)
 
 /* ---- to the process ---- */
 
-static void close_input(struct server *s, struct exec *x)
+static void close_input(struct execs *e, struct exec *x)
 {
 	if (x->in_fd < 0)
 		return;
 	if (x->in_armed)
-		server_unwatch(s, x->in_fd);
+		events_unwatch(e->events, x->in_fd);
 	close(x->in_fd);
 	x->in_fd = -1;
 	x->in_armed = 0;
@@ -85,7 +66,7 @@ static void grant_taken(struct exec *x)
 	struct in_credit c = in_flow_take_all(&x->in);
 
 	if (x->feeder && !is_nothing(c))
-		send_credit(x->feeder, c, 0);
+		message_credit(x->feeder, c, 0);
 }
 
 /* What is owed now went nowhere. Who has nothing among that hears of it too if it was in his way: he may have been
@@ -95,27 +76,27 @@ static void grant_dropped(struct exec *x)
 	struct in_credit c = in_flow_take_all(&x->in);
 
 	if (x->feeder && (!is_nothing(c) || x->in_flush))
-		send_credit(x->feeder, c, 1);
+		message_credit(x->feeder, c, 1);
 	x->in_flush = 0;
 }
 
-void input_drop(struct server *s, struct exec *x)
+void stdin_drop(struct execs *e, struct exec *x)
 {
 	grant_taken(x);
 	in_flow_drop(&x->in, x->in.len);
 	grant_dropped(x);
-	close_input(s, x);
+	close_input(e, x);
 }
 
 /* n bytes of the queue were taken. */
-static void advance(struct exec *x, size_t n)
+static void queue_advance(struct exec *x, size_t n)
 {
 	in_flow_drop(&x->in, n);
 	x->in_flush_left -= min_(x->in_flush_left, (uint32_t)n);
 }
 
 /* How many of n bytes the process took; the rest must wait. -errno when it takes no more at all. */
-static ssize_t feed(struct exec *x, const uint8_t *data, size_t n)
+static ssize_t process_feed(struct exec *x, const uint8_t *data, size_t n)
 {
 	ssize_t r = n ? write(x->in_fd, data, n) : 0;
 
@@ -126,11 +107,10 @@ static ssize_t feed(struct exec *x, const uint8_t *data, size_t n)
 	return r;
 }
 
-static void await_room(struct server *s, struct exec *x)
+static void await_room(struct execs *e, struct exec *x)
 {
 	if (!x->in_armed)
-		x->in_armed = exec_watch(s, x, x->in_fd, EPOLLOUT,
-					 (struct ev_name){.kind = KIND_INPUT}) == 0;
+		x->in_armed = exec_watch(e, x, x->in_fd, EPOLLOUT, KIND_INPUT, 0) == 0;
 }
 
 /* ---- the end ---- */
@@ -158,20 +138,20 @@ static int put_eof(struct exec *x)
 	(void)tcgetattr(x->in_fd, &t);
 	const uint8_t eof = t.c_cc[VEOF] ? t.c_cc[VEOF] : 4, both[2] = {eof, eof};
 	size_t want = is_mid_line(x, &t) ? 2 : 1;
-	ssize_t n = feed(x, both, want); /* the first of two is what the terminal then took last */
+	ssize_t n = process_feed(x, both, want); /* the first of two is what the terminal then took last */
 
 	return n < 0 || (size_t)n == want;
 }
 
-static void end_input(struct server *s, struct exec *x)
+static void end_input(struct execs *e, struct exec *x)
 {
 	if (x->tty && !put_eof(x))
-		await_room(s, x);
+		await_room(e, x);
 	else
-		close_input(s, x);
+		close_input(e, x);
 }
 
-void input_on_event(struct server *s, struct exec *x)
+void stdin_on_event(struct execs *e, struct exec *x)
 {
 	const uint8_t *data;
 	size_t n;
@@ -179,59 +159,59 @@ void input_on_event(struct server *s, struct exec *x)
 	if (x->in_fd < 0)
 		return;
 	while ((n = in_flow_peek(&x->in, &data)) > 0) {
-		ssize_t r = feed(x, data, n);
+		ssize_t r = process_feed(x, data, n);
 
 		if (r < 0) {
-			input_drop(s, x);
+			stdin_drop(e, x);
 			return;
 		}
-		advance(x, (size_t)r);
+		queue_advance(x, (size_t)r);
 		if ((size_t)r < n)
 			break;
 	}
-	input_resume(x);
+	stdin_resume(x);
 	if (x->in.len > 0)
 		return;
 	if (x->in_eof) {
-		end_input(s, x);
+		end_input(e, x);
 		return;
 	}
-	server_unwatch(s, x->in_fd);
+	events_unwatch(e->events, x->in_fd);
 	x->in_armed = 0;
 }
 
 /* What the process does not take now waits. */
-static void queue(struct server *s, struct exec *x, const uint8_t *data, size_t n)
+static void stdin_queue(struct execs *e, struct exec *x, const uint8_t *data, size_t n)
 {
 	in_flow_queue(&x->in, data, n);
 	x->in_used = 1;
-	await_room(s, x);
+	await_room(e, x);
 }
 
-static void take(struct server *s, struct exec *x, const uint8_t *data, size_t len)
+static void stdin_take(struct execs *e, struct exec *x, const uint8_t *data, size_t len)
 {
-	ssize_t r = x->in.len == 0 ? feed(x, data, len) : 0;
+	ssize_t r = x->in.len == 0 ? process_feed(x, data, len) : 0;
 
 	if (r < 0) {
 		in_flow_queue(&x->in, data, len);
-		input_drop(s, x);
+		stdin_drop(e, x);
 		return;
 	}
 	in_flow_pass(&x->in, (size_t)r);
 	if ((size_t)r < len)
-		queue(s, x, data + r, len - (size_t)r);
+		stdin_queue(e, x, data + r, len - (size_t)r);
 	else if (x->in_eof && x->in.len == 0)
-		end_input(s, x);
+		end_input(e, x);
 }
 
-int input_receive(struct server *s, struct view *v, const Conker__Stdin *m, const char **ret_why)
+int stdin_receive(struct execs *e, struct view *v, const Conker__Stdin *m, const char **ret_why)
 {
 	const ProtobufCBinaryData *d = &m->data;
 	struct exec *x = v->exec;
 
 	if (!(v->flags & VIEW_FEEDS)) {
 		if (d->len > 0 || m->flush)
-			send_credit(v, (struct in_credit){.bytes = (uint32_t)d->len}, 1);
+			message_credit(v, (struct in_credit){.bytes = (uint32_t)d->len}, 1);
 		return 0;
 	}
 	if (in_flow_receive(&x->in, d->len) < 0) {
@@ -246,9 +226,9 @@ int input_receive(struct server *s, struct view *v, const Conker__Stdin *m, cons
 		return 0;
 	}
 	x->in_eof = m->eof;
-	take(s, x, d->data, d->len);
+	stdin_take(e, x, d->data, d->len);
 	if (m->flush)
 		x->in_flush_left = x->in.len;
-	input_resume(x);
+	stdin_resume(x);
 	return 0;
 }

@@ -13,29 +13,25 @@
 #ifndef INIT_EXEC_STDIN
 #define INIT_EXEC_STDIN
 
-#include "proto/codec.h"
-
-struct server;
-struct exec;
-struct view;
+#include "guest-init/exec/execs.h"
 
 /* v feeds stdin from now on (VIEW_FEEDS), if there is one and nobody feeds it. */
-void input_join(struct exec *x, struct view *v);
+void stdin_join(struct exec *x, struct view *v);
 
 /* The feeder stops. */
-void input_leave(struct exec *x);
+void stdin_leave(struct exec *x);
 
 /* From the view's client. Negative: it broke the protocol, *ret_why says how. */
-must_check int input_receive(struct server *s, struct view *v, const Conker__Stdin *m,
+must_check int stdin_receive(struct execs *e, struct view *v, const Conker__Stdin *m,
 			     const char **ret_why);
 
 /* There is room in the pipe. */
-void input_on_event(struct server *s, struct exec *x);
+void stdin_on_event(struct execs *e, struct exec *x);
 
 /* Credit that was held back may go. */
-void input_resume(struct exec *x);
+void stdin_resume(struct exec *x);
 
 /* The process's end is closed, or shall be: what is queued goes nowhere. */
-void input_drop(struct server *s, struct exec *x);
+void stdin_drop(struct execs *e, struct exec *x);
 
 #endif

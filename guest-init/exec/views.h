@@ -17,84 +17,38 @@
 #ifndef INIT_EXEC_VIEWS
 #define INIT_EXEC_VIEWS
 
-#include <stdint.h>
-
-#include "guest-init/exec/credit.h"
-#include "proto/codec.h"
-
-enum {
-	VIEWS_MAX = 1024,
-	VIEWS_ATTACHED_MAX = 512,
-};
-
-struct server;
-struct client;
-struct exec;
-
-enum view_flags {
-	VIEW_OUT = 1 << 0, /* wants the stream; 1 << k for stream k */
-	VIEW_ERR = 1 << 1,
-	VIEW_FOLLOW = 1 << 2, /* ends with Exit; else with Done, at what was there when it came */
-	VIEW_LOSSLESS = 1 << 3,
-	VIEW_STARTER = 1 << 4,
-	VIEW_FEEDS = 1 << 5, /* stdin */
-};
-
-struct view_stream {
-	uint64_t at;           /* next byte to send */
-	uint64_t until;        /* where it ends; UINT64_MAX: not known yet */
-	uint32_t credit_bytes; /* the client takes */
-	uint32_t hint;         /* of log_read() */
-};
-
-struct view {
-	struct client *client;
-	struct exec *exec;
-	struct view *next; /* of the same execution */
-	uint32_t channel, flags;
-	uint16_t pos; /* in view_table.slot */
-	struct view_stream stream[2];
-};
-
-struct view_table {
-	int n, n_attached;
-	uint16_t slot[VIEWS_MAX]; /* the first n are in use, in no order; the rest is a stack */
-	struct view view[VIEWS_MAX];
-};
+#include "guest-init/exec/execs.h"
 
 void view_table_init(struct view_table *t);
 
 /* A new view on x, at the beginning of both streams, with window bytes of credit (0: the default); the
  * caller moves it to where it shall begin. NULL: too many. */
-struct view *view_open(struct server *s, struct client *c, uint32_t channel, struct exec *x);
+struct view *view_open(struct execs *e, struct outbox *out, uint32_t channel, struct exec *x);
 
 /* Takes it off. Says nothing to anybody; of feeding, its owner takes care before. */
-void view_close(struct server *s, struct view *v);
+void view_close(struct execs *e, struct view *v);
 
-struct view *view_by_channel(struct server *s, const struct client *c, uint32_t channel);
+struct view *view_by_channel(struct execs *e, const struct outbox *out, uint32_t channel);
 
 /* Credit from the client. */
 void view_grant(struct view *v, int k, uint32_t bytes);
 
 /* Sends what the log has for v, as far as it may be sent; at its end the last message, which
  * closes v. Returns the frames sent; -1: v is closed. At most max frames. */
-int view_pump(struct server *s, struct view *v, int max);
+int view_pump(struct execs *e, struct view *v, int max);
 
 /* How much of stream k of x may be read now: 0 when a lossless view cannot take it. */
-must_check size_t view_room(struct server *s, struct exec *x, int k);
+must_check size_t view_room(struct exec *x, int k);
 
-/* n bytes were read and lie at s->stage + OUTPUT_HEAD_BYTES, which they are the stream's next ones:
+/* n bytes were read and lie at e->stage + OUTPUT_HEAD_BYTES, which they are the stream's next ones:
  * into the log, and to every view. */
-void view_deliver(struct server *s, struct exec *x, int k, size_t n);
+void view_deliver(struct execs *e, struct exec *x, int k, size_t n);
 
 /* No more will come for those that are attached now (the Exit is known): each gets the rest, then its
  * Exit. */
-void view_end_all(struct server *s, struct exec *x);
+void view_end_all(struct execs *e, struct exec *x);
 
 /* Gives up on what they have not been sent: each gets its last message now. */
-void view_cut_all(struct server *s, struct exec *x);
-
-/* c's outbox has room again: what waited for it goes on, one frame each in turn. */
-void view_resume(struct server *s, struct client *c);
+void view_cut_all(struct execs *e, struct exec *x);
 
 #endif

@@ -1,36 +1,29 @@
-/* clients.h - one connection: frames in, frames out.
+/* clients.h - connections: frames in, frames out.
  *
  * A client that breaks the protocol is told why and cut off; nobody else notices. One that sends
  * requests without reading the answers is no longer read; one that does not read output stalls the
  * executions that it watches losslessly.
+ *
+ * What a message asks for is not known here: each goes to `handle`, in the order in which they came.
  */
-#ifndef INIT_SERVE_CLIENTS
-#define INIT_SERVE_CLIENTS
+#ifndef INIT_SERVE_CLIENTS_H
+#define INIT_SERVE_CLIENTS_H
 
-#include "guest-init/exec/execution.h"
-#include "guest-init/exec/outbox.h"
-#include "guest-init/exec/views.h"
+#include "guest-init/exec/execs.h"
+#include "guest-init/serve/freezer.h"
+#include "guest-init/serve/listing.h"
+#include "guest-init/serve/ports.h"
 
+/* A quiet client costs a descriptor and three pages; one that does not read what it asked for up to OUTBOX_DATA_BYTES of
+ * output and the answers, one that sends a large request up to INBOX_BYTES, until it is gone. */
 enum {
+	CLIENTS_USING_MAX = 64, /* that have started, attached or waited for something */
+	CLIENTS_MAX = CLIENTS_USING_MAX + 8, /* and room for those that look and end */
 	INBOX_BYTES = FRAME_MAX_BYTES + 4096, /* the largest frame with its header, in pages */
 	READ_BYTES = 128 << 10,               /* asked of a client's socket at once */
 	OUTBOX_BYTES = 1 << 20,
-	OUTBOX_DATA_BYTES = 256 << 10, /* output is not read while more than this is pending */
-	/* A request is not looked at while less is free, and List goes on only then. It is room for one
-	 * answer (at most 4 KiB), and for the Exit and the dropped Credit that each view may have to say
-	 * without being asked (less than 350 bytes). */
-	OUTBOX_REPLY_BYTES = VIEWS_MAX * 512,
 	KEEP_BYTES = 32 << 10, /* of each buffer, for the next client; more is given back */
 	RESTING_MS = 1000,     /* a client without a conversation may then give way to another */
-	LAZY_MS = 50,          /* how long a frame that nobody waits for may wait for company */
-	POWER_OFF_MS = 100,    /* for Done to arrive before the lights go */
-};
-
-/* A List that is being answered. */
-struct client_list {
-	int active, all, usage;
-	uint32_t channel;
-	uint64_t next_id;
 };
 
 struct client {
@@ -41,47 +34,64 @@ struct client {
 	int wants_write;    /* the socket took less than all */
 	int backlog;        /* requests in the inbox wait for room in the outbox */
 	int waits;          /* a Start, and what follows it, waits for the thaw */
-	int stalled;        /* output of a view, or credit, does */
 	int big;            /* the inbox had a large message in it: give the pages back */
 	int is_using;       /* has started, attached or waited for something */
-	int urgent;         /* what is pending should go out in this turn */
-	int64_t lazy_us;    /* when it goes out otherwise */
 	int64_t heard_us;   /* when it last said something */
 	uint32_t n_freezes; /* when it came */
-	uint32_t turn;      /* which view goes on first when there is room */
-	struct client_list list;
+	struct listing list;
 	size_t in_len;
 	uint8_t *in; /* INBOX_BYTES */
 	struct outbox out;
 };
 
-/* Queues one frame for c; the outbox must have room, which OUTBOX_REPLY_BYTES sees to. A lazy one
- * travels with the next that is not, or LAZY_MS later. */
-void client_send(struct client *c, const Conker__ServerMsg *m);
-void client_send_lazy(struct server *s, struct client *c, const Conker__ServerMsg *m);
-void client_done(struct client *c, uint32_t channel);
-/* Of a Freeze: with the host's port of the connection. */
-void client_done_frozen(struct client *c, uint32_t channel);
-/* Of the request that is being handled: travels with the answer to what is pipelined behind it, if there is
- * something. */
-void client_done_lazy(struct server *s, struct client *c, uint32_t channel);
-void client_error(struct client *c, uint32_t channel, int code, const char *step, const char *text);
+/* One message, as it came. 0; -EAGAIN: it must wait for the thaw; else the connection ends, and its client has been
+ * told why. is_last: nothing is behind it. */
+typedef int client_handle_fn(void *user, struct client *c, const uint8_t *msg, size_t len,
+			     int is_last);
+
+struct clients {
+	struct events *events;
+	struct execs *execs;
+	struct freezer *freezer;
+	struct awaits *awaits;
+	client_handle_fn *handle;
+	void *user; /* its argument */
+	uint8_t kind; /* of their events */
+	uint64_t refused_frames;
+	unsigned n_slots; /* client[0 .. n_slots) were used at least once */
+	unsigned n_using, n_waiting, n_closed;
+	struct client client[CLIENTS_MAX];
+	_Alignas(4096) uint8_t in_mem[CLIENTS_MAX][INBOX_BYTES];
+	uint8_t out_mem[CLIENTS_MAX][OUTBOX_BYTES];
+};
 
 /* A new connection; takes fd over (non-blocking). Too many: one that rests gives way; else this one is told, and closed. */
-void client_open(struct server *s, int fd);
+void clients_accept(struct clients *t, int fd);
 
-/* Ends it, its views, and what it started and did not detach. */
-void client_close(struct server *s, struct client *c);
+/* Event of client number `index`, generation gen. */
+void clients_on_event(struct clients *t, struct ev_name name, uint32_t revents);
 
-void client_on_event(struct server *s, struct client *c, uint32_t revents);
+/* It uses the box from now on. 0: too many do, and it has been told so. */
+must_check int client_admit(struct clients *t, struct client *c, uint32_t channel);
+
+/* The host's port of the connection, 0: it has none. */
+must_check uint32_t client_host_port(const struct client *c);
+
+/* Once a turn: sends what is pending, as far as it leaves; requests and output that waited for that go on. */
+void clients_flush(struct clients *t);
 
 /* Sends what is pending for anybody, as far as it leaves at once; closes nobody, handles no requests. */
-void client_push_all(struct server *s);
+void clients_push(struct clients *t);
+
+/* Whether clients_flush() has something to do. */
+must_check int clients_have_news(const struct clients *t);
 
 /* The box is thawed: what waited for that goes on. */
-void client_go_on_all(struct server *s);
+void clients_go_on(struct clients *t);
 
-/* Sends what is pending. May close c. */
-void client_flush(struct server *s, struct client *c);
+/* After a Resume: ends those that came before the last freeze, but one. */
+void clients_drop_old(struct clients *t, const struct client *except);
+
+must_check unsigned clients_count(const struct clients *t);
 
 #endif

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "guest-init/serve/server.h"
 #include "guest-init/sys/sys.h"
 #include "util/le.h"
 
@@ -19,33 +18,33 @@ enum {
 	CONNECT_TRIES = 20, /* of who is at the head of the queue */
 };
 
-static unsigned index_of(const struct server *s, const struct forward *f)
+static unsigned forward_index(const struct forwards *t, const struct forward *f)
 {
-	return (unsigned)(f - s->forward);
+	return (unsigned)(f - t->forward);
 }
 
-static int listen_for(struct server *s, int op, uint32_t events)
+static int listen_for(struct forwards *t, int op, uint32_t events)
 {
-	return server_watch(s, op, s->forward_listen_fd, events,
-			    (struct ev_name){.kind = KIND_FORWARD_LISTEN});
+	return events_watch(t->events, op, t->listen_fd, events,
+			    (struct ev_name){.kind = t->listen_kind});
 }
 
-int forward_listen(struct server *s)
+int forwards_listen(struct forwards *t)
 {
-	return listen_for(s, EPOLL_CTL_ADD, EPOLLIN);
+	return listen_for(t, EPOLL_CTL_ADD, EPOLLIN);
 }
 
-static void end(struct server *s, struct forward *f)
+static void forward_end(struct forwards *t, struct forward *f)
 {
 	for (int side = 0; side < 2; side++)
 		if (f->pump.fd[side] >= 0)
 			close(f->pump.fd[side]); /* which takes it out of the epoll set */
-	(void)madvise(s->forward_mem[index_of(s, f)], sizeof(s->forward_mem[0]), MADV_DONTNEED);
+	(void)madvise(t->mem[forward_index(t, f)], sizeof(t->mem[0]), MADV_DONTNEED);
 	f->gen++;
 	f->state = FORWARD_FREE;
-	if (s->n_forwards-- == FORWARDS_MAX)
-		(void)!listen_for(s, EPOLL_CTL_MOD, EPOLLIN); /* cannot fail */
-	idle_leave(s);
+	if (t->n-- == FORWARDS_MAX)
+		(void)!listen_for(t, EPOLL_CTL_MOD, EPOLLIN); /* cannot fail */
+	uses_leave(t->uses, t->events->now_us);
 }
 
 /* What each side is to be watched for in this state. */
@@ -60,23 +59,23 @@ static uint32_t wanted(const struct forward *f, int side)
 	}
 }
 
-static void rearm(struct server *s, struct forward *f)
+static void forward_rearm(struct forwards *t, struct forward *f)
 {
 	for (int side = 0; side < 2 && f->state != FORWARD_FREE; side++) {
 		uint32_t events = wanted(f, side), had = f->events[side];
-		struct ev_name name = {.kind = KIND_FORWARD,
+		struct ev_name name = {.kind = t->kind,
 				       .stream = (uint8_t)side,
-				       .index = (uint16_t)index_of(s, f),
+				       .index = (uint16_t)forward_index(t, f),
 				       .gen = f->gen};
 
 		if (events == had)
 			continue;
 		f->events[side] = events;
 		if (events == 0)
-			server_unwatch(s, f->pump.fd[side]);
-		else if (server_watch(s, had ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, f->pump.fd[side],
+			events_unwatch(t->events, f->pump.fd[side]);
+		else if (events_watch(t->events, had ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, f->pump.fd[side],
 				      events, name) < 0)
-			end(s, f);
+			forward_end(t, f);
 	}
 }
 
@@ -117,7 +116,7 @@ static void connect_box(struct forward *f)
 }
 
 /* 0, or -errno: it is of no use. */
-static int on_head(struct server *s, struct forward *f)
+static int on_head(struct forwards *t, struct forward *f)
 {
 	ssize_t n = recv(f->pump.fd[HOST], f->head + f->n_head, sizeof(f->head) - (size_t)f->n_head,
 			 MSG_DONTWAIT);
@@ -129,17 +128,17 @@ static int on_head(struct server *s, struct forward *f)
 	f->n_head += (int)n;
 	if (f->n_head == sizeof(f->head)) {
 		f->state = FORWARD_QUEUED;
-		f->turn = s->forward_turns++;
+		f->turn = t->turns++;
 	}
 	return 0;
 }
 
 /* Who is next to connect to port, if nobody is just doing it. */
-static struct forward *next_to(struct server *s, uint16_t port)
+static struct forward *next_to(struct forwards *t, uint16_t port)
 {
 	struct forward *next = NULL;
 
-	for (struct forward *f = s->forward; f < s->forward + FORWARDS_MAX; f++) {
+	for (struct forward *f = t->forward; f < t->forward + FORWARDS_MAX; f++) {
 		if (f->state != FORWARD_QUEUED && f->state != FORWARD_CONNECTING)
 			continue;
 		if (port_of(f) != port)
@@ -152,13 +151,13 @@ static struct forward *next_to(struct server *s, uint16_t port)
 	return next;
 }
 
-static void advance(struct server *s, uint16_t port)
+static void connect_next(struct forwards *t, uint16_t port)
 {
 	struct forward *f;
 
-	while ((f = next_to(s, port))) {
+	while ((f = next_to(t, port))) {
 		connect_box(f);
-		rearm(s, f);
+		forward_rearm(t, f);
 	}
 }
 
@@ -178,16 +177,19 @@ static void on_connected(struct forward *f)
 	}
 }
 
-void forward_on_event(struct server *s, unsigned index, int side, uint32_t revents)
+void forwards_on_event(struct forwards *t, struct ev_name name, uint32_t revents)
 {
-	struct forward *f = &s->forward[index];
+	struct forward *f = &t->forward[name.index];
+	int side = name.stream;
 	enum forward_state was = f->state;
 	int r = 0;
 
+	if (f->gen != name.gen)
+		return;
 	switch (f->state) {
 	case FORWARD_FREE:
 	case FORWARD_QUEUED: return;
-	case FORWARD_HEAD: r = on_head(s, f); break;
+	case FORWARD_HEAD: r = on_head(t, f); break;
 	case FORWARD_CONNECTING: on_connected(f); break;
 	case FORWARD_REFUSED:
 		r = pump_on_events(&f->pump, side, EPOLLOUT);
@@ -198,20 +200,20 @@ void forward_on_event(struct server *s, unsigned index, int side, uint32_t reven
 	}
 	uint16_t port = port_of(f);
 	if (r != 0)
-		end(s, f);
+		forward_end(t, f);
 	else
-		rearm(s, f);
+		forward_rearm(t, f);
 	if (was == FORWARD_HEAD || was == FORWARD_CONNECTING)
-		advance(s, port);
+		connect_next(t, port);
 }
 
-void forward_open(struct server *s, int fd)
+void forwards_accept(struct forwards *t, int fd)
 {
-	struct forward *f = s->forward;
+	struct forward *f = t->forward;
 
-	while (f < s->forward + FORWARDS_MAX && f->state != FORWARD_FREE)
+	while (f < t->forward + FORWARDS_MAX && f->state != FORWARD_FREE)
 		f++;
-	if (f == s->forward + FORWARDS_MAX) { /* nobody listens then */
+	if (f == t->forward + FORWARDS_MAX) { /* nobody listens then */
 		close(fd);
 		return;
 	}
@@ -219,11 +221,11 @@ void forward_open(struct server *s, int fd)
 	*f = (struct forward){.gen = gen, .state = FORWARD_HEAD, .pump.fd = {fd, -1}};
 	for (int side = 0; side < 2; side++)
 		f->pump.half[side] = (struct pump_half){
-			.buf = s->forward_mem[index_of(s, f)][side],
+			.buf = t->mem[forward_index(t, f)][side],
 			.size_bytes = FORWARD_BUF_BYTES,
 		};
-	if (++s->n_forwards == FORWARDS_MAX)
-		(void)!listen_for(s, EPOLL_CTL_MOD, 0);
-	idle_enter(s);
-	rearm(s, f);
+	if (++t->n == FORWARDS_MAX)
+		(void)!listen_for(t, EPOLL_CTL_MOD, 0);
+	uses_enter(t->uses);
+	forward_rearm(t, f);
 }

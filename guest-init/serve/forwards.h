@@ -17,6 +17,8 @@
 
 #include <stdint.h>
 
+#include "guest-init/exec/uses.h"
+#include "guest-init/sys/events.h"
 #include "proto/ports.h"
 #include "util/pump.h"
 
@@ -24,8 +26,6 @@ enum {
 	FORWARDS_MAX = PORT_FORWARDS_MAX,
 	FORWARD_BUF_BYTES = 32 << 10,
 };
-
-struct server;
 
 enum forward_state {
 	FORWARD_FREE,
@@ -47,13 +47,24 @@ struct forward {
 	struct pump pump; /* side 0: the host, side 1: the box */
 };
 
+struct forwards {
+	struct events *events;
+	struct uses *uses;
+	uint8_t kind, listen_kind; /* of their events, and of the listening socket's */
+	int listen_fd;             /* 0: nothing is forwarded */
+	int n;
+	uint32_t turns;
+	struct forward forward[FORWARDS_MAX];
+	_Alignas(4096) uint8_t mem[FORWARDS_MAX][2][FORWARD_BUF_BYTES];
+};
+
 /* Watches for connections, until there are FORWARDS_MAX. 0 or -errno. */
-must_check int forward_listen(struct server *s);
+must_check int forwards_listen(struct forwards *t);
 
 /* A connection of the host; takes fd over (non-blocking). There is room for it. */
-void forward_open(struct server *s, int fd);
+void forwards_accept(struct forwards *t, int fd);
 
-/* Of one side of forward `index`. */
-void forward_on_event(struct server *s, unsigned index, int side, uint32_t revents);
+/* Of one side of one of them. */
+void forwards_on_event(struct forwards *t, struct ev_name name, uint32_t revents);
 
 #endif

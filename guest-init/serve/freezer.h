@@ -29,9 +29,7 @@
 
 #include <stdint.h>
 
-#include "guest-init/sys/cg.h"
-#include "proto/codec.h"
-#include "util/util.h"
+#include "guest-init/exec/execs.h"
 
 enum {
 	FREEZE_WAIT_MS = 1000,  /* for all to stand still */
@@ -39,10 +37,7 @@ enum {
 	FREEZE_RING_MS = 10000, /* for the host to take what it was offered, and for a Resume */
 };
 
-struct server;
-struct client;
-
-enum freeze_state {
+enum freezer_state {
 	FREEZE_NONE,
 	FREEZE_BEGUN, /* not all stand still yet */
 	FREEZE_HELD,  /* by a client */
@@ -51,49 +46,66 @@ enum freeze_state {
 };
 
 /* Asks the host to keep the box and end; a descriptor that stands for the request, or -errno. */
-typedef int freeze_ring_fn(void);
+typedef int freezer_ring_fn(void);
 
-struct freeze {
-	enum freeze_state state;
-	struct client *holder;    /* NULL: it has gone, or it is init itself */
-	uint32_t channel;         /* of a Freeze that waits for its answer */
-	uint32_t n;               /* freezes so far: tells clients of before this one */
-	int64_t since_us, due_us; /* due: when the state ends by itself; 0: it does not */
-	int is_open, is_watched;  /* the freezer's files; the one with its events */
-	int is_set;               /* the freezer's flag; not where there is nobody to freeze */
-	struct cg_freezer freezer;
+struct freezer {
+	struct execs *execs;
+	enum freezer_state state;
+	struct outbox *holder; /* NULL: it has gone, or it is init itself */
+	uint32_t channel;      /* of a Freeze that waits for its answer */
+	uint32_t host_port;    /* of the holder's connection, or 0 */
+	uint32_t n;            /* freezes so far: tells clients of before this one */
+	int64_t since_us, due_us;  /* due: when the state ends by itself; 0: it does not */
+	int is_open, is_watched;   /* the freezer's files; the one with its events */
+	int is_set;                /* the freezer's flag; not where there is nobody to freeze */
+	int is_still;              /* BEGUN: all stand still, or have had their time */
+	struct cg_freezer files;
 	int generation_fd, random_fd; /* 0: none (yet) */
 	int ring_fd;                  /* 0, or of the last ring */
-	int n_waiting;                /* clients with a Start that waits */
 	const char *root;             /* NULL, or where init sees the root directory of the box */
-	freeze_ring_fn *ring;
+	freezer_ring_fn *ring;
 };
 
-/* Requests; they answer by themselves. */
-void freeze_begin(struct server *s, struct client *c, uint32_t channel);
-void freeze_thaw(struct server *s, struct client *c, uint32_t channel);
-void freeze_resume(struct server *s, struct client *c, uint32_t channel, const Conker__Resume *m);
+/* Begins to freeze, for a client, which is answered when all stand still, or for init itself (NULL), who then
+ * rings. event: what cgroup.events is to be heard by. 0 or -errno. */
+must_check int freezer_begin(struct freezer *f, struct outbox *holder, uint32_t channel,
+			     uint32_t host_port, struct ev_name event);
 
-/* For a box that is idle: freezes it, then rings. 0 or -errno. */
-must_check int freeze_and_ring(struct server *s);
+/* All go on. The processes run first; whom to kill among them comes after. forgive: who lost his starter is not. */
+void freezer_end(struct freezer *f, int forgive);
 
-must_check int freeze_is_on(const struct server *s);
+/* Of a Resume: the clock, the name, the generation and the seed of the new world. */
+void freezer_set_world(const struct freezer *f, const Conker__Resume *m);
 
-/* Whether c is the one that may not wait for the thaw. */
-must_check int freeze_is_holder(const struct server *s, const struct client *c);
+must_check static inline int freezer_is_on(const struct freezer *f)
+{
+	return f->state != FREEZE_NONE;
+}
 
-/* The holder has said Hello once more: there is another client at the other end of its connection, so this is a
- * copy. It is one of the new world, and no holder any more; nothing of the old one's is its. */
-void freeze_copied(struct server *s, struct client *c);
+/* Whether it is the one that may not wait for the thaw. */
+must_check static inline int freezer_is_holder(const struct freezer *f, const struct outbox *out)
+{
+	return f->holder == out;
+}
 
-/* A client is about to go. */
-void freeze_client_gone(struct server *s, const struct client *c);
+/* The client goes; if it is the holder, a Resume has some seconds to come. */
+void freezer_lose(struct freezer *f, const struct outbox *out);
 
 /* cgroup.events has changed. */
-void freeze_on_event(struct server *s);
+void freezer_on_event(struct freezer *f);
+
+enum freezer_news {
+	FREEZER_NO_NEWS,
+	FREEZER_STILL, /* all stand still: freezer_hold(), when all that was said before is on its way */
+	FREEZER_ENDED, /* it was time */
+	FREEZER_REFUSED, /* likewise, and nothing came of what init asked for */
+};
 
 /* Once a turn, and when that has something to do next, or INT64_MAX. */
-void freeze_run(struct server *s);
-must_check int64_t freeze_due_us(const struct server *s);
+must_check enum freezer_news freezer_run(struct freezer *f);
+must_check int64_t freezer_due_us(const struct freezer *f);
+
+/* Answers the holder, or rings. 0, or -errno: there is nobody to ring at, and all go on. */
+must_check int freezer_hold(struct freezer *f);
 
 #endif

@@ -4,8 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "guest-init/serve/listing.h"
-#include "guest-init/serve/server.h"
+#include "guest-init/exec/messages.h"
 #include "guest-init/sys/sys.h"
 #include "util/cleanup.h"
 #include "util/num.h"
@@ -58,33 +57,31 @@ static int open_tcp(void)
 
 /* ---- those who wait -------------------------------------------------------------------------------------- */
 
-static void drop(struct server *s, int i)
+static void await_drop(struct awaits *a, int i, int64_t now_us)
 {
-	struct awaits *a = &s->awaits;
-
 	a->v[i] = a->v[--a->n];
-	idle_leave(s);
+	uses_leave(a->uses, now_us);
 }
 
-static int is_gone(const struct await *w)
+void ports_lose(struct awaits *a, const struct outbox *out, int64_t now_us)
 {
-	return w->client->fd < 0 || w->client->gen != w->client_gen;
+	for (int i = a->n - 1; i >= 0; i--)
+		if (a->v[i].out == out)
+			await_drop(a, i, now_us);
 }
 
 /* Answers what needs no look at the ports. 1: it is answered. */
-static int settle(struct server *s, const struct await *w)
+static int await_settle(struct execs *e, const struct await *w)
 {
-	const struct exec *x = w->exec ? exec_by_id(s, w->exec) : NULL;
+	const struct exec *x = w->exec ? execs_by_id(e, w->exec) : NULL;
 
-	if (is_gone(w))
-		return 1;
 	if (w->exec && (!x || !exec_is_live(x))) {
-		client_error(w->client, w->channel, ESRCH, "",
+		message_error(w->out, w->channel, ESRCH, "",
 			     "the execution ended before the ports were open");
 		return 1;
 	}
-	if (w->deadline_us && w->deadline_us <= s->now_us) {
-		client_error(w->client, w->channel, ETIMEDOUT, "",
+	if (w->deadline_us && w->deadline_us <= e->events->now_us) {
+		message_error(w->out, w->channel, ETIMEDOUT, "",
 			     "not all ports were open in time");
 		return 1;
 	}
@@ -98,16 +95,15 @@ static uint32_t all_of(const struct await *w)
 
 /* Listeners come first in the file, so the first read has them all but in the busiest box; the rest of a
  * line that was cut is read again. */
-static void look(struct server *s)
+static void ports_look(struct awaits *a, struct execs *e)
 {
 	enum { READS_MAX = 64 };
-	char *buf = (char *)s->stage;
+	char *buf = (char *)e->stage; /* free between two reads of a pipe */
 	uint32_t found[AWAITS_MAX] = {0};
-	struct awaits *a = &s->awaits;
 	off_t at = 0;
 
 	for (int k = 0; k < READS_MAX; k++) {
-		ssize_t n = pread(a->tcp_fd, buf, sizeof(s->stage), at);
+		ssize_t n = pread(a->tcp_fd, buf, sizeof(e->stage), at);
 		const char *nl = n > 0 ? memrchr(buf, '\n', (size_t)n) : NULL;
 
 		if (!nl)
@@ -120,28 +116,25 @@ static void look(struct server *s)
 	for (int i = a->n - 1; i >= 0; i--) {
 		if (found[i] != all_of(&a->v[i]))
 			continue;
-		client_done(a->v[i].client, a->v[i].channel);
-		drop(s, i);
+		message_done(a->v[i].out, a->v[i].channel, 0);
+		await_drop(a, i, e->events->now_us);
 	}
 }
 
-void ports_run(struct server *s)
+void ports_run(struct awaits *a, struct execs *e)
 {
-	struct awaits *a = &s->awaits;
-
 	for (int i = a->n - 1; i >= 0; i--)
-		if (settle(s, &a->v[i]))
-			drop(s, i);
-	if (a->n == 0 || a->look_us > s->now_us)
+		if (await_settle(e, &a->v[i]))
+			await_drop(a, i, e->events->now_us);
+	if (a->n == 0 || a->look_us > e->events->now_us)
 		return;
-	look(s);
-	a->look_us = s->now_us + ms_to_us(a->interval_ms);
+	ports_look(a, e);
+	a->look_us = e->events->now_us + ms_to_us(a->interval_ms);
 	a->interval_ms = min_(a->interval_ms * 2, (uint32_t)PORTS_LOOK_MAX_MS);
 }
 
-int64_t ports_due_us(const struct server *s)
+int64_t ports_due_us(const struct awaits *a)
 {
-	const struct awaits *a = &s->awaits;
 	int64_t due = a->n > 0 ? a->look_us : INT64_MAX;
 
 	for (int i = 0; i < a->n; i++)
@@ -150,47 +143,34 @@ int64_t ports_due_us(const struct server *s)
 	return due;
 }
 
-int ports_waits(const struct server *s, const struct client *c, uint32_t channel)
+int ports_waits(const struct awaits *a, const struct outbox *out, uint32_t channel)
 {
-	for (int i = 0; i < s->awaits.n; i++)
-		if (s->awaits.v[i].client == c && s->awaits.v[i].client_gen == c->gen &&
-		    s->awaits.v[i].channel == channel)
+	for (int i = 0; i < a->n; i++)
+		if (a->v[i].out == out && a->v[i].channel == channel)
 			return 1;
 	return 0;
 }
 
-void ports_await(struct server *s, struct client *c, uint32_t channel, const Conker__AwaitPorts *m)
+void ports_await(struct awaits *a, const struct execs *e, struct outbox *out, uint32_t channel,
+		 const struct exec *x, const Conker__AwaitPorts *m)
 {
-	struct awaits *a = &s->awaits;
-	const struct exec *x = m->ref ? exec_by_ref(s, m->ref) : NULL;
-
 	if (a->tcp_fd == 0)
 		a->tcp_fd = open_tcp();
 	if (a->tcp_fd < 0 || a->n == AWAITS_MAX) {
 		int code = a->tcp_fd < 0 ? EOPNOTSUPP : EAGAIN;
 
 		a->tcp_fd = max_(a->tcp_fd, 0);
-		client_error(c, channel, code, "", strerror(code));
-		return;
-	}
-	if (m->ref && (!x || !exec_is_live(x))) {
-		if (x)
-			list_has_ended(c, channel, x);
-		else
-			list_no_such(c, channel, m->ref);
+		message_error(out, channel, code, "", strerror(code));
 		return;
 	}
 	struct await *w = &a->v[a->n++];
-	idle_enter(s);
-	*w = (struct await){.client = c,
-			    .client_gen = c->gen,
-			    .channel = channel,
-			    .exec = x ? x->id : 0,
-			    .n = (int)m->n_ports};
+	uses_enter(a->uses);
+	*w = (struct await){
+		.out = out, .channel = channel, .exec = x ? x->id : 0, .n = (int)m->n_ports};
 	for (int i = 0; i < w->n; i++)
 		w->port[i] = (uint16_t)m->ports[i];
 	if (m->timeout_ms)
-		w->deadline_us = s->now_us + ms_to_us(m->timeout_ms);
+		w->deadline_us = e->events->now_us + ms_to_us(m->timeout_ms);
 	a->interval_ms = PORTS_LOOK_FIRST_MS; /* for who has waited longer, too */
-	a->look_us = s->now_us;
+	a->look_us = e->events->now_us;
 }

@@ -9,7 +9,7 @@
 #ifndef INIT_SERVE_PORTS
 #define INIT_SERVE_PORTS
 
-#include "guest-init/serve/clients.h"
+#include "guest-init/exec/execs.h"
 
 enum {
 	AWAITS_MAX = 64,
@@ -18,8 +18,8 @@ enum {
 };
 
 struct await {
-	struct client *client;
-	uint32_t client_gen, channel;
+	struct outbox *out;
+	uint32_t channel;
 	uint64_t exec;       /* 0, or whose end ends the waiting */
 	int64_t deadline_us; /* 0: none */
 	int n;
@@ -27,6 +27,7 @@ struct await {
 };
 
 struct awaits {
+	struct uses *uses;
 	int n;
 	struct await v[AWAITS_MAX];
 	int64_t look_us; /* when to look next */
@@ -34,17 +35,21 @@ struct awaits {
 	int tcp_fd; /* 0: not open yet */
 };
 
-/* A request; answers by itself. */
-void ports_await(struct server *s, struct client *c, uint32_t channel, const Conker__AwaitPorts *m);
+/* A request; answers by itself. x: NULL, or a live execution whose end ends the waiting. */
+void ports_await(struct awaits *a, const struct execs *e, struct outbox *out, uint32_t channel,
+		 const struct exec *x, const Conker__AwaitPorts *m);
+
+/* The client goes. */
+void ports_lose(struct awaits *a, const struct outbox *out, int64_t now_us);
 
 /* Whether the channel is that of somebody who waits. */
-must_check int ports_waits(const struct server *s, const struct client *c, uint32_t channel);
+must_check int ports_waits(const struct awaits *a, const struct outbox *out, uint32_t channel);
 
 /* Once a turn: looks if it is time to. */
-void ports_run(struct server *s);
+void ports_run(struct awaits *a, struct execs *e);
 
 /* When ports_run() has something to do, or INT64_MAX. */
-must_check int64_t ports_due_us(const struct server *s);
+must_check int64_t ports_due_us(const struct awaits *a);
 
 /* Reads whole lines of /proc/net/tcp: bit i of the result is set if port[i] is in state LISTEN. What it does
  * not understand it skips. Pure. */

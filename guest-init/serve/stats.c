@@ -5,38 +5,14 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 
+#include "guest-init/exec/messages.h"
 #include "guest-init/serve/server.h"
-
-static void fill(Conker__Usage *ret, const struct cg_usage *u)
-{
-	ret->user_us = u->user_us;
-	ret->sys_us = u->sys_us;
-	ret->memory_bytes = u->memory_bytes;
-	ret->memory_peak_bytes = u->memory_peak_bytes;
-	ret->pids = u->pids;
-	ret->pids_peak = u->pids_peak;
-	ret->oom_kills = u->oom_kills;
-	ret->throttled_us = u->throttled_us;
-}
-
-void stats_of_exec(struct server *s, struct exec *x, Conker__Usage *ret)
-{
-	struct cg_usage u = x->usage, now;
-
-	if (x->cg >= 0) {
-		cg_usage(&s->cg, x->cg, &now);
-		cg_usage_add(&u, &now);
-		u.memory_bytes = now.memory_bytes;
-		u.pids = now.pids;
-	}
-	fill(ret, &u);
-}
 
 /* Init has no /proc of its own. What it could leak is in its one mapping; the rest is its image. */
 static uint64_t resident_kib(struct server *s)
 {
-	enum { PAGE_BYTES = 4096, PAGES = sizeof(*s) / PAGE_BYTES, AT_ONCE = sizeof(s->stage) };
-	uint8_t *in_use = s->stage; /* free between two reads of a pipe */
+	enum { PAGE_BYTES = 4096, PAGES = sizeof(*s) / PAGE_BYTES, AT_ONCE = sizeof(s->execs.stage) };
+	uint8_t *in_use = s->execs.stage; /* free between two reads of a pipe */
 	uint64_t n = 0;
 
 	for (size_t at = 0; at < PAGES; at += AT_ONCE) {
@@ -73,19 +49,19 @@ static uint32_t open_fds(void)
 
 static void fill_counts(struct server *s, Conker__BoxStats *b)
 {
-	b->uptime_us = (uint64_t)s->now_us; /* CLOCK_MONOTONIC begins with the machine */
-	b->running = s->n_live;
-	b->kept = s->n_ended;
-	b->started = s->last_exec_id;
-	b->refused_frames = s->refused_frames;
-	b->dropped_bytes = s->log.dropped_bytes;
-	b->forwards = (uint32_t)s->n_forwards;
-	b->idle_us = idle_for_us(s);
-	for (const struct client *c = s->client; c < clients_end(s); c++)
-		b->clients += c->fd >= 0;
+	b->uptime_us = (uint64_t)s->events.now_us; /* CLOCK_MONOTONIC begins with the machine */
+	b->running = s->execs.n_live;
+	b->kept = s->execs.n_ended;
+	b->started = s->execs.last_id;
+	b->refused_frames = s->clients.refused_frames;
+	b->dropped_bytes = s->execs.logs.dropped_bytes;
+	b->forwards = (uint32_t)s->forwards.n;
+	b->clients = clients_count(&s->clients);
+	if (s->execs.uses.n == 0)
+		b->idle_us = s->events.now_us - s->execs.uses.since_us;
 }
 
-void stats_send(struct server *s, struct client *c, uint32_t channel)
+void stats_send(struct server *s, struct outbox *out, uint32_t channel)
 {
 	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__BoxStats b = CONKER__BOX_STATS__INIT;
@@ -96,13 +72,13 @@ void stats_send(struct server *s, struct client *c, uint32_t channel)
 	fill_counts(s, &b);
 	(void)sysinfo(&info); /* fails only for a bad pointer */
 	b.memory_total_bytes = (uint64_t)info.totalram * info.mem_unit;
-	cg_usage_box(&s->cg, &of_box);
-	fill(&u, &of_box);
+	cg_usage_box(&s->execs.cg, &of_box);
+	message_put_usage(&u, &of_box);
 	b.usage = &u;
 	b.init_rss_kib = resident_kib(s);
 	b.init_fds = open_fds();
 	m.channel = channel;
 	m.msg_case = CONKER__SERVER_MSG__MSG_BOX_STATS;
 	m.box_stats = &b;
-	client_send(c, &m);
+	message_send(out, &m);
 }

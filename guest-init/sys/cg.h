@@ -102,8 +102,8 @@ struct cg {
 	short untidy[CG_MAX];
 };
 
-/* Shares of a machine with this much memory, of which free_bytes are free. Pure. */
-must_check struct cg_plan cg_plan(uint64_t ram_bytes, uint64_t free_bytes);
+/* Shares of a machine with this much memory, of which free_bytes are free and init needs log_bytes for its log. Pure. */
+must_check struct cg_plan cg_plan(uint64_t ram_bytes, uint64_t free_bytes, uint64_t log_bytes);
 
 /* Mounts cgroup2 and makes /box with these limits; its directory. A kernel without a controller has
  * no limits of that kind. */

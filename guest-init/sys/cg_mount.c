@@ -8,7 +8,6 @@
 
 #include "guest-init/sys/cg.h"
 #include "guest-init/sys/cg_file.h"
-#include "guest-init/exec/log.h"
 #include "guest-init/sys/sys.h"
 #include "util/cleanup.h"
 
@@ -28,11 +27,11 @@ static void enable_controllers(int dir)
  * behalf (pipes, packets) and its watermarks; of the threads that the kernel allows for this much memory
  * (kernel/fork.c: an eighth of it in 16 KiB stacks), a few. An execution may not take all of that: what is
  * left over is enough for a shell and some tools to look after the box. */
-struct cg_plan cg_plan(uint64_t ram_bytes, uint64_t free_bytes)
+struct cg_plan cg_plan(uint64_t ram_bytes, uint64_t free_bytes, uint64_t log_bytes)
 {
 	const uint64_t mib = 1 << 20;
 	enum { STACK_BYTES = 16 << 10, THREADS_KEPT = 128, THREADS_MIN = 256 };
-	uint64_t kept = log_store_bytes(ram_bytes) + ram_bytes / 64 + 4 * mib;
+	uint64_t kept = log_bytes + ram_bytes / 64 + 4 * mib;
 	uint64_t threads = min_(ram_bytes / 8 / STACK_BYTES, (uint64_t)INT32_MAX);
 	uint64_t box = free_bytes > 2 * kept ? free_bytes - kept : free_bytes;
 	uint64_t left = box / 16 > 4 * mib ? box / 16 : min_(box / 4, 4 * mib);

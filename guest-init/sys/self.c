@@ -18,7 +18,7 @@ int self_has(const char *argv0)
 	return strcmp(argv0, FILES_PROGRAM) == 0;
 }
 
-int self_copy(const char *path)
+static int self_copy(const char *path)
 {
 	enum { CHUNK_BYTES = 1 << 20 };
 	auto_close int in = open(path, O_RDONLY | O_CLOEXEC);
@@ -32,4 +32,11 @@ int self_copy(const char *path)
 	if (n < 0 || fcntl(out, F_ADD_SEALS, SEALS) < 0)
 		return -errno;
 	return take_fd(out);
+}
+
+int self_fd(struct self *s)
+{
+	if (s->fd <= 0) /* 0 is /dev/null */
+		s->fd = self_copy(s->path);
+	return s->fd;
 }

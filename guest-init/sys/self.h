@@ -14,7 +14,12 @@
 /* Whether argv[0] names a program of init's own. */
 must_check int self_has(const char *argv0);
 
-/* A descriptor for execveat(), CLOEXEC, of a sealed copy of the executable at path; or -errno. */
-must_check int self_copy(const char *path);
+struct self {
+	const char *path; /* of init's own executable, as init sees it */
+	int fd;           /* 0, or its copy */
+};
+
+/* A descriptor for execveat(), CLOEXEC, of a sealed copy, made if there is none yet; or -errno. */
+must_check int self_fd(struct self *s);
 
 #endif

@@ -61,7 +61,7 @@ static void ask(void)
 		t.asked++;
 		return;
 	}
-	assert(t.server->freeze.n > 0); /* it was thrown out, which only Resume may do */
+	assert(t.server->freezer.n > 0); /* it was thrown out, which only Resume may do */
 	close(t.good);
 	t.good = dial();
 }
@@ -173,20 +173,6 @@ static int on_quiet(int timeout_ms)
 	return -1;
 }
 
-int epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms)
-{
-	int n = (int)raw(SYS_epoll_wait, ep, (long)ev, max, 0, 0, 0);
-
-	return n ? n : on_quiet(timeout_ms);
-}
-
-int poll(struct pollfd *p, nfds_t n, int timeout_ms)
-{
-	int r = (int)raw(SYS_poll, (long)p, (long)n, 0, 0, 0, 0);
-
-	return r ? r : on_quiet(timeout_ms);
-}
-
 /* ---- one input ---- */
 
 static int count_fds(void)
@@ -221,12 +207,12 @@ static void check_server(struct server *s)
 {
 	unsigned waiting = 0;
 
-	for (unsigned i = 0; i < s->n_live; i++)
-		waiting += s->exec[s->live[i]].restart.start != NULL; /* for a day not yet come */
-	assert(s->n_live == waiting);
-	assert(s->views.n == 0);
-	while (s->n_live > 0)
-		exec_release(s, &s->exec[s->live[0]]);
+	for (unsigned i = 0; i < s->execs.n_live; i++)
+		waiting += s->execs.exec[s->execs.live[i]].restart.start != NULL; /* for a day not yet come */
+	assert(s->execs.n_live == waiting);
+	assert(s->execs.views.n == 0);
+	while (s->execs.n_live > 0)
+		execs_release(&s->execs, &s->execs.exec[s->execs.live[0]]);
 	for (int i = 0; i < CG_MAX; i++)
 		assert(!w.used[i]);
 	assert(t.answers > 0);
@@ -245,12 +231,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (!s)
 		abort();
 	t.server = s;
-	s->box = (struct namespaces){-1, -1, eventfd(0, EFD_CLOEXEC),
+	s->execs.box = (struct namespaces){-1, -1, eventfd(0, EFD_CLOEXEC),
 			      open("/dev/pts", O_DIRECTORY | O_CLOEXEC)};
-	s->self_path = "/nowhere";
-	cg_init(&s->cg, -1, &none);
-	s->idle = (struct idle){.idle_ms = IDLE_MS, .suspends = 1, .since_us = now_us()};
-	s->freeze.ring = ring;
+	s->execs.self.path = "/nowhere";
+	cg_init(&s->execs.cg, -1, &none);
+	s->idle = (struct idle){.idle_ms = IDLE_MS, .suspends = 1};
+	s->freezer.ring = ring;
 	if (server_run(s, t.listen_fd) != -EBADF)
 		assert(s->power_off_us); /* it was asked to */
 	else
@@ -262,15 +248,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		close(t.bad);
 	close(t.good);
 	close(t.listen_fd);
-	close(s->ep);
-	if (s->freeze.is_open) {
-		close(s->freeze.freezer.flag_fd);
-		close(s->freeze.freezer.events_fd);
+	close(s->events.ep);
+	if (s->freezer.is_open) {
+		close(s->freezer.files.flag_fd);
+		close(s->freezer.files.events_fd);
 	}
-	if (s->freeze.ring_fd > 0)
-		close(s->freeze.ring_fd);
-	close(s->box.reaper);
-	close(s->box.pts_fd);
+	if (s->freezer.ring_fd > 0)
+		close(s->freezer.ring_fd);
+	close(s->execs.box.reaper);
+	close(s->execs.box.pts_fd);
 	if (t.over)
 		assert(count_fds() <= fds + FDS_KEPT_MAX + 1);
 	(void)raw(SYS_close_range, first_fd, ~0U, 0, 0, 0, 0); /* after a power-off */

@@ -60,13 +60,13 @@ unused static int connect_forward(void)
 
 void server_begins(struct server *s)
 {
-	s->forward_listen_fd = listen_forward();
+	s->forwards.listen_fd = listen_forward();
 	(void)unshare(CLONE_NEWUTS);
 	s->idle.idle_ms = shared[1];
 	s->idle.life_ms = shared[2];
 	s->idle.suspends = 1;
-	s->idle.born_us = s->idle.since_us = now_us();
-	s->freeze.ring = ring_test;
+	s->idle.born_us = now_us();
+	s->freezer.ring = ring_test;
 }
 
 unused static void clean_up(void)

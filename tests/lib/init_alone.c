@@ -23,28 +23,14 @@ static int on_quiet(int timeout_ms)
 	return -1;
 }
 
-int epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms)
-{
-	int n = (int)raw(SYS_epoll_wait, ep, (long)ev, max, 0, 0, 0);
-
-	return n ? n : on_quiet(timeout_ms);
-}
-
-int poll(struct pollfd *p, nfds_t n, int timeout_ms)
-{
-	int r = (int)raw(SYS_poll, (long)p, (long)n, 0, 0, 0, 0);
-
-	return r ? r : on_quiet(timeout_ms);
-}
-
 static void check(struct server *s)
 {
-	assert(s->n_live == 0);
-	assert(s->views.n == 0);
+	assert(s->execs.n_live == 0);
+	assert(s->execs.views.n == 0);
 	for (int i = 0; i < CG_MAX; i++)
 		assert(!w.used[i]);
-	for (unsigned i = 0; i < s->n_client_slots; i++)
-		assert(s->client[i].fd < 0);
+	for (unsigned i = 0; i < s->clients.n_slots; i++)
+		assert(s->clients.client[i].fd < 0);
 }
 
 void init_alone_serve(int listen_fd, int (*next)(void *user), void *user)
@@ -59,19 +45,19 @@ void init_alone_serve(int listen_fd, int (*next)(void *user), void *user)
 	(void)signal(SIGPIPE, SIG_IGN); /* the kernel spares PID 1 that */
 	if (!s)
 		abort();
-	s->box = (struct namespaces){-1, -1, eventfd(0, EFD_CLOEXEC), -1};
-	s->self_path = "/nowhere";
-	cg_init(&s->cg, -1, &none);
-	s->freeze.ring = ring;
+	s->execs.box = (struct namespaces){-1, -1, eventfd(0, EFD_CLOEXEC), -1};
+	s->execs.self.path = "/nowhere";
+	cg_init(&s->execs.cg, -1, &none);
+	s->freezer.ring = ring;
 	if (server_run(s, listen_fd) != -EBADF || !t.over)
 		abort();
 	check(s);
-	while (s->pipes.n > 0) {
-		close(s->pipes.spare[--s->pipes.n].rd);
-		close(s->pipes.spare[s->pipes.n].wr);
+	while (s->execs.pipes.n > 0) {
+		close(s->execs.pipes.spare[--s->execs.pipes.n].rd);
+		close(s->execs.pipes.spare[s->execs.pipes.n].wr);
 	}
-	close(s->ep);
-	close(s->box.reaper);
+	close(s->events.ep);
+	close(s->execs.box.reaper);
 	(void)munmap(s, sizeof(*s));
 }
 

@@ -125,16 +125,16 @@ static _Noreturn void serve(int listen_fd, int ready_fd)
 	(void)close(0);
 	(void)open("/dev/null", O_RDWR);
 	(void)close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* what the test runner left open */
-	s->box.pts_fd = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	s->self_path = "/proc/self/exe";
-	cg_init(&s->cg, open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC), &none);
-	if (namespaces_open(&s->box, root, &e) < 0) {
+	s->execs.box.pts_fd = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	s->execs.self.path = "/proc/self/exe";
+	cg_init(&s->execs.cg, open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC), &none);
+	if (namespaces_open(&s->execs.box, root, &e) < 0) {
 		(void)dprintf(2, "%s\n", e.msg);
 		_exit(77);
 	}
 	(void)!write(ready_fd, "r", 1);
 	(void)close(ready_fd);
-	s->freeze.root =
+	s->freezer.root =
 		dir; /* where a box has its root directory; here that would be the machine's */
 	if (server_begins)
 		server_begins(s);

@@ -1,6 +1,6 @@
 /* init_world.h - what guest-init's server finds around it, made up: processes that are a few descriptors each,
- * control groups without any, and a clock that can be moved on. The server is the real one but for spawn.c and
- * cg*.c; whoever includes this decides what epoll_wait() and poll() do.
+ * control groups without any, and a clock that can be moved on. The server is the real one but for child.c and
+ * cg*.c; whoever includes this decides in on_quiet() what happens when it waits.
  */
 #ifndef TESTS_LIB_INIT_WORLD_H
 #define TESTS_LIB_INIT_WORLD_H
@@ -333,6 +333,25 @@ void cg_usage_add(struct cg_usage *sum, const struct cg_usage *u)
 void cg_usage_box(struct cg *c, struct cg_usage *ret)
 {
 	cg_usage(c, 0, ret);
+}
+
+/* ---- waiting ---- */
+
+/* The server has nothing to do: whoever includes this decides what happens then. Returns what its wait is to return. */
+static int on_quiet(int timeout_ms);
+
+int epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms)
+{
+	int n = (int)raw(SYS_epoll_wait, ep, (long)ev, max, 0, 0, 0);
+
+	return n ? n : on_quiet(timeout_ms);
+}
+
+int poll(struct pollfd *p, nfds_t n, int timeout_ms)
+{
+	int r = (int)raw(SYS_poll, (long)p, (long)n, 0, 0, 0, 0);
+
+	return r ? r : on_quiet(timeout_ms);
 }
 
 #endif

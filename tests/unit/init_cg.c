@@ -26,7 +26,7 @@ Test(init_cg, leaves_init_and_every_other_execution_a_share)
 {
 	for (uint64_t ram = 32; ram <= 65536; ram *= 2) {
 		uint64_t free = (ram - 8) * MIB;
-		struct cg_plan p = cg_plan(ram * MIB, free);
+		struct cg_plan p = cg_plan(ram * MIB, free, ram * MIB / 32);
 
 		cr_assert_lt(p.box.memory_max_bytes, free);
 		cr_assert_gt(p.box.memory_max_bytes, free / 2);

@@ -24,7 +24,7 @@ void server_begins(struct server *s)
 
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, PORT_STREAMS_MAX) < 0)
 		_exit(77);
-	s->forward_listen_fd = fd;
+	s->forwards.listen_fd = fd;
 }
 
 /* A service, and its port. */

@@ -35,7 +35,7 @@ static void append(unsigned id, uint64_t order, size_t len)
 
 	for (size_t i = 0; i < len; i++)
 		buf[i] = byte_at(st->log[id].end + i);
-	log_append(st, id, (struct log_mark){order, order * 10}, buf, len);
+	log_append(st, &st->log[id], (struct log_mark){order, order * 10}, buf, len);
 }
 
 /* Reads all from `from`; checks bytes, order and that there is no gap but the first. */
@@ -46,7 +46,7 @@ static size_t read_all(unsigned id, uint64_t from)
 	uint64_t order = 0;
 	size_t n = 0;
 
-	while (log_read(st, id, from, &hint, &p)) {
+	while (log_read(st, &st->log[id], from, &hint, &p)) {
 		cr_assert(n == 0 || p.offset == from);
 		cr_assert_geq(p.mark.order, order);
 		cr_assert_eq(p.mark.time_us, p.mark.order * 10);
@@ -85,27 +85,27 @@ Test(init_log, returns_what_was_appended_record_by_record)
 	struct log_piece p;
 
 	make_store(16);
-	log_open(st, 3, 8000);
-	cr_assert_eq(log_read(st, 3, 0, &hint, &p), 0);
+	log_open(st, &st->log[3], 8000);
+	cr_assert_eq(log_read(st, &st->log[3], 0, &hint, &p), 0);
 	append(3, 1, 5);
 	append(3, 4, 7);
-	cr_assert(log_read(st, 3, 0, &hint, &p));
+	cr_assert(log_read(st, &st->log[3], 0, &hint, &p));
 	cr_assert_eq(p.len, 5);
 	cr_assert_eq(p.mark.order, 1);
-	cr_assert(log_read(st, 3, 5, &hint, &p));
+	cr_assert(log_read(st, &st->log[3], 5, &hint, &p));
 	cr_assert_eq(p.len, 7);
 	cr_assert_eq(p.mark.order, 4);
-	cr_assert(log_read(st, 3, 9, &hint, &p)); /* from the middle of one */
+	cr_assert(log_read(st, &st->log[3], 9, &hint, &p)); /* from the middle of one */
 	cr_assert_eq(p.offset, 9);
 	cr_assert_eq(p.len, 3);
-	cr_assert_eq(log_read(st, 3, 12, &hint, &p), 0);
+	cr_assert_eq(log_read(st, &st->log[3], 12, &hint, &p), 0);
 }
 
 Test(init_log, a_log_without_output_holds_no_chunk)
 {
 	make_store(4);
 	for (unsigned id = 0; id < LOGS_MAX; id++)
-		log_open(st, id, 1 << 20);
+		log_open(st, &st->log[id], 1 << 20);
 	cr_assert_eq(chunks_held(), 0);
 	append(7, 1, 1);
 	cr_assert_eq(chunks_held(), 1);
@@ -114,11 +114,11 @@ Test(init_log, a_log_without_output_holds_no_chunk)
 Test(init_log, a_chunk_given_back_is_the_next_one_used)
 {
 	make_store(64);
-	log_open(st, 0, 100);
+	log_open(st, &st->log[0], 100);
 	append(0, 1, 10);
 	for (int i = 0; i < 100; i++) {
-		log_close(st, 0);
-		log_open(st, 0, 100);
+		log_close(st, &st->log[0]);
+		log_open(st, &st->log[0], 100);
 		append(0, 1, 10);
 	}
 	cr_assert_eq(st->n_fresh, 1);
@@ -133,7 +133,7 @@ Test(init_log, keeps_at_least_its_limit_and_drops_the_oldest)
 		struct log *l = &st->log[i];
 		size_t kept;
 
-		log_open(st, i, 10000);
+		log_open(st, &st->log[i], 10000);
 		for (uint64_t k = 0; k < 200000 / sizes[i] + 2; k++)
 			append(i, k, sizes[i]);
 		kept = read_all(i, 0);
@@ -147,7 +147,7 @@ Test(init_log, keeps_at_least_its_limit_and_drops_the_oldest)
 Test(init_log, reading_from_any_offset_goes_on_where_the_last_piece_ended)
 {
 	make_store(64);
-	log_open(st, 0, 20000);
+	log_open(st, &st->log[0], 20000);
 	for (uint64_t k = 0; k < 300; k++)
 		append(0, k, (size_t)(k * 37 % 400 + 1));
 	for (uint64_t from = 0; from <= st->log[0].end; from += 13)
@@ -161,14 +161,14 @@ Test(init_log, a_stale_hint_is_noticed)
 	struct log_piece p;
 
 	make_store(8);
-	log_open(st, 0, 2000);
-	log_open(st, 1, 100000);
+	log_open(st, &st->log[0], 2000);
+	log_open(st, &st->log[1], 100000);
 	append(0, 1, 500);
-	cr_assert(log_read(st, 0, 0, &hint, &p));
+	cr_assert(log_read(st, &st->log[0], 0, &hint, &p));
 	for (uint64_t k = 2; k < 40; k++) {
 		append(0, k, 700);
 		append(1, k, 700);
-		cr_assert(log_read(st, 0, 0, &hint, &p));
+		cr_assert(log_read(st, &st->log[0], 0, &hint, &p));
 		cr_assert_eq(p.offset, st->log[0].first);
 		for (size_t i = 0; i < p.len; i++)
 			cr_assert_eq(p.data[i], byte_at(p.offset + i));
@@ -181,12 +181,12 @@ Test(init_log, when_the_store_is_full_ended_logs_go_first_oldest_chunk_first)
 {
 	make_store(10);
 	for (unsigned id = 0; id < 10; id++) {
-		log_open(st, id, 100000);
+		log_open(st, &st->log[id], 100000);
 		append(id, 1, 900);
 	}
-	log_ended(st, 6);
-	log_ended(st, 4);
-	log_open(st, 20, 100000);
+	log_ended(&st->log[6]);
+	log_ended(&st->log[4]);
+	log_open(st, &st->log[20], 100000);
 	append(20, 1, 900);
 	cr_assert_eq(st->log[4].n_chunks, 0);
 	cr_assert_eq(st->log[6].n_chunks, 1);
@@ -201,8 +201,8 @@ Test(init_log, when_the_store_is_full_ended_logs_go_first_oldest_chunk_first)
 Test(init_log, a_full_store_of_one_chunk_still_takes_output)
 {
 	make_store(1);
-	log_open(st, 0, 100000);
-	log_open(st, 1, 100000);
+	log_open(st, &st->log[0], 100000);
+	log_open(st, &st->log[1], 100000);
 	append(0, 1, 5000);
 	append(1, 1, 5000);
 	append(0, 2, 3000);
@@ -214,10 +214,10 @@ Test(init_log, a_full_store_of_one_chunk_still_takes_output)
 Test(init_log, counts_what_nobody_had_seen_when_it_was_dropped)
 {
 	make_store(64);
-	log_open(st, 0, 1000);
+	log_open(st, &st->log[0], 1000);
 	append(0, 1, 50000);
 	cr_assert_eq(st->dropped_bytes, st->log[0].first);
-	log_open(st, 1, 1000);
+	log_open(st, &st->log[1], 1000);
 	for (uint64_t k = 0; k < 50; k++) {
 		append(1, k, 1000);
 		st->log[1].seen = st->log[1].end;
@@ -235,11 +235,11 @@ Test(init_log, no_chunk_is_lost_or_held_twice)
 		unsigned id = seed >> 8 & 31;
 
 		if (!st->log[id].open)
-			log_open(st, id, seed >> 13 & 0xffff);
+			log_open(st, &st->log[id], seed >> 13 & 0xffff);
 		else if ((seed >> 16 & 15) == 0)
-			log_close(st, id);
+			log_close(st, &st->log[id]);
 		else if ((seed >> 16 & 15) == 1)
-			log_ended(st, id);
+			log_ended(&st->log[id]);
 		else
 			append(id, (uint64_t)i, (seed >> 16 & 0x3fff) + 1);
 		cr_assert_eq(chunks_held() + chunks_free(), 100, "step %d", i);

@@ -11,7 +11,7 @@
 Test(init_self, copy_is_the_whole_executable_and_cannot_be_changed)
 {
 	struct stat a, b;
-	int fd = self_copy("/proc/self/exe");
+	int fd = self_fd(&(struct self){.path = "/proc/self/exe"});
 
 	cr_assert_geq(fd, 0);
 	cr_assert_eq(stat("/proc/self/exe", &a), 0);
@@ -27,7 +27,7 @@ Test(init_self, copy_is_the_whole_executable_and_cannot_be_changed)
 
 Test(init_self, copy_of_what_is_not_there_is_an_error)
 {
-	cr_assert_eq(self_copy("/no/such/file"), -ENOENT);
+	cr_assert_eq(self_fd(&(struct self){.path = "/no/such/file"}), -ENOENT);
 }
 
 Test(init_self, only_names_of_its_own_programs_count)
