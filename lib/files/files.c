@@ -349,10 +349,11 @@ int conker_file_stat(conker_box *b, const char *path, const char *user, conker_f
 	struct err *e;
 	int r = files_enter(b, path, &e);
 
-	if (r == 0 && !ret)
-		r = err_set(e, EINVAL, "nowhere to put what is found");
-	if (r == 0)
-		r = ask(b, &w, e);
+	if (r < 0)
+		return r;
+	if (!ret)
+		return err_set(e, EINVAL, "nowhere to put what is found");
+	r = ask(b, &w, e);
 	if (r == 0 && !a.came)
 		r = err_set(e, EPROTO, "the box's program for files did not answer");
 	else if (r == 0 && !a.info)

@@ -97,11 +97,11 @@ static int look_up(conker_box *b, Conker__List *l, conker_exec_info **ret, struc
 	int r = list_ask(b, l, &q, e);
 	struct listing *first = q.list;
 
-	if (r == 0 && !first)
-		r = err_set(e, EPROTO, "box '%s': an answer without an execution", b->name);
-	if (r == 0) {
+	if (r == 0 && first) {
 		q.list = first->next;
 		*ret = &first->info;
+	} else if (r == 0) {
+		r = err_set(e, EPROTO, "box '%s': an answer without an execution", b->name);
 	}
 	request_fini(&q);
 	return r;
@@ -115,10 +115,11 @@ int conker_exec_lookup(conker_box *b, const conker_exec_ref *whom, uint32_t flag
 	struct err *e;
 	int r = list_enter(b, flags, &e);
 
-	if (r == 0 && !ret)
-		r = err_set(e, EINVAL, "nowhere to put what is found");
-	if (r == 0)
-		r = ref_of(&ref, whom, e);
+	if (r < 0)
+		return r;
+	if (!ret)
+		return err_set(e, EINVAL, "nowhere to put what is found");
+	r = ref_of(&ref, whom, e);
 	l.all = 1;
 	l.usage = (flags & CONKER_LIST_USAGE) != 0;
 	l.ref = &ref;

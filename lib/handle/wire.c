@@ -267,7 +267,7 @@ static void wire_broken(struct wire *w, const char *why)
 {
 	char text[TEXT_BYTES];
 
-	(void)snprintf(text, sizeof(text), "guest-init broke the protocol: %s", why);
+	(void)snprintf(text, sizeof(text), "guest-init broke the protocol: %.280s", why);
 	w->ops->on_lost(w, EPROTO, text);
 }
 

@@ -43,14 +43,14 @@ static conker_view_opts view_opts(const struct attach_args *a, const conker_exec
 static int attach(const char *box, const char *exec, const struct attach_args *a)
 {
 	const conker_exec_ref ref = exec_ref_of(exec);
-	conker_exec_info *info;
+	conker_exec_info *info = NULL;
 	struct session s;
 	conker_box *b = NULL;
 
 	signals_init();
 	if (over_again(conker_box_open(box, &b)) < 0)
 		return fail_lib();
-	if (over_again(conker_exec_lookup(b, &ref, 0, &info)) < 0) {
+	if (over_again(conker_exec_lookup(b, &ref, 0, &info)) < 0 || !info) {
 		s.status = fail_lib();
 	} else {
 		const struct session_view v = {

@@ -148,7 +148,7 @@ static int run_stat(struct fs *f, conker_box *b, int argc, char **argv)
 	for (int i = 0; i < argc && !status; i++) {
 		conker_file_info *info = NULL;
 
-		if (over_again(conker_file_stat(b, argv[i], f->user, &info)) < 0)
+		if (over_again(conker_file_stat(b, argv[i], f->user, &info)) < 0 || !info)
 			status = fail_lib();
 		else
 			print_file(f, info);

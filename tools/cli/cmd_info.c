@@ -165,7 +165,7 @@ static int exec_info(const char *box, const char *exec, const struct info_args *
 	if (over_again(conker_box_open(box, &b)) < 0)
 		return fail_lib();
 	int r = over_again(conker_exec_lookup(b, &ref, CONKER_LIST_USAGE, &info));
-	if (r == 0)
+	if (info)
 		print_exec(info, a);
 	int status = r < 0 ? fail_lib() : finish_output();
 	conker_exec_info_free(info);

@@ -38,7 +38,7 @@ static void text_exec(const struct ps *p, const conker_exec_info *i)
 	char age[24], state[32], pid[16] = "-";
 
 	if (i->pid)
-		(void)snprintf(pid, sizeof(pid), "%u", i->pid);
+		(void)snprintf(pid, sizeof(pid), "%d", i->pid);
 	printf("%-6llu ", (unsigned long long)i->id);
 	print_column(i->name && *i->name ? i->name : "-", 12);
 	printf(" %-15s %-7s %-6s %8u ", exec_state_text(i->state, &i->status, state, sizeof(state)),

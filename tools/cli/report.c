@@ -163,7 +163,7 @@ void json_exec(const conker_exec_info *i, int with_usage)
 	json_string(i->name ? i->name : "");
 	printf(",\"key\":");
 	json_string(i->key ? i->key : "");
-	printf(",\"state\":\"%s\",\"pid\":%u", exec_state_name(i->state), i->pid);
+	printf(",\"state\":\"%s\",\"pid\":%d", exec_state_name(i->state), i->pid);
 	json_u64("age_us", i->age_us);
 	printf(",\"started_us\":%lld,\"ended_us\":", (long long)i->started_us);
 	printf(i->ended_us ? "%lld" : "null", (long long)i->ended_us);
@@ -206,8 +206,8 @@ void json_box(const conker_box_info *i)
 	json_string(i->cgroup);
 	printf(",\"from\":");
 	json_string(i->from);
-	printf(",\"suspended\":%lld,\"suspended_bytes\":%llu,\"max_life_ms\":%u,"
-	       "\"idle_timeout_ms\":%u,\"idle_suspend_ms\":%u}",
+	printf(",\"suspended\":%lld,\"suspended_bytes\":%llu,\"max_life_ms\":%d,"
+	       "\"idle_timeout_ms\":%d,\"idle_suspend_ms\":%d}",
 	       (long long)i->suspended_s, (unsigned long long)i->suspended_bytes, i->max_life_ms,
 	       i->idle_timeout_ms, i->idle_suspend_ms);
 }

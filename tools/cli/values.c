@@ -150,8 +150,9 @@ conker_exec_ref exec_ref_of(const char *s)
 
 	if (strncmp(s, key, sizeof(key) - 1) == 0)
 		return (conker_exec_ref){.key = s + sizeof(key) - 1};
-	return parse_number(s, UINT64_MAX, &id) == 0 && id > 0 ? (conker_exec_ref){.id = id}
-							       : (conker_exec_ref){.name = s};
+	if (parse_number(s, UINT64_MAX, &id) == 0 && id > 0)
+		return (conker_exec_ref){.id = id};
+	return (conker_exec_ref){.name = s};
 }
 
 static int parse_signal(const char *s, int *ret)
