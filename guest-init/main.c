@@ -145,7 +145,7 @@ static int ring_suspend(void)
 }
 
 /* Of the environment; 0 without it. */
-static int64_t number(const char *name)
+static int64_t number_from_env(const char *name)
 {
 	const char *v = getenv(name);
 
@@ -153,7 +153,7 @@ static int64_t number(const char *name)
 }
 
 /* The reaper is forked off before the server's memory is there, which it then need not copy. */
-static int serve(const struct namespaces *b, int group, const struct cg_limits *each, struct err *e)
+static int serve_box(const struct namespaces *b, int group, const struct cg_limits *each, struct err *e)
 {
 	struct server *s = server_new();
 
@@ -163,9 +163,9 @@ static int serve(const struct namespaces *b, int group, const struct cg_limits *
 	s->execs.self.path = (const char *)getauxval(AT_EXECFN);
 	cg_init(&s->execs.cg, group, each);
 
-	s->idle.idle_ms = number("CONKER_IDLE_MS");
-	s->idle.life_ms = number("CONKER_LIFE_MS");
-	s->idle.suspends = number("CONKER_IDLE_SUSPEND") != 0;
+	s->idle.idle_ms = number_from_env("CONKER_IDLE_MS");
+	s->idle.life_ms = number_from_env("CONKER_LIFE_MS");
+	s->idle.suspends = number_from_env("CONKER_IDLE_SUSPEND") != 0;
 	s->freezer.root = MOUNTS_ROOT;
 	s->freezer.ring = ring_suspend;
 
@@ -198,7 +198,7 @@ int main(int argc, char **argv)
 	if (r == 0)
 		r = make_box(&b, &each, &e);
 	if (r >= 0)
-		r = serve(&b, r, &each, &e);
+		r = serve_box(&b, r, &each, &e);
 	if (r < 0) {
 		(void)dprintf(2, "conker-init: %s\n", e.msg);
 		return 1;

@@ -30,7 +30,7 @@ static void remove_live(struct execs *e, struct exec *x)
 	uint16_t last = e->live[--e->n_live];
 
 	if (x->keep_alive)
-		uses_leave(&e->uses, e->events->now_us);
+		uses_leave(&e->uses, e->poller->now_us);
 	e->live[x->pos] = last;
 	e->exec[last].pos = x->pos;
 }

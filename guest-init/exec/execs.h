@@ -23,7 +23,7 @@
 #include "guest-init/exec/uses.h"
 #include "guest-init/sys/cg.h"
 #include "guest-init/sys/child.h"
-#include "guest-init/sys/events.h"
+#include "guest-init/sys/poller.h"
 #include "guest-init/sys/namespaces.h"
 #include "guest-init/sys/self.h"
 #include "proto/codec.h"
@@ -168,7 +168,7 @@ enum exec_kind {
 enum { YOUNG_FDS = 3 };
 
 struct execs {
-	struct events *events;
+	struct poller *poller;
 	struct arena *arena; /* where messages are decoded, one at a time */
 	struct namespaces box;
 	struct cg cg;
@@ -237,7 +237,7 @@ must_check static inline int exec_watch(struct execs *e, const struct exec *x, i
 			       .index = (uint16_t)exec_index(e, x),
 			       .gen = x->gen};
 
-	return events_watch(e->events, EPOLL_CTL_ADD, fd, events, name);
+	return poller_watch(e->poller, EPOLL_CTL_ADD, fd, events, name);
 }
 
 #endif

@@ -76,7 +76,7 @@ static void back_off(struct execs *e, struct exec *x)
 	take_usage(e, x);
 	x->status = status_of_end(x);
 	run_end(e, x);
-	x->deadline_us = e->events->now_us + ms_to_us(r->backoff_ms);
+	x->deadline_us = e->poller->now_us + ms_to_us(r->backoff_ms);
 	r->backoff_ms =
 		r->backoff_ms > r->backoff_max_ms / 2 ? r->backoff_max_ms : r->backoff_ms * 2;
 }
@@ -101,7 +101,7 @@ static int run_again(struct execs *e, struct exec *x)
 				    &why);
 	assert(r == 0); /* it could be decoded before */
 	x->timed_out = x->asked = 0;
-	x->run_us = e->events->now_us;
+	x->run_us = e->poller->now_us;
 	x->restart.n++;
 	struct refusal no = run_begin(e, x, m->start, 0);
 	if (!no.step)
@@ -109,7 +109,7 @@ static int run_again(struct execs *e, struct exec *x)
 	x->failed = 1;
 	x->signo = 0;
 	x->code = no.code == ENOENT ? 127 : 126; /* as a shell puts it */
-	x->end_us = e->events->now_us;
+	x->end_us = e->poller->now_us;
 	return -no.code;
 }
 
@@ -122,7 +122,7 @@ static void transit(struct execs *e, struct exec *x, enum exec_event event);
 static void check_drained(struct execs *e, struct exec *x)
 {
 	x->check_ms = min_(x->check_ms * 2, (uint32_t)DRAIN_CHECK_MAX_MS);
-	x->deadline_us = e->events->now_us + ms_to_us(x->check_ms);
+	x->deadline_us = e->poller->now_us + ms_to_us(x->check_ms);
 	if (cg_populated(&e->cg, x->cg))
 		cg_kill(&e->cg, x->cg);
 	else
@@ -136,7 +136,7 @@ static void drain(struct execs *e, struct exec *x)
 		cg_kill(&e->cg, x->cg);
 	stdin_drop(e, x);
 	x->check_ms = DRAIN_CHECK_MS;
-	x->deadline_us = e->events->now_us + ms_to_us(DRAIN_CHECK_MS);
+	x->deadline_us = e->poller->now_us + ms_to_us(DRAIN_CHECK_MS);
 }
 
 static void settle_main(struct exec *x)
@@ -162,16 +162,16 @@ static void act(struct execs *e, struct exec *x, enum exec_action action)
 	case ACT_NONE: break;
 	case ACT_BUG: assert(0); break;
 	case ACT_ARM:
-		x->deadline_us = x->timeout_ms ? e->events->now_us + ms_to_us(x->timeout_ms) : 0;
+		x->deadline_us = x->timeout_ms ? e->poller->now_us + ms_to_us(x->timeout_ms) : 0;
 		break;
 	case ACT_TERM:
 		x->timed_out = 1;
 		(void)!cg_signal(&e->cg, x->cg, SIGTERM); /* all dead: the exit is on its way */
-		x->deadline_us = e->events->now_us + ms_to_us(x->grace_ms);
+		x->deadline_us = e->poller->now_us + ms_to_us(x->grace_ms);
 		break;
 	case ACT_KILL:
 		cg_kill(&e->cg, x->cg);
-		x->deadline_us = e->events->now_us + ms_to_us(KILL_AGAIN_MS);
+		x->deadline_us = e->poller->now_us + ms_to_us(KILL_AGAIN_MS);
 		break;
 	case ACT_DRAIN: drain(e, x); break;
 	case ACT_CHECK: check_drained(e, x); break;
@@ -212,7 +212,7 @@ static void reap(struct execs *e, struct exec *x, const siginfo_t *si, const str
 	x->pidfd = -1;
 	x->code = si->si_code == CLD_EXITED ? si->si_status : 0;
 	x->signo = si->si_code == CLD_EXITED ? 0 : si->si_status;
-	x->end_us = e->events->now_us;
+	x->end_us = e->poller->now_us;
 	x->user_us = ru->ru_utime.tv_sec * INT64_C(1000000) + ru->ru_utime.tv_usec;
 	x->sys_us = ru->ru_stime.tv_sec * INT64_C(1000000) + ru->ru_stime.tv_usec;
 	x->max_rss_kib = ru->ru_maxrss;
@@ -229,7 +229,7 @@ static int leaves_others(struct execs *e, struct exec *x)
 	return x->group_watched;
 }
 
-static void on_output(struct execs *e, struct exec *x, int k, uint32_t revents)
+static void on_output_event(struct execs *e, struct exec *x, int k, uint32_t revents)
 {
 	output_on_event(e, x, k, revents);
 	check_output_end(e, x);
@@ -254,7 +254,7 @@ static void on_group_event(struct execs *e, struct exec *x)
 {
 	if (!x->group_watched || cg_populated(&e->cg, x->cg))
 		return;
-	x->end_us = e->events->now_us;
+	x->end_us = e->poller->now_us;
 	transit(e, x, EV_EMPTY);
 	check_output_end(e, x);
 }
@@ -274,7 +274,7 @@ void execs_on_event(struct execs *e, struct ev_name name, uint32_t revents)
 		return;
 	switch ((enum exec_kind)name.kind) {
 	case KIND_EXIT: on_main_exit(e, x); break;
-	case KIND_OUTPUT: on_output(e, x, name.stream, revents); break;
+	case KIND_OUTPUT: on_output_event(e, x, name.stream, revents); break;
 	case KIND_GROUP: on_group_event(e, x); break;
 	case KIND_INPUT: stdin_on_event(e, x); break;
 	case EXEC_N_KINDS: break;
@@ -293,7 +293,7 @@ void execs_run_young(struct execs *e)
 	memset(e->young_seen, 0, sizeof(seen));
 	for (int k = 0; k < 2; k++)
 		if (seen[k] && x->gen == gen)
-			on_output(e, x, k, seen[k]);
+			on_output_event(e, x, k, seen[k]);
 	if (seen[2] && x->gen == gen)
 		on_main_exit(e, x);
 }
@@ -302,9 +302,9 @@ static void run_clocks(struct execs *e, struct exec *x)
 {
 	uint32_t gen = x->gen;
 
-	if (!e->is_frozen && x->deadline_us && x->deadline_us <= e->events->now_us)
+	if (!e->is_frozen && x->deadline_us && x->deadline_us <= e->poller->now_us)
 		on_deadline(e, x);
-	if (x->gen != gen || !x->out[0].due_us || x->out[0].due_us > e->events->now_us)
+	if (x->gen != gen || !x->out[0].due_us || x->out[0].due_us > e->poller->now_us)
 		return;
 	output_take_gathered(e, x);
 	check_output_end(e, x);
@@ -397,7 +397,7 @@ int exec_signal(struct execs *e, struct exec *x, int signo, Conker__Scope scope)
 		return -ESRCH;
 	x->asked |= ends;
 	if (ends & ASKED_TERM)
-		x->termed_us = e->events->now_us;
+		x->termed_us = e->poller->now_us;
 	if (x->left && ends)
 		x->abandoned = 1;
 	if (x->left || scope == CONKER__SCOPE__ALL)

@@ -14,7 +14,7 @@ static void output_disarm(struct execs *e, struct exec *x, int k)
 	if (e->young == x)
 		young_graduate(e);
 	if (o->armed)
-		events_unwatch(e->events, o->fd);
+		poller_unwatch(e->poller, o->fd);
 	o->armed = 0;
 }
 
@@ -91,16 +91,16 @@ static void gather(struct execs *e, struct exec *x)
 		output_disarm(e, x, 0);
 	o->gather_ms =
 		o->gather_ms ? min_(o->gather_ms * 2, (uint32_t)GATHER_MAX_MS) : GATHER_MIN_MS;
-	o->due_us = e->events->now_us + ms_to_us(o->gather_ms);
+	o->due_us = e->poller->now_us + ms_to_us(o->gather_ms);
 }
 
 /* Only of one whose main process lives: its end shall not have to wait. */
 static void was_read(struct execs *e, struct exec *x, size_t n)
 {
 	struct exec_out *o = &x->out[0];
-	int soon = e->events->now_us - o->read_us < ms_to_us(GATHER_SOON_MS);
+	int soon = e->poller->now_us - o->read_us < ms_to_us(GATHER_SOON_MS);
 
-	o->read_us = e->events->now_us;
+	o->read_us = e->poller->now_us;
 	if (soon && n < GATHER_ENOUGH_BYTES && x->pidfd >= 0)
 		gather(e, x);
 	else
@@ -117,7 +117,7 @@ void output_take_gathered(struct execs *e, struct exec *x)
 	o->due_us = 0;
 	if (want > 0) /* else it comes back with credit or room */
 		n = read_some(e, x, 0, want);
-	o->read_us = e->events->now_us;
+	o->read_us = e->poller->now_us;
 	if (n < 0)
 		output_close(e, x, 0);
 	else if (n > 0 && n < GATHER_ENOUGH_BYTES)

@@ -227,7 +227,7 @@ struct refusal run_begin(struct execs *e, struct exec *x, const Conker__Start *m
 void run_unwatch_group(struct execs *e, struct exec *x)
 {
 	if (x->group_watched)
-		events_unwatch(e->events, cg_fd(&e->cg, x->cg, CG_EVENTS));
+		poller_unwatch(e->poller, cg_fd(&e->cg, x->cg, CG_EVENTS));
 	x->group_watched = 0;
 }
 

@@ -88,7 +88,7 @@ static struct exec *take_slot(struct execs *e, const Conker__Start *m)
 
 	if (!x)
 		return NULL;
-	x->start_us = x->run_us = e->events->now_us;
+	x->start_us = x->run_us = e->poller->now_us;
 	x->started_real_us = real_us();
 	x->timeout_ms = m->timeout_ms;
 	x->grace_ms = m->grace_ms;

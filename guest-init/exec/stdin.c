@@ -54,7 +54,7 @@ static void close_input(struct execs *e, struct exec *x)
 	if (x->in_fd < 0)
 		return;
 	if (x->in_armed)
-		events_unwatch(e->events, x->in_fd);
+		poller_unwatch(e->poller, x->in_fd);
 	close(x->in_fd);
 	x->in_fd = -1;
 	x->in_armed = 0;
@@ -176,7 +176,7 @@ void stdin_on_event(struct execs *e, struct exec *x)
 		end_input(e, x);
 		return;
 	}
-	events_unwatch(e->events, x->in_fd);
+	poller_unwatch(e->poller, x->in_fd);
 	x->in_armed = 0;
 }
 

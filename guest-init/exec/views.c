@@ -47,7 +47,7 @@ void view_close(struct execs *e, struct view *v)
 	t->view[last].pos = v->pos;
 	t->slot[t->n] = mine;
 	v->out = NULL;
-	uses_leave(&e->uses, e->events->now_us);
+	uses_leave(&e->uses, e->poller->now_us);
 }
 
 struct view *view_by_channel(struct execs *e, const struct outbox *out, uint32_t channel)

@@ -56,7 +56,7 @@ static int young_poll(struct execs *e, const struct exec *x, int timeout_ms)
 	struct pollfd p[] = {{.fd = x->out[0].fd, .events = POLLIN},
 			     {.fd = x->out[1].fd, .events = POLLIN},
 			     {.fd = x->pidfd, .events = POLLIN},
-			     {.fd = e->events->ep, .events = POLLIN}};
+			     {.fd = e->poller->ep, .events = POLLIN}};
 	int n = poll(p, countof(p), timeout_ms);
 
 	for (int i = 0; i < YOUNG_FDS; i++)
@@ -73,7 +73,7 @@ void young_await(struct execs *e, const struct exec *x, uint32_t most_ms)
 	if (ms <= 0)
 		return;
 	(void)!young_poll(e, x, (int)ms);
-	e->events->now_us = now_us();
+	e->poller->now_us = now_us();
 }
 
 int young_wait(struct execs *e, struct epoll_event *ev, int max, int timeout_ms)
@@ -89,6 +89,6 @@ int young_wait(struct execs *e, struct epoll_event *ev, int max, int timeout_ms)
 			return n;
 		timeout_ms = 0;
 	}
-	n = epoll_wait(e->events->ep, ev, max, timeout_ms);
+	n = epoll_wait(e->poller->ep, ev, max, timeout_ms);
 	return n < 0 ? -errno : n;
 }

@@ -39,7 +39,7 @@ static int say(enum files_kind kind, enum files_change change, const char *name)
 	return n < 0 ? n : files_send(buf, (size_t)n);
 }
 
-static int on_event(const struct inotify_event *ev, const char *path)
+static int notify_event(const struct inotify_event *ev, const char *path)
 {
 	for (size_t i = 0; i < countof(changes); i++)
 		if (ev->mask & changes[i].mask)
@@ -58,7 +58,7 @@ static int follow(int fd, const char *path)
 			return n < 0 ? -errno : -EIO;
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *ev = (const void *)(buf + at);
-			int r = on_event(ev, path);
+			int r = notify_event(ev, path);
 
 			if (r < 0)
 				return r;

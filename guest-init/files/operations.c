@@ -28,7 +28,6 @@
 
 enum {
 	BUFFER_BYTES = 64 << 10,
-	EXIT_MAX = 255,
 	MODE_DEFAULT = 0644,
 };
 
@@ -44,12 +43,12 @@ int files_write_out(int fd, const char *path, const void *buf, size_t len, struc
 	return r < 0 ? err_set(e, -r, "%s: %s", path, strerror(-r)) : 0;
 }
 
-static int fail(struct err *e, const char *path)
+static int operation_fail(struct err *e, const char *path)
 {
 	return err_errno(e, "%s", path);
 }
 
-static int number(const char *s, unsigned base, uint64_t max, uint64_t *ret, struct err *e)
+static int number_of(const char *s, unsigned base, uint64_t max, uint64_t *ret, struct err *e)
 {
 	return num_parse(s, strlen(s), base, max, ret) < 0
 		       ? err_set(e, EINVAL, "%s: not a number that fits", s)
@@ -67,12 +66,12 @@ int files_read(int argc, char **argv, struct err *e)
 	ssize_t n;
 
 	(void)argc;
-	if (number(argv[2], 10, UINT64_MAX, &max, e) < 0)
+	if (number_of(argv[2], 10, UINT64_MAX, &max, e) < 0)
 		return -EINVAL;
 	/* A fifo without a writer is empty rather than waited for. */
 	auto_close int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail(e, path);
+		return operation_fail(e, path);
 	/* A size without blocks may be none: /sys says 4096 of each of its files. */
 	if (S_ISREG(st.st_mode) && st.st_blocks && (uint64_t)st.st_size > max)
 		return err_set(e, EFBIG, "%s: larger than %" PRIu64 " bytes", path, max);
@@ -84,7 +83,7 @@ int files_read(int argc, char **argv, struct err *e)
 			return err_set(e, -r, "send: %s", strerror(-r));
 		sent += (uint64_t)n;
 	}
-	return n < 0 ? fail(e, path) : 0;
+	return n < 0 ? operation_fail(e, path) : 0;
 }
 
 static int receive(int fd, uint64_t len, const char *path, struct err *e)
@@ -136,13 +135,13 @@ static int write_new(int dir, const char *leaf, const char *path, unsigned mode,
 		mode = there ? old.st_mode & 07777 : MODE_DEFAULT;
 	auto_close int fd = make_temp(dir, temp);
 	if (fd < 0)
-		return fail(e, path);
+		return operation_fail(e, path);
 	int r = receive(fd, len, path, e);
 	if (r == 0) {
 		if (there)
 			(void)!fchown(fd, old.st_uid, old.st_gid);
 		if (fchmod(fd, mode) < 0 || renameat(dir, temp, dir, leaf) < 0)
-			r = fail(e, path);
+			r = operation_fail(e, path);
 	}
 	if (r < 0)
 		(void)unlinkat(dir, temp, 0);
@@ -163,7 +162,7 @@ int files_write(int argc, char **argv, struct err *e)
 	uint64_t mode, len;
 
 	(void)argc;
-	if (number(argv[2], 8, 07777, &mode, e) < 0 || number(argv[3], 10, INT64_MAX, &len, e) < 0)
+	if (number_of(argv[2], 8, 07777, &mode, e) < 0 || number_of(argv[3], 10, INT64_MAX, &len, e) < 0)
 		return -EINVAL;
 	if (tree_is_special(path))
 		return write_into(path, len, e);
@@ -247,7 +246,7 @@ int files_list(int argc, char **argv, struct err *e)
 
 	(void)argc;
 	if (!d)
-		return fail(e, argv[1]);
+		return operation_fail(e, argv[1]);
 	for (errno = 0; r == 0 && (de = readdir(d)); errno = 0) {
 		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
 			continue;
@@ -273,7 +272,7 @@ int files_mkdir(int argc, char **argv, struct err *e)
 	int r = 0;
 
 	(void)argc;
-	if (number(argv[2], 8, 07777, &mode, e) < 0)
+	if (number_of(argv[2], 8, 07777, &mode, e) < 0)
 		return -EINVAL;
 	if (parents)
 		r = tree_make_parents(argv[1]);
@@ -292,7 +291,7 @@ int files_rename(int argc, char **argv, struct err *e)
 
 /* ---- trees ---------------------------------------------------------------------------------------- */
 
-static int put(void *arg, const void *buf, size_t len)
+static int tar_put(void *arg, const void *buf, size_t len)
 {
 	(void)arg;
 	return files_send(buf, len);
@@ -304,7 +303,7 @@ int files_tar_out(int argc, char **argv, struct err *e)
 		.path = argv[1],
 		.name = argv[2],
 		.flags = strchr(argv[0], 'L') ? TREE_FOLLOW : 0,
-		.put = put,
+		.put = tar_put,
 	};
 
 	char note[ERR_MSG_BYTES];
@@ -384,39 +383,4 @@ int files_tar_in(int argc, char **argv, struct err *e)
 		r = tree_lacks(tree_unpack_left_out(u), e);
 	tree_unpack_free(u);
 	return r;
-}
-
-/* ---- main ----------------------------------------------------------------------------------------- */
-
-static const struct {
-	const char *name;
-	int args; /* at least, flags and path included */
-	int (*run)(int argc, char **argv, struct err *e);
-} operations[] = {
-	{"tar-in", 2, files_tar_in}, {"tar-out", 3, files_tar_out}, {"read", 3, files_read},
-	{"write", 4, files_write},   {"stat", 2, files_stat},       {"list", 2, files_list},
-	{"remove", 2, files_remove}, {"mkdir", 3, files_mkdir},     {"rename", 3, files_rename},
-	{"watch", 2, files_watch},
-};
-
-static int run(int argc, char **argv, struct err *e)
-{
-	for (size_t i = 0; argc > 1 && i < countof(operations); i++)
-		if (strcmp(argv[1], operations[i].name) == 0 && argc - 2 >= operations[i].args)
-			return operations[i].run(argc - 2, argv + 2, e);
-	return err_set(e, ENOSYS, "no such operation on files: this box is older than its library");
-}
-
-int files_main(int argc, char **argv)
-{
-	struct err e = {0};
-
-	(void)umask(0);
-	(void)signal(SIGPIPE, SIG_IGN); /* a FIFO without a reader is an error that is told */
-	(void)signal(SIGXFSZ, SIG_IGN); /* likewise a limit of a file's size */
-	int r = run(argc, argv, &e);
-	if (r == 0)
-		return 0;
-	(void)dprintf(STDERR_FILENO, "%s\n", e.msg);
-	return -r < EXIT_MAX ? -r : EXIT_MAX;
 }

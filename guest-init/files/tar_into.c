@@ -18,7 +18,7 @@ struct into {
 	struct tar_reader tar; /* last: large, mostly untouched */
 };
 
-static int put(struct into *w, const void *buf, size_t len, struct err *e)
+static int into_put(struct into *w, const void *buf, size_t len, struct err *e)
 {
 	w->end += len;
 	return files_write_out(w->fd, w->path, buf, len, e);
@@ -31,7 +31,7 @@ static int put_hole(struct into *w, uint64_t to, struct err *e)
 	int r = 0;
 
 	while (r == 0 && w->end < to)
-		r = put(w, zeros, (size_t)min_(to - w->end, (uint64_t)sizeof(zeros)), e);
+		r = into_put(w, zeros, (size_t)min_(to - w->end, (uint64_t)sizeof(zeros)), e);
 	return r;
 }
 
@@ -39,7 +39,7 @@ static int put_data(struct into *w, const struct tar_step *s, struct err *e)
 {
 	int r = put_hole(w, s->offset, e);
 
-	return r < 0 ? r : put(w, s->data, s->len, e);
+	return r < 0 ? r : into_put(w, s->data, s->len, e);
 }
 
 static int on_step(struct into *w, const struct tar_step *s, struct err *e)

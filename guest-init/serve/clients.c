@@ -55,7 +55,7 @@ static void client_rearm(struct clients *t, struct client *c)
 	if (events == c->events)
 		return;
 	c->events = events;
-	(void)!events_watch(t->events, EPOLL_CTL_MOD, c->fd, events, name_of(t, c));
+	(void)!poller_watch(t->poller, EPOLL_CTL_MOD, c->fd, events, name_of(t, c));
 }
 
 static void set_waits(struct clients *t, struct client *c, int waits)
@@ -69,7 +69,7 @@ static void client_close(struct clients *t, struct client *c)
 	set_waits(t, c, 0);
 	freezer_lose(t->freezer, &c->out);
 	execs_lose_client(t->execs, &c->out);
-	ports_lose(t->awaits, &c->out, t->events->now_us);
+	ports_lose(t->awaits, &c->out, t->poller->now_us);
 	close(c->fd);
 	c->fd = -1;
 	c->gen++;
@@ -101,7 +101,7 @@ static int handle_inbox(struct clients *t, struct client *c)
 			refuse_length(t, c, -r);
 		if (r <= 0)
 			break;
-		c->heard_us = t->events->now_us;
+		c->heard_us = t->poller->now_us;
 		r = t->handle(t->user, c, msg, len, at + used == c->in_len);
 		if (r == -EAGAIN) {
 			set_waits(t, c, 1);
@@ -206,7 +206,7 @@ static int is_resting(const struct clients *t, const struct client *c)
 {
 	return !c->is_using && !c->waits && !c->list.active && c->in_len == 0 &&
 	       outbox_pending(&c->out) == 0 && !freezer_is_holder(t->freezer, &c->out) &&
-	       c->heard_us + ms_to_us(RESTING_MS) <= t->events->now_us;
+	       c->heard_us + ms_to_us(RESTING_MS) <= t->poller->now_us;
 }
 
 /* Who comes to look, or to end something, must find room, however many only sit there. NULL: all have business. */
@@ -259,12 +259,12 @@ void clients_accept(struct clients *t, int fd)
 	*c = (struct client){.fd = fd,
 			     .gen = gen,
 			     .n_freezes = t->freezer->n,
-			     .heard_us = t->events->now_us,
+			     .heard_us = t->poller->now_us,
 			     .events = EPOLLIN,
 			     .in = t->in_mem[client_index(t, c)],
 			     .out.buf = t->out_mem[client_index(t, c)],
 			     .out.size_bytes = OUTBOX_BYTES};
-	if (events_watch(t->events, EPOLL_CTL_ADD, fd, EPOLLIN, name_of(t, c)) < 0)
+	if (poller_watch(t->poller, EPOLL_CTL_ADD, fd, EPOLLIN, name_of(t, c)) < 0)
 		client_close(t, c);
 }
 

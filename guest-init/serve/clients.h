@@ -50,7 +50,7 @@ typedef int client_handle_fn(void *user, struct client *c, const uint8_t *msg, s
 			     int is_last);
 
 struct clients {
-	struct events *events;
+	struct poller *poller;
 	struct execs *execs;
 	struct freezer *freezer;
 	struct awaits *awaits;

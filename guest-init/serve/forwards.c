@@ -25,7 +25,7 @@ static unsigned forward_index(const struct forwards *t, const struct forward *f)
 
 static int listen_for(struct forwards *t, int op, uint32_t events)
 {
-	return events_watch(t->events, op, t->listen_fd, events,
+	return poller_watch(t->poller, op, t->listen_fd, events,
 			    (struct ev_name){.kind = t->listen_kind});
 }
 
@@ -44,7 +44,7 @@ static void forward_end(struct forwards *t, struct forward *f)
 	f->state = FORWARD_FREE;
 	if (t->n-- == FORWARDS_MAX)
 		(void)!listen_for(t, EPOLL_CTL_MOD, EPOLLIN); /* cannot fail */
-	uses_leave(t->uses, t->events->now_us);
+	uses_leave(t->uses, t->poller->now_us);
 }
 
 /* What each side is to be watched for in this state. */
@@ -72,8 +72,8 @@ static void forward_rearm(struct forwards *t, struct forward *f)
 			continue;
 		f->events[side] = events;
 		if (events == 0)
-			events_unwatch(t->events, f->pump.fd[side]);
-		else if (events_watch(t->events, had ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, f->pump.fd[side],
+			poller_unwatch(t->poller, f->pump.fd[side]);
+		else if (poller_watch(t->poller, had ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, f->pump.fd[side],
 				      events, name) < 0)
 			forward_end(t, f);
 	}

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "guest-init/exec/uses.h"
-#include "guest-init/sys/events.h"
+#include "guest-init/sys/poller.h"
 #include "proto/ports.h"
 #include "util/pump.h"
 
@@ -48,7 +48,7 @@ struct forward {
 };
 
 struct forwards {
-	struct events *events;
+	struct poller *poller;
 	struct uses *uses;
 	uint8_t kind, listen_kind; /* of their events, and of the listening socket's */
 	int listen_fd;             /* 0: nothing is forwarded */

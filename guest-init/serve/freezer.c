@@ -11,14 +11,14 @@
 
 static int64_t freezer_now_us(const struct freezer *f)
 {
-	return f->execs->events->now_us;
+	return f->execs->poller->now_us;
 }
 
 /* for_ms: when it ends by itself; 0: it does not. */
 static void enter_state(struct freezer *f, enum freezer_state state, int64_t for_ms)
 {
 	if (f->is_watched)
-		events_unwatch(f->execs->events, f->files.events_fd);
+		poller_unwatch(f->execs->poller, f->files.events_fd);
 	f->is_watched = f->is_still = 0;
 	f->state = state;
 	f->execs->is_frozen = state != FREEZE_NONE;
@@ -69,7 +69,7 @@ int freezer_begin(struct freezer *f, struct outbox *holder, uint32_t channel, ui
 	freezer_on_event(f);
 	/* If it cannot be watched, what it would tell comes a second late. */
 	if (!f->is_still)
-		f->is_watched = events_watch(f->execs->events, EPOLL_CTL_ADD, f->files.events_fd,
+		f->is_watched = poller_watch(f->execs->poller, EPOLL_CTL_ADD, f->files.events_fd,
 					     EPOLLPRI, event) == 0;
 	return 0;
 }

@@ -71,7 +71,7 @@ static void send_listing(struct execs *e, struct exec *x, const struct listing *
 	l.key = bytes(x->key);
 	fill_argv(x, &l, argv);
 	fill_streams(x, &l);
-	l.age_us = (uint64_t)(e->events->now_us - x->start_us);
+	l.age_us = (uint64_t)(e->poller->now_us - x->start_us);
 	l.status = status_now(x);
 	l.restarts = x->restart.n;
 	l.started_us = x->started_real_us;

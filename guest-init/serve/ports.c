@@ -80,7 +80,7 @@ static int await_settle(struct execs *e, const struct await *w)
 			     "the execution ended before the ports were open");
 		return 1;
 	}
-	if (w->deadline_us && w->deadline_us <= e->events->now_us) {
+	if (w->deadline_us && w->deadline_us <= e->poller->now_us) {
 		message_error(w->out, w->channel, ETIMEDOUT, "",
 			     "not all ports were open in time");
 		return 1;
@@ -117,7 +117,7 @@ static void ports_look(struct awaits *a, struct execs *e)
 		if (found[i] != all_of(&a->v[i]))
 			continue;
 		message_done(a->v[i].out, a->v[i].channel, 0);
-		await_drop(a, i, e->events->now_us);
+		await_drop(a, i, e->poller->now_us);
 	}
 }
 
@@ -125,11 +125,11 @@ void ports_run(struct awaits *a, struct execs *e)
 {
 	for (int i = a->n - 1; i >= 0; i--)
 		if (await_settle(e, &a->v[i]))
-			await_drop(a, i, e->events->now_us);
-	if (a->n == 0 || a->look_us > e->events->now_us)
+			await_drop(a, i, e->poller->now_us);
+	if (a->n == 0 || a->look_us > e->poller->now_us)
 		return;
 	ports_look(a, e);
-	a->look_us = e->events->now_us + ms_to_us(a->interval_ms);
+	a->look_us = e->poller->now_us + ms_to_us(a->interval_ms);
 	a->interval_ms = min_(a->interval_ms * 2, (uint32_t)PORTS_LOOK_MAX_MS);
 }
 
@@ -170,7 +170,7 @@ void ports_await(struct awaits *a, const struct execs *e, struct outbox *out, ui
 	for (int i = 0; i < w->n; i++)
 		w->port[i] = (uint16_t)m->ports[i];
 	if (m->timeout_ms)
-		w->deadline_us = e->events->now_us + ms_to_us(m->timeout_ms);
+		w->deadline_us = e->poller->now_us + ms_to_us(m->timeout_ms);
 	a->interval_ms = PORTS_LOOK_FIRST_MS; /* for who has waited longer, too */
-	a->look_us = e->events->now_us;
+	a->look_us = e->poller->now_us;
 }

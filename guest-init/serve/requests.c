@@ -197,7 +197,7 @@ static void on_resume(struct server *s, const struct request *q, const Conker__R
 	if (l)
 		s->idle = (struct idle){.idle_ms = l->idle_ms,
 					.life_ms = l->life_ms,
-					.born_us = s->events.now_us,
+					.born_us = s->poller.now_us,
 					.suspends = l->idle_suspend};
 	clients_drop_old(&s->clients, q->client);
 	idle_kept(&s->idle);
@@ -334,7 +334,7 @@ int requests_handle(void *user, struct client *c, const uint8_t *msg, size_t len
 	Conker__ClientMsg *m;
 
 	s->arena.used_bytes = 0;
-	s->execs.uses.since_us = s->events.now_us;
+	s->execs.uses.since_us = s->poller.now_us;
 	int r = codec_decode_client(msg, len, &s->arena, &m, &q.channel, &why);
 	if (r == 0)
 		r = dispatch_message(s, &q, m, &why);

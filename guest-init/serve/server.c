@@ -37,7 +37,7 @@ struct server *server_new(void)
 	if (s == MAP_FAILED)
 		return NULL;
 	s->arena = (struct arena){.base = s->arena_mem, .size_bytes = sizeof(s->arena_mem)};
-	s->execs.events = s->clients.events = s->forwards.events = &s->events;
+	s->execs.poller = s->clients.poller = s->forwards.poller = &s->poller;
 	s->execs.arena = &s->arena;
 	s->freezer.execs = s->clients.execs = &s->execs;
 	s->clients.freezer = &s->freezer;
@@ -55,13 +55,13 @@ struct server *server_new(void)
 void server_power_off(struct server *s)
 {
 	execs_kill_all(&s->execs);
-	s->power_off_us = s->events.now_us + ms_to_us(POWER_OFF_MS);
+	s->power_off_us = s->poller.now_us + ms_to_us(POWER_OFF_MS);
 	s->closed_before = s->clients.n_closed;
 }
 
 static int is_over(const struct server *s)
 {
-	return s->power_off_us && (s->power_off_us <= s->events.now_us ||
+	return s->power_off_us && (s->power_off_us <= s->poller.now_us ||
 				   s->clients.n_closed != s->closed_before);
 }
 
@@ -92,7 +92,7 @@ static int accept_host(int listen_fd)
 
 static int watch_reaper(struct server *s)
 {
-	return events_watch(&s->events, EPOLL_CTL_ADD, s->execs.box.reaper, EPOLLIN,
+	return poller_watch(&s->poller, EPOLL_CTL_ADD, s->execs.box.reaper, EPOLLIN,
 			    (struct ev_name){.kind = KIND_REAPER});
 }
 
@@ -140,14 +140,14 @@ static void run_idle(struct server *s)
 
 	if (s->power_off_us || freezer_is_on(&s->freezer))
 		return;
-	switch (idle_check(&s->idle, &s->execs.uses, s->events.now_us)) {
+	switch (idle_check(&s->idle, &s->execs.uses, s->poller.now_us)) {
 	case IDLE_GO_ON: break;
 	case IDLE_END: server_power_off(s); break;
 	case IDLE_SUSPEND:
 		if (freezer_begin(&s->freezer, NULL, 0, 0, event) == 0)
 			break;
 		idle_refused(&s->idle);
-		s->execs.uses.since_us = s->events.now_us;
+		s->execs.uses.since_us = s->poller.now_us;
 		break;
 	}
 }
@@ -197,10 +197,10 @@ static int server_turn(struct server *s)
 {
 	struct epoll_event ev[BATCH];
 	int64_t due = next_due_us(s);
-	int n = young_wait(&s->execs, ev, BATCH, until_ms(due, s->events.now_us));
+	int n = young_wait(&s->execs, ev, BATCH, until_ms(due, s->poller.now_us));
 	int r = n == -EINTR ? 0 : min_(n, 0);
 
-	s->events.now_us = now_us();
+	s->poller.now_us = now_us();
 	execs_run_young(&s->execs);
 	s->execs.alone_until_us = n == 1 ? due : 0;
 	for (int i = 0; i < n && r == 0; i++)
@@ -217,13 +217,13 @@ static int server_turn(struct server *s)
 
 int server_run(struct server *s, int listen_fd)
 {
-	s->events.ep = epoll_create1(EPOLL_CLOEXEC);
-	if (s->events.ep < 0)
+	s->poller.ep = epoll_create1(EPOLL_CLOEXEC);
+	if (s->poller.ep < 0)
 		return -errno;
 	s->listen_fd = listen_fd;
-	s->events.now_us = now_us();
-	s->execs.uses.since_us = s->events.now_us; /* a slow boot was no idle time */
-	int r = events_watch(&s->events, EPOLL_CTL_ADD, listen_fd, EPOLLIN,
+	s->poller.now_us = now_us();
+	s->execs.uses.since_us = s->poller.now_us; /* a slow boot was no idle time */
+	int r = poller_watch(&s->poller, EPOLL_CTL_ADD, listen_fd, EPOLLIN,
 			     (struct ev_name){.kind = KIND_LISTEN});
 	if (r == 0)
 		r = watch_reaper(s);

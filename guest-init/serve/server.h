@@ -31,7 +31,7 @@ enum server_kind {
 };
 
 struct server {
-	struct events events;
+	struct poller poller;
 	int listen_fd;
 	int64_t power_off_us;       /* 0, or when to end the machine at the latest */
 	unsigned closed_before;     /* clients.n_closed then: if one goes, Done has arrived */

@@ -49,7 +49,7 @@ static uint32_t open_fds(void)
 
 static void fill_counts(struct server *s, Conker__BoxStats *b)
 {
-	b->uptime_us = (uint64_t)s->events.now_us; /* CLOCK_MONOTONIC begins with the machine */
+	b->uptime_us = (uint64_t)s->poller.now_us; /* CLOCK_MONOTONIC begins with the machine */
 	b->running = s->execs.n_live;
 	b->kept = s->execs.n_ended;
 	b->started = s->execs.last_id;
@@ -58,7 +58,7 @@ static void fill_counts(struct server *s, Conker__BoxStats *b)
 	b->forwards = (uint32_t)s->forwards.n;
 	b->clients = clients_count(&s->clients);
 	if (s->execs.uses.n == 0)
-		b->idle_us = s->events.now_us - s->execs.uses.since_us;
+		b->idle_us = s->poller.now_us - s->execs.uses.since_us;
 }
 
 void stats_send(struct server *s, struct outbox *out, uint32_t channel)

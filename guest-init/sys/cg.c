@@ -217,7 +217,7 @@ static int limit_memory(int dir, uint64_t bytes)
 	return r < 0 ? r : cg_file_put(dir, "memory.oom.group", "1");
 }
 
-static int set_limits(int dir, const struct cg_limits *l)
+static int group_set_limits(int dir, const struct cg_limits *l)
 {
 	int r = 0;
 
@@ -258,7 +258,7 @@ int cg_get(struct cg *c, const struct cg_limits *l)
 	if (i < 0 || !is_limited(l))
 		return i;
 	c->group[i].limited = 1;
-	int r = set_limits(c->group[i].dir_fd, l);
+	int r = group_set_limits(c->group[i].dir_fd, l);
 	if (r == 0)
 		return i;
 	cg_put(c, i);

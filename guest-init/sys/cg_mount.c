@@ -45,7 +45,7 @@ struct cg_plan cg_plan(uint64_t ram_bytes, uint64_t free_bytes, uint64_t log_byt
 
 /* A low weight: what init and the kernel do, who are rarely busy, goes before the box when both want the
  * CPU. */
-static void set_limits(int box, const struct cg_limits *l)
+static void box_set_limits(int box, const struct cg_limits *l)
 {
 	(void)!cg_file_put_number(box, "memory.max", l->memory_max_bytes);
 	(void)!cg_file_put_number(box, "pids.max", l->pids_max);
@@ -66,6 +66,6 @@ int cg_mount(struct err *e, const struct cg_limits *l)
 	if (box < 0)
 		return err_errno(e, "cgroup2: open the box's group");
 	enable_controllers(box);
-	set_limits(box, l);
+	box_set_limits(box, l);
 	return box;
 }

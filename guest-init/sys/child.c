@@ -15,7 +15,7 @@
 /* ---- in the child: no malloc, no stdio, nothing that another thread would notice. errno is what it would: every
  * call that may fail is sys_raw(), for init goes on meanwhile. ---- */
 
-static int fail(struct child_area *a, const char *step, int error)
+static int child_fail(struct child_area *a, const char *step, int error)
 {
 	a->step = step;
 	a->error = error;
@@ -82,12 +82,12 @@ static int take_identity(struct child_area *a)
 	int r = q->user[0] ? find_user(a) : 0;
 
 	if (r < 0)
-		return fail(a, "user", -r);
+		return child_fail(a, "user", -r);
 	r = take_rlimits(q);
 	if (r < 0)
-		return fail(a, "rlimit", -r);
+		return child_fail(a, "rlimit", -r);
 	r = q->user[0] ? become_user(q, &a->user) : 0;
-	return r < 0 ? fail(a, "user", -r) : 0;
+	return r < 0 ? child_fail(a, "user", -r) : 0;
 }
 
 static void add_home(struct child_area *a, const char *home)
@@ -192,14 +192,14 @@ static int child(void *arg)
 	a->box_pid = a->tid;
 	r = enter_box(q->mnt_ns);
 	if (r < 0)
-		return fail(a, "namespace", -r);
+		return child_fail(a, "namespace", -r);
 	(void)sys_raw(SYS_setsid); /* cannot fail: a new process leads no group */
 	r = take_streams(q);
 	if (r < 0)
-		return fail(a, "tty", -r);
+		return child_fail(a, "tty", -r);
 	r = leave_init(a);
 	if (r < 0)
-		return fail(a, "namespace", -r);
+		return child_fail(a, "namespace", -r);
 	if (take_identity(a) != 0)
 		return 127;
 	if (q->user[0])
@@ -207,8 +207,8 @@ static int child(void *arg)
 	add_home(a, home);
 	r = q->cwd[0] ? (int)sys_raw(SYS_chdir, q->cwd) : 0;
 	if (r < 0)
-		return fail(a, "cwd", -r);
-	return fail(a, "exec", exec_program(a));
+		return child_fail(a, "cwd", -r);
+	return child_fail(a, "exec", exec_program(a));
 }
 
 /* ---- in init ---- */

@@ -248,7 +248,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		close(t.bad);
 	close(t.good);
 	close(t.listen_fd);
-	close(s->events.ep);
+	close(s->poller.ep);
 	if (s->freezer.is_open) {
 		close(s->freezer.files.flag_fd);
 		close(s->freezer.files.events_fd);

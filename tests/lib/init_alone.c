@@ -56,7 +56,7 @@ void init_alone_serve(int listen_fd, int (*next)(void *user), void *user)
 		close(s->execs.pipes.spare[--s->execs.pipes.n].rd);
 		close(s->execs.pipes.spare[s->execs.pipes.n].wr);
 	}
-	close(s->events.ep);
+	close(s->poller.ep);
 	close(s->execs.box.reaper);
 	(void)munmap(s, sizeof(*s));
 }
