@@ -454,11 +454,12 @@ LINT_SRC = $(UTIL_SRC) $(PROTO_SRC) $(VMM_SRC) $(LIB_SRC) $(CLI_SRC) $(INIT_SRC)
 C_FILES  = $(shell git ls-files '*.c' '*.h')
 fmt: $(B)/setup/lint.stamp ## format all C files
 	clang-format -i $(C_FILES)
-lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(B)/gen/image_rules.h $(call obj,pic,$(LIB_SRC)) ## format, layers, circles, ceilings, names, the page, cppcheck, clang-tidy
+lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/gen/seccomp_rules.h $(B)/gen/image_rules.h $(call obj,pic,$(LIB_SRC) $(INIT_SRC)) ## format, layers, circles, ceilings, names, the page, cppcheck, clang-tidy
 	$(call say,LINT,format layers circles ceilings names page)
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)tests/lint/layers.sh
 	$(Q)tests/lint/circles.py lib $(call obj,pic,$(LIB_SRC))
+	$(Q)tests/lint/circles.py guest-init $(call obj,pic,$(INIT_SRC))
 	$(Q)tests/lint/ceilings.py
 	$(Q)tests/lint/names.py --count
 	$(Q)tests/lint/page.sh

@@ -153,7 +153,8 @@ static int64_t number_from_env(const char *name)
 }
 
 /* The reaper is forked off before the server's memory is there, which it then need not copy. */
-static int serve_box(const struct namespaces *b, int group, const struct cg_limits *each, struct err *e)
+static int serve_box(const struct namespaces *b, int group, const struct cg_limits *each,
+		     struct err *e)
 {
 	struct server *s = server_new();
 

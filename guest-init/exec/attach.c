@@ -15,8 +15,8 @@
 static struct view *open_attached(struct execs *e, struct outbox *out, uint32_t channel,
 				  struct exec *x, uint32_t flags)
 {
-	struct view *v = e->views.n_attached < VIEWS_ATTACHED_MAX ? view_open(e, out, channel, x)
-								  : NULL;
+	struct view *v =
+		e->views.n_attached < VIEWS_ATTACHED_MAX ? view_open(e, out, channel, x) : NULL;
 
 	if (!v) {
 		message_error(out, channel, EAGAIN, "", "too many views");
@@ -141,7 +141,8 @@ static void lose_view(struct execs *e, struct view *v)
 
 void execs_lose_client(struct execs *e, const struct outbox *out)
 {
-	for (int i = e->views.n - 1; i >= 0; i--) { /* backwards: the last takes a closed one's place */
+	for (int i = e->views.n - 1; i >= 0;
+	     i--) { /* backwards: the last takes a closed one's place */
 		struct view *v = &e->views.view[e->views.slot[i]];
 
 		if (v->out == out)

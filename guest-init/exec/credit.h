@@ -2,8 +2,8 @@
  *
  * Pure: no descriptor, no clock, no allocation. The owner acts on what these say.
  */
-#ifndef INIT_EXEC_CREDIT
-#define INIT_EXEC_CREDIT
+#ifndef INIT_EXEC_CREDIT_H
+#define INIT_EXEC_CREDIT_H
 
 #include <stddef.h>
 #include <stdint.h>

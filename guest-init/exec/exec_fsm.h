@@ -19,10 +19,10 @@
  *              arm       again     report                                                        report
  *  ENDED     -         -         stays     -         -         -           -         -         -
  *
- * "-" cannot happen; it is answered by ACT_BUG. What each action does stands in exec.c, once.
+ * "-" cannot happen; it is answered by ACT_BUG. What each action does stands in lifecycle.c, once.
  */
-#ifndef INIT_EXEC_EXEC_FSM
-#define INIT_EXEC_EXEC_FSM
+#ifndef INIT_EXEC_EXEC_FSM_H
+#define INIT_EXEC_EXEC_FSM_H
 
 enum exec_state {
 	EXEC_FREE,

@@ -34,8 +34,8 @@ enum {
 	SLOTS_MAX = EXEC_MAX + RETAINED_MAX,
 	VIEWS_MAX = 1024,
 	VIEWS_ATTACHED_MAX = 512, /* by Attach: each that may be started finds one */
-	EXEC_ARGV_BYTES = 512, /* of argv kept for List; longer ones are cut at an argument */
-	DRAIN_CHECK_MS = 50,   /* first look, when output does not end; the next ones come later */
+	EXEC_ARGV_BYTES = 512,    /* of argv kept for List; longer ones are cut at an argument */
+	DRAIN_CHECK_MS = 50, /* first look, when output does not end; the next ones come later */
 	DRAIN_CHECK_MAX_MS = 1000,
 	KILL_AGAIN_MS = 1000,
 	BACKOFF_MS = 500, /* defaults of Restart */
@@ -86,7 +86,7 @@ struct exec {
 
 	struct exec_out out[2]; /* STDOUT, STDERR */
 	struct log *log[2];
-	uint64_t n_reads;       /* of both: the order of its records */
+	uint64_t n_reads; /* of both: the order of its records */
 
 	int in_fd;              /* -1: closed */
 	int in_open;            /* there is, or will be, a stdin to feed */
@@ -182,9 +182,9 @@ struct execs {
 	uint16_t live[EXEC_MAX];  /* in no order */
 	uint16_t free[SLOTS_MAX]; /* a stack: the last one used is the warmest */
 	struct exec *oldest_ended, *newest_ended;
-	struct exec *young; /* NULL, or the last one started: young.h */
+	struct exec *young;             /* NULL, or the last one started: young.h */
 	uint16_t young_seen[YOUNG_FDS]; /* what poll() said of its outputs, and its end */
-	int64_t alone_until_us; /* nothing is to be done before, but for what epoll tells */
+	int64_t alone_until_us;         /* nothing is to be done before, but for what epoll tells */
 	struct exec exec[SLOTS_MAX];
 	struct view_table views;
 	struct log_store logs; /* two a slot */

@@ -224,8 +224,8 @@ static int leaves_others(struct execs *e, struct exec *x)
 {
 	if (!x->leave || !cg_populated(&e->cg, x->cg))
 		return 0;
-	x->group_watched = exec_watch(e, x, cg_fd(&e->cg, x->cg, CG_EVENTS), EPOLLPRI,
-				      KIND_GROUP, 0) == 0;
+	x->group_watched =
+		exec_watch(e, x, cg_fd(&e->cg, x->cg, CG_EVENTS), EPOLLPRI, KIND_GROUP, 0) == 0;
 	return x->group_watched;
 }
 
@@ -313,7 +313,8 @@ static void run_clocks(struct execs *e, struct exec *x)
 void execs_run(struct execs *e)
 {
 	execs_run_young(e);
-	for (unsigned i = e->n_live; i-- > 0;) /* backwards: one that ends is replaced by the last */
+	for (unsigned i = e->n_live;
+	     i-- > 0;) /* backwards: one that ends is replaced by the last */
 		run_clocks(e, &e->exec[e->live[i]]);
 }
 

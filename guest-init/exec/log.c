@@ -120,8 +120,10 @@ static void log_grow(struct log_store *st, struct log *l)
 {
 	uint32_t i = take_chunk(st); /* perhaps l's own: before l is looked at */
 
-	st->chunk[i] = (struct log_chunk){
-		.first = l->end, .born = st->born++, .next = LOG_NO_CHUNK, .log = log_number(st, l)};
+	st->chunk[i] = (struct log_chunk){.first = l->end,
+					  .born = st->born++,
+					  .next = LOG_NO_CHUNK,
+					  .log = log_number(st, l)};
 	if (l->tail == LOG_NO_CHUNK)
 		l->head = i;
 	else
@@ -173,12 +175,13 @@ void log_append(struct log_store *st, struct log *l, struct log_mark m, const ui
 }
 
 /* The chunk with the byte at `from`, which is kept. */
-static uint32_t find_chunk(const struct log_store *st, const struct log *l, uint64_t from, uint32_t hint)
+static uint32_t find_chunk(const struct log_store *st, const struct log *l, uint64_t from,
+			   uint32_t hint)
 {
 	uint32_t i = l->head;
 
-	if (hint < st->n_fresh && st->chunk[hint].log == log_number(st, l) && st->chunk[hint].first <= from &&
-	    st->chunk[hint].first >= l->first)
+	if (hint < st->n_fresh && st->chunk[hint].log == log_number(st, l) &&
+	    st->chunk[hint].first <= from && st->chunk[hint].first >= l->first)
 		i = hint;
 	while (st->chunk[i].next != LOG_NO_CHUNK && st->chunk[st->chunk[i].next].first <= from)
 		i = st->chunk[i].next;

@@ -14,8 +14,8 @@
  *
  * Pure: no descriptor, no clock, no allocation.
  */
-#ifndef INIT_EXEC_LOG
-#define INIT_EXEC_LOG
+#ifndef INIT_EXEC_LOG_H
+#define INIT_EXEC_LOG_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -96,7 +96,7 @@ void log_append(struct log_store *st, struct log *l, struct log_mark m, const ui
 
 /* The oldest bytes kept at or above `from`. 0: there are none. *hint is the caller's memory of where
  * it was, LOG_NO_CHUNK at first; it may be stale. Valid until the next log_append(). */
-must_check int log_read(const struct log_store *st, const struct log *l, uint64_t from, uint32_t *hint,
-			struct log_piece *ret);
+must_check int log_read(const struct log_store *st, const struct log *l, uint64_t from,
+			uint32_t *hint, struct log_piece *ret);
 
 #endif

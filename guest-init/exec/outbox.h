@@ -17,10 +17,10 @@ enum { OUTBOX_DATA_BYTES = 256 << 10 /* output is not added to more than this */
 struct outbox {
 	uint8_t *buf;
 	size_t size_bytes, head, tail;
-	size_t high;     /* the furthest tail there was */
-	int stalled;     /* output of a view, or credit, waits for room */
-	uint32_t turn;   /* which view goes on first when there is room */
-	unsigned n_views;  /* view_room()'s: those that what is read must fit into */
+	size_t high;      /* the furthest tail there was */
+	int stalled;      /* output of a view, or credit, waits for room */
+	uint32_t turn;    /* which view goes on first when there is room */
+	unsigned n_views; /* view_room()'s: those that what is read must fit into */
 };
 
 static inline size_t outbox_pending(const struct outbox *o)

@@ -44,7 +44,8 @@ void output_close_writer(struct exec_out *o)
 
 void output_main_ended(struct execs *e, struct exec *x)
 {
-	const struct pipe_ends ends[2] = {{x->out[0].fd, x->out[0].wr}, {x->out[1].fd, x->out[1].wr}};
+	const struct pipe_ends ends[2] = {{x->out[0].fd, x->out[0].wr},
+					  {x->out[1].fd, x->out[1].wr}};
 	unsigned taken = pipes_put(&e->pipes, ends);
 
 	for (int k = 0; k < 2; k++) {

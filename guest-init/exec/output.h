@@ -1,5 +1,7 @@
 /* output.h - from the pipes of an execution to its views.
  *
+ * Whose bytes: those of any program in the box, as many as it likes. Nothing is looked for in them.
+ *
  * A pipe is read when epoll says that there is something and every lossless view can take it (view_room);
  * without lossless views it is always read, and the log keeps the newest. When it must not be
  * read, the descriptor leaves the epoll set (a mask of 0 would not do: a hang-up is reported
@@ -12,9 +14,13 @@
  *
  * The pipes stay in blocking mode on both ends, which saves two calls: init reads once per event, and
  * such a read cannot block.
+ *
+ * Duties: what a lossless view was promised is never dropped; the two streams do not wait for each other; a stream ends
+ * when its last writer has gone, or when nobody is left in the cgroup who could write.
+ * Limits: FRAME_DATA_BYTES a read, one read an event.
  */
-#ifndef INIT_EXEC_OUTPUT
-#define INIT_EXEC_OUTPUT
+#ifndef INIT_EXEC_OUTPUT_H
+#define INIT_EXEC_OUTPUT_H
 
 #include "guest-init/exec/execs.h"
 

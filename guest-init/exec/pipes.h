@@ -8,8 +8,8 @@
  *
  * A kernel without that patch says ENOTTY, and every pipe is made and closed.
  */
-#ifndef INIT_EXEC_PIPES
-#define INIT_EXEC_PIPES
+#ifndef INIT_EXEC_PIPES_H
+#define INIT_EXEC_PIPES_H
 
 enum { PIPES_SPARE_MAX = 16 };
 

@@ -59,15 +59,13 @@ static void keep_argv(struct exec *x, const Conker__Start *m)
 }
 
 /* For the next run the message itself is kept, in a mapping that only such an execution costs. */
-static struct refusal keep_start(struct exec *x, const Conker__Restart *m,
-				 struct start_bytes raw)
+static struct refusal keep_start(struct exec *x, const Conker__Restart *m, struct start_bytes raw)
 {
 	struct exec_restart *r = &x->restart;
 
 	if (!m || m->policy == CONKER__RESTART__POLICY__NEVER)
 		return refusal(NULL, 0);
-	void *p =
-		mmap(NULL, raw.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, raw.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return refusal("restart", errno);
 	memcpy(p, raw.p, raw.len);
@@ -100,8 +98,7 @@ static struct exec *take_slot(struct execs *e, const Conker__Start *m)
 	x->builtin = m->builtin;
 	x->in_open = m->stdin_open || m->tty;
 	for (int k = 0; k < 2; k++)
-		log_open(&e->logs, x->log[k],
-			 m->log_bytes ? m->log_bytes : LOG_DEFAULT_BYTES);
+		log_open(&e->logs, x->log[k], m->log_bytes ? m->log_bytes : LOG_DEFAULT_BYTES);
 	memcpy(x->name, m->name.data, m->name.len + 1);
 	memcpy(x->key, m->key.data, m->key.len + 1);
 	keep_argv(x, m);

@@ -138,7 +138,8 @@ static int put_eof(struct exec *x)
 	(void)tcgetattr(x->in_fd, &t);
 	const uint8_t eof = t.c_cc[VEOF] ? t.c_cc[VEOF] : 4, both[2] = {eof, eof};
 	size_t want = is_mid_line(x, &t) ? 2 : 1;
-	ssize_t n = process_feed(x, both, want); /* the first of two is what the terminal then took last */
+	ssize_t n = process_feed(x, both,
+				 want); /* the first of two is what the terminal then took last */
 
 	return n < 0 || (size_t)n == want;
 }

@@ -101,8 +101,7 @@ static int next_piece(struct execs *e, struct view *v, int k, struct log_piece *
 
 	if (!takes(v, k) || w->at >= w->until || w->credit_bytes == 0)
 		return 0;
-	return log_read(&e->logs, v->exec->log[k], w->at, &w->hint, ret) &&
-	       ret->offset < w->until;
+	return log_read(&e->logs, v->exec->log[k], w->at, &w->hint, ret) && ret->offset < w->until;
 }
 
 /* Gathers what was read at once into one frame again. */
@@ -119,8 +118,7 @@ static void send_record(struct execs *e, struct view *v, int k, struct log_piece
 
 		memcpy(e->stage + OUTPUT_HEAD_BYTES + n, p.data, len);
 		n += len;
-	} while (n < most &&
-		 log_read(&e->logs, v->exec->log[k], h.offset + n, &w->hint, &p) &&
+	} while (n < most && log_read(&e->logs, v->exec->log[k], h.offset + n, &w->hint, &p) &&
 		 p.mark.order == order);
 	send_staged(e, v, k, n, h);
 }

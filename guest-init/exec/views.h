@@ -1,5 +1,8 @@
 /* views.h - a client's channel onto an execution: what it has been sent, and how much more it takes.
  *
+ * Protocol: Output as far as the client's credit for that stream goes, in order; each says its offset in the stream, so
+ * that a gap is seen; then one last message. A client that grants for ever gains nothing: credit saturates.
+ *
  * An execution has any number of views. Output goes from the pipe into a buffer, from there to every
  * view that is up to date and has credit and room, and into the log (log.h), from which a view that fell
  * behind goes on when it may.
@@ -14,8 +17,8 @@
  * Bounds: VIEWS_MAX in all; VIEWS_ATTACHED_MAX of them by Attach, so that every execution that may be
  * started finds one.
  */
-#ifndef INIT_EXEC_VIEWS
-#define INIT_EXEC_VIEWS
+#ifndef INIT_EXEC_VIEWS_H
+#define INIT_EXEC_VIEWS_H
 
 #include "guest-init/exec/execs.h"
 

@@ -162,7 +162,8 @@ int files_write(int argc, char **argv, struct err *e)
 	uint64_t mode, len;
 
 	(void)argc;
-	if (number_of(argv[2], 8, 07777, &mode, e) < 0 || number_of(argv[3], 10, INT64_MAX, &len, e) < 0)
+	if (number_of(argv[2], 8, 07777, &mode, e) < 0 ||
+	    number_of(argv[3], 10, INT64_MAX, &len, e) < 0)
 		return -EINVAL;
 	if (tree_is_special(path))
 		return write_into(path, len, e);

@@ -3,8 +3,8 @@
  * It runs as an execution like any other: a process of its own inside the box, with the user, cgroup
  * and streams of one. Init itself never touches a file of the box.
  */
-#ifndef INIT_FILES_OPERATIONS
-#define INIT_FILES_OPERATIONS
+#ifndef INIT_FILES_OPERATIONS_H
+#define INIT_FILES_OPERATIONS_H
 
 #include "util/err.h"
 #include "util/util.h"

@@ -219,7 +219,7 @@ static struct client *make_room(struct clients *t)
 			best = c;
 	if (best) {
 		message_error(&best->out, 0, EAGAIN, "limit",
-			     "the box has too many clients, and this one rested");
+			      "the box has too many clients, and this one rested");
 		break_off(t, best);
 	}
 	return best;

@@ -18,7 +18,7 @@
  * output and the answers, one that sends a large request up to INBOX_BYTES, until it is gone. */
 enum {
 	CLIENTS_USING_MAX = 64, /* that have started, attached or waited for something */
-	CLIENTS_MAX = CLIENTS_USING_MAX + 8, /* and room for those that look and end */
+	CLIENTS_MAX = CLIENTS_USING_MAX + 8,  /* and room for those that look and end */
 	INBOX_BYTES = FRAME_MAX_BYTES + 4096, /* the largest frame with its header, in pages */
 	READ_BYTES = 128 << 10,               /* asked of a client's socket at once */
 	OUTBOX_BYTES = 1 << 20,
@@ -55,7 +55,7 @@ struct clients {
 	struct freezer *freezer;
 	struct awaits *awaits;
 	client_handle_fn *handle;
-	void *user; /* its argument */
+	void *user;   /* its argument */
 	uint8_t kind; /* of their events */
 	uint64_t refused_frames;
 	unsigned n_slots; /* client[0 .. n_slots) were used at least once */

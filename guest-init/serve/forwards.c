@@ -73,8 +73,8 @@ static void forward_rearm(struct forwards *t, struct forward *f)
 		f->events[side] = events;
 		if (events == 0)
 			poller_unwatch(t->poller, f->pump.fd[side]);
-		else if (poller_watch(t->poller, had ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, f->pump.fd[side],
-				      events, name) < 0)
+		else if (poller_watch(t->poller, had ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
+				      f->pump.fd[side], events, name) < 0)
 			forward_end(t, f);
 	}
 }

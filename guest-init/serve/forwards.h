@@ -12,8 +12,8 @@
  * Limits: FORWARDS_MAX connections, one buffer a direction; what is beyond them waits to be accepted. One turn
  * of the server reads and writes each connection at most once, so that none starves executions.
  */
-#ifndef INIT_SERVE_FORWARDS
-#define INIT_SERVE_FORWARDS
+#ifndef INIT_SERVE_FORWARDS_H
+#define INIT_SERVE_FORWARDS_H
 
 #include <stdint.h>
 

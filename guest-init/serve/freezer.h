@@ -24,8 +24,8 @@
  * Limits: a process that the kernel is busy for (uninterruptible) does not delay Freeze for more than a
  * second: it cannot get back to user mode either. A holder that lives and says nothing keeps the box frozen.
  */
-#ifndef INIT_SERVE_FREEZER
-#define INIT_SERVE_FREEZER
+#ifndef INIT_SERVE_FREEZER_H
+#define INIT_SERVE_FREEZER_H
 
 #include <stdint.h>
 
@@ -51,14 +51,14 @@ typedef int freezer_ring_fn(void);
 struct freezer {
 	struct execs *execs;
 	enum freezer_state state;
-	struct outbox *holder; /* NULL: it has gone, or it is init itself */
-	uint32_t channel;      /* of a Freeze that waits for its answer */
-	uint32_t host_port;    /* of the holder's connection, or 0 */
-	uint32_t n;            /* freezes so far: tells clients of before this one */
-	int64_t since_us, due_us;  /* due: when the state ends by itself; 0: it does not */
-	int is_open, is_watched;   /* the freezer's files; the one with its events */
-	int is_set;                /* the freezer's flag; not where there is nobody to freeze */
-	int is_still;              /* BEGUN: all stand still, or have had their time */
+	struct outbox *holder;    /* NULL: it has gone, or it is init itself */
+	uint32_t channel;         /* of a Freeze that waits for its answer */
+	uint32_t host_port;       /* of the holder's connection, or 0 */
+	uint32_t n;               /* freezes so far: tells clients of before this one */
+	int64_t since_us, due_us; /* due: when the state ends by itself; 0: it does not */
+	int is_open, is_watched;  /* the freezer's files; the one with its events */
+	int is_set;               /* the freezer's flag; not where there is nobody to freeze */
+	int is_still;             /* BEGUN: all stand still, or have had their time */
 	struct cg_freezer files;
 	int generation_fd, random_fd; /* 0: none (yet) */
 	int ring_fd;                  /* 0, or of the last ring */
@@ -97,7 +97,7 @@ void freezer_on_event(struct freezer *f);
 enum freezer_news {
 	FREEZER_NO_NEWS,
 	FREEZER_STILL, /* all stand still: freezer_hold(), when all that was said before is on its way */
-	FREEZER_ENDED, /* it was time */
+	FREEZER_ENDED,   /* it was time */
 	FREEZER_REFUSED, /* likewise, and nothing came of what init asked for */
 };
 

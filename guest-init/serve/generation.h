@@ -9,8 +9,8 @@
  * The file is found under init's view of the box's root directory, each symbolic link resolved within that; what
  * users mount there later hides it from them. Whatever else they put in its place is removed, not opened.
  */
-#ifndef INIT_SERVE_GENERATION
-#define INIT_SERVE_GENERATION
+#ifndef INIT_SERVE_GENERATION_H
+#define INIT_SERVE_GENERATION_H
 
 #include <stdint.h>
 

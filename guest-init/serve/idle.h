@@ -1,6 +1,6 @@
 /* idle.h - the box that ends by itself: after being idle for so long, or at the end of its life.
  *
- * Instead of powering off when idle it may freeze itself and ask the host to keep it (freeze.h). After a Resume its idle
+ * Instead of powering off when idle it may freeze itself and ask the host to keep it (freezer.h). After a Resume its idle
  * time begins anew. When nothing came of it, too, and then it waits longer: IDLE_RETRY_MS after the first time, twice that
  * after the next, up to IDLE_RETRY_MAX_MS. The host may lack the room, and each attempt stops the box for a while.
  *
@@ -13,8 +13,8 @@
  *
  * The reason is the console's last line, "conker-init: the box was idle for 30 s", which the library shows.
  */
-#ifndef INIT_SERVE_IDLE
-#define INIT_SERVE_IDLE
+#ifndef INIT_SERVE_IDLE_H
+#define INIT_SERVE_IDLE_H
 
 #include <stdint.h>
 

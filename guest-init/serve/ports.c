@@ -77,12 +77,11 @@ static int await_settle(struct execs *e, const struct await *w)
 
 	if (w->exec && (!x || !exec_is_live(x))) {
 		message_error(w->out, w->channel, ESRCH, "",
-			     "the execution ended before the ports were open");
+			      "the execution ended before the ports were open");
 		return 1;
 	}
 	if (w->deadline_us && w->deadline_us <= e->poller->now_us) {
-		message_error(w->out, w->channel, ETIMEDOUT, "",
-			     "not all ports were open in time");
+		message_error(w->out, w->channel, ETIMEDOUT, "", "not all ports were open in time");
 		return 1;
 	}
 	return 0;

@@ -6,8 +6,8 @@
  *
  * Root in the box decides what listens; nothing but the answer depends on it.
  */
-#ifndef INIT_SERVE_PORTS
-#define INIT_SERVE_PORTS
+#ifndef INIT_SERVE_PORTS_H
+#define INIT_SERVE_PORTS_H
 
 #include "guest-init/exec/execs.h"
 

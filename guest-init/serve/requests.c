@@ -248,8 +248,7 @@ static int on_view_msg(struct server *s, const struct request *q, const Conker__
 	if (!v)
 		return 0;
 	switch (m->msg_case) {
-	case CONKER__CLIENT_MSG__MSG_INPUT:
-		return stdin_receive(&s->execs, v, m->input, ret_why);
+	case CONKER__CLIENT_MSG__MSG_INPUT: return stdin_receive(&s->execs, v, m->input, ret_why);
 	case CONKER__CLIENT_MSG__MSG_CREDIT: exec_grant(&s->execs, v, m->credit); break;
 	case CONKER__CLIENT_MSG__MSG_DETACH: exec_detach(&s->execs, v); break;
 	default:

@@ -61,8 +61,8 @@ void server_power_off(struct server *s)
 
 static int is_over(const struct server *s)
 {
-	return s->power_off_us && (s->power_off_us <= s->poller.now_us ||
-				   s->clients.n_closed != s->closed_before);
+	return s->power_off_us &&
+	       (s->power_off_us <= s->poller.now_us || s->clients.n_closed != s->closed_before);
 }
 
 /* ---- events ---- */

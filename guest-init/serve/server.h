@@ -33,8 +33,8 @@ enum server_kind {
 struct server {
 	struct poller poller;
 	int listen_fd;
-	int64_t power_off_us;       /* 0, or when to end the machine at the latest */
-	unsigned closed_before;     /* clients.n_closed then: if one goes, Done has arrived */
+	int64_t power_off_us;   /* 0, or when to end the machine at the latest */
+	unsigned closed_before; /* clients.n_closed then: if one goes, Done has arrived */
 	struct idle idle;
 	struct freezer freezer;
 	struct awaits awaits;

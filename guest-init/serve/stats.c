@@ -11,7 +11,11 @@
 /* Init has no /proc of its own. What it could leak is in its one mapping; the rest is its image. */
 static uint64_t resident_kib(struct server *s)
 {
-	enum { PAGE_BYTES = 4096, PAGES = sizeof(*s) / PAGE_BYTES, AT_ONCE = sizeof(s->execs.stage) };
+	enum {
+		PAGE_BYTES = 4096,
+		PAGES = sizeof(*s) / PAGE_BYTES,
+		AT_ONCE = sizeof(s->execs.stage)
+	};
 	uint8_t *in_use = s->execs.stage; /* free between two reads of a pipe */
 	uint64_t n = 0;
 

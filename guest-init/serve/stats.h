@@ -1,6 +1,6 @@
 /* stats.h - figures of the box, as the protocol tells them. */
-#ifndef INIT_SERVE_STATS
-#define INIT_SERVE_STATS
+#ifndef INIT_SERVE_STATS_H
+#define INIT_SERVE_STATS_H
 
 #include <stdint.h>
 

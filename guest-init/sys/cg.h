@@ -10,19 +10,18 @@
  * it later (they compare its kill count with that of the parent's group). Nor is one that its user
  * divided further, which can hold no process. Those are removed once their last process is gone.
  *
- * What a group counts goes on from one execution to the next, so figures are differences:
+ * The counters of a group are not cleared when another execution takes it over. So figures are differences to what
+ * was counted before, and two peaks need care:
  *
- *   CPU, OOM kills   to what was counted when the last one ended
- *   memory.peak      is reset after an execution that used more than a little; what it left charged (files
- *                    in memory) is the next one's base. A group that was left much is given away last
- *   pids.peak        1 says that main never had company: it takes one cheap read to know
- *                    that nobody is left, that main's resource usage is all there was, and that nobody
- *                    but main can have been killed for memory. It is reset after an execution that had company,
- *                    by our kernel alone (its patch of pids.peak). On others it may be an earlier execution's when
- *                    above 1, so groups that never held two processes at once are given away first, and an
- *                    execution with limits gets no other
+ *   memory.peak   is reset after an execution that used more than CG_NOISE_BYTES. What is charged then, files in memory,
+ *                 is subtracted from the next figure. A group with much of that is given away last.
+ *   pids.peak     is 1 as long as no execution in this group had a second process. Then one read tells three things:
+ *                 nobody is left; main's resource usage is all there was; only main can have been killed for memory.
+ *                 After a higher peak it is reset, which our kernel alone can do (patch 0025). Elsewhere the group
+ *                 counts as shared from then on: groups that are not are given away first, and an execution with
+ *                 limits gets no other.
  *
- * What need not be done before the Exit is sent waits for cg_tidy().
+ * What can wait until the Exit is sent is done by cg_tidy().
  *
  * The file system is mounted detached: no mount namespace shows it, and init reaches it by
  * descriptor.
@@ -30,8 +29,8 @@
  * A user process that is root may mount cgroup2 itself, but its cgroup namespace begins at its own
  * execution's group, and `nsdelegate` keeps the files of that group read-only to it.
  */
-#ifndef INIT_SYS_CG
-#define INIT_SYS_CG
+#ifndef INIT_SYS_CG_H
+#define INIT_SYS_CG_H
 
 #include <stddef.h>
 #include <stdint.h>

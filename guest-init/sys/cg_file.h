@@ -1,6 +1,6 @@
 /* cg_file.h - reading and writing the small files of a cgroup; dir is its directory. */
-#ifndef INIT_SYS_CG_FILE
-#define INIT_SYS_CG_FILE
+#ifndef INIT_SYS_CG_FILE_H
+#define INIT_SYS_CG_FILE_H
 
 #include <errno.h>
 #include <fcntl.h>

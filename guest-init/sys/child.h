@@ -12,8 +12,8 @@
  * defaults and none is blocked, since PID 1 needs no handlers to be safe from them; bounding set and
  * umask are inherited; the cgroup is given to clone3.
  */
-#ifndef INIT_SYS_CHILD
-#define INIT_SYS_CHILD
+#ifndef INIT_SYS_CHILD_H
+#define INIT_SYS_CHILD_H
 
 #include <sys/types.h>
 

@@ -1,6 +1,6 @@
 /* env.h - environments and the search along PATH, as plain functions on arrays of strings. Pure. */
-#ifndef INIT_SYS_ENV
-#define INIT_SYS_ENV
+#ifndef INIT_SYS_ENV_H
+#define INIT_SYS_ENV_H
 
 #include <stddef.h>
 

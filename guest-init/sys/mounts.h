@@ -7,8 +7,8 @@
  *
  * Without an image the initramfs itself is the tree (for tests).
  */
-#ifndef INIT_SYS_MOUNTS
-#define INIT_SYS_MOUNTS
+#ifndef INIT_SYS_MOUNTS_H
+#define INIT_SYS_MOUNTS_H
 
 #include "util/err.h"
 #include "util/util.h"

@@ -9,11 +9,11 @@
  * ENOMEM.
  *
  * Until execve() a new process still holds init's memory, and its descriptors until it follows the first path of
- * the box's (spawn.c). It is safe from its neighbours: it is not dumpable, has more capabilities than they, and they
+ * the box's (child.c). It is safe from its neighbours: it is not dumpable, has more capabilities than they, and they
  * have no CAP_SYS_PTRACE.
  */
-#ifndef INIT_SYS_NAMESPACES
-#define INIT_SYS_NAMESPACES
+#ifndef INIT_SYS_NAMESPACES_H
+#define INIT_SYS_NAMESPACES_H
 
 #include "util/err.h"
 #include "util/util.h"

@@ -6,8 +6,8 @@
  *
  * The copy is made for the first such program; most boxes need none.
  */
-#ifndef INIT_SYS_SELF
-#define INIT_SYS_SELF
+#ifndef INIT_SYS_SELF_H
+#define INIT_SYS_SELF_H
 
 #include "util/util.h"
 

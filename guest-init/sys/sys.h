@@ -3,8 +3,8 @@
  * The id setters go straight to the kernel: libc's versions run a handshake over all threads, which
  * must not happen in a child that shares init's memory.
  */
-#ifndef INIT_SYS_SYS
-#define INIT_SYS_SYS
+#ifndef INIT_SYS_SYS_H
+#define INIT_SYS_SYS_H
 
 #include <errno.h>
 #include <grp.h>

@@ -3,8 +3,8 @@
  *
  * Pure: the files' text is handed in. Lines that are not as passwd(5) and group(5) say are skipped.
  */
-#ifndef INIT_SYS_USER
-#define INIT_SYS_USER
+#ifndef INIT_SYS_USER_H
+#define INIT_SYS_USER_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -208,7 +208,8 @@ static void check_server(struct server *s)
 	unsigned waiting = 0;
 
 	for (unsigned i = 0; i < s->execs.n_live; i++)
-		waiting += s->execs.exec[s->execs.live[i]].restart.start != NULL; /* for a day not yet come */
+		waiting += s->execs.exec[s->execs.live[i]].restart.start !=
+			   NULL; /* for a day not yet come */
 	assert(s->execs.n_live == waiting);
 	assert(s->execs.views.n == 0);
 	while (s->execs.n_live > 0)
@@ -232,7 +233,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		abort();
 	t.server = s;
 	s->execs.box = (struct namespaces){-1, -1, eventfd(0, EFD_CLOEXEC),
-			      open("/dev/pts", O_DIRECTORY | O_CLOEXEC)};
+					   open("/dev/pts", O_DIRECTORY | O_CLOEXEC)};
 	s->execs.self.path = "/nowhere";
 	cg_init(&s->execs.cg, -1, &none);
 	s->idle = (struct idle){.idle_ms = IDLE_MS, .suspends = 1};

@@ -1,5 +1,5 @@
 /* How many system calls init makes for one command, and for one in a restored box: each costs a guest without
- * hardware assist a third of a millisecond, and nobody notices one more. The table is in guest-init/README.md.
+ * hardware assist a third of a millisecond, and nobody notices one more. The table is in guest-init/exec/README.md.
  *
  * The server is traced while commands run one after another on one connection, and can so be made slow. The
  * build machine's kernel lacks our patch 0017, so pipes are made and closed here (calls that a box does not make).

@@ -1,4 +1,4 @@
-/* Rules of guest-init/cg*.c that need no cgroup; where files are read, a directory of plain ones stands for it. */
+/* Rules of guest-init/sys/cg*.c that need no cgroup; where files are read, a directory of plain ones stands for it. */
 #include "guest-init/sys/cg.h"
 
 #include <criterion/criterion.h>

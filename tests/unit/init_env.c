@@ -1,4 +1,4 @@
-/* Rules of guest-init/env.h. */
+/* Rules of guest-init/sys/env.h. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Rules of guest-init/exec_fsm.h. */
+/* Rules of guest-init/exec/exec_fsm.h. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -76,7 +76,7 @@ Test(init_exec_fsm, is_the_table_in_its_header)
 				  "state %d event %d", s, e);
 }
 
-/* What exec.c knows beside the state, and raises events by. */
+/* What lifecycle.c knows beside the state, and raises events by. */
 struct life {
 	enum exec_state state;
 	int main_lives, others_live, output_open; /* others: main may leave them behind */

@@ -1,4 +1,4 @@
-/* Rules of guest-init/flow.h. */
+/* Rules of guest-init/exec/credit.h. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Rules of guest-init/log.h. */
+/* Rules of guest-init/exec/log.h. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Rules of guest-init/outbox.h. */
+/* Rules of guest-init/exec/outbox.h. */
 #include <criterion/criterion.h>
 #include <string.h>
 

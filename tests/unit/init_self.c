@@ -1,4 +1,4 @@
-/* Rules of guest-init/self.c. */
+/* Rules of guest-init/sys/self.c. */
 #include "guest-init/sys/self.h"
 
 #include <criterion/criterion.h>

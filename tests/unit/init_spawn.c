@@ -1,4 +1,4 @@
-/* Rules of guest-init/spawn.c: nothing of init's can be had by a process that is about to be one of the box's. */
+/* Rules of guest-init/sys/child.c: nothing of init's can be had by a process that is about to be one of the box's. */
 #include "tests/lib/init_fixture.h"
 
 TestSuite(init_spawn, .init = start_server, .fini = stop_server, .timeout = 240);

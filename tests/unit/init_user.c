@@ -1,4 +1,4 @@
-/* Rules of guest-init/user.h. */
+/* Rules of guest-init/sys/user.h. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Rules of views on executions (guest-init/view.h), and of what is kept of them; tests/lib/init_fixture.h says
+/* Rules of views on executions (guest-init/exec/views.h), and of what is kept of them; tests/lib/init_fixture.h says
  * how the server comes to run here. */
 #include "tests/lib/init_requests.h"
 
