@@ -1,45 +1,41 @@
 /* messages.c - see messages.h. */
 #include "guest-init/exec/messages.h"
 
-void message_send(struct outbox *out, const Conker__ServerMsg *m)
+void message_send(struct outbox *out, uint32_t channel, Conker__ServerMsg__MsgCase kind, void *body)
 {
-	size_t n = codec_server_size(m);
+	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 
-	outbox_commit(out, codec_server_put(m, outbox_room(out, n)));
+	m.channel = channel;
+	m.msg_case = kind;
+	m.done = body; /* a union of pointers */
+
+	size_t n = codec_server_size(&m);
+	outbox_commit(out, codec_server_put(&m, outbox_room(out, n)));
 }
 
 void message_error(struct outbox *out, uint32_t channel, int code, const char *step,
 		   const char *text)
 {
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Error e = CONKER__ERROR__INIT;
 
 	e.code = code;
 	e.step = (char *)(uintptr_t)step;
 	e.text = (char *)(uintptr_t)text;
-	m.channel = channel;
-	m.msg_case = CONKER__SERVER_MSG__MSG_ERROR;
-	m.error = &e;
-	message_send(out, &m);
+	message_send(out, channel, CONKER__SERVER_MSG__MSG_ERROR, &e);
 }
 
 void message_done(struct outbox *out, uint32_t channel, uint32_t host_port)
 {
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Done d = CONKER__DONE__INIT;
 
 	d.host_port = host_port;
-	m.channel = channel;
-	m.msg_case = CONKER__SERVER_MSG__MSG_DONE;
-	m.done = &d;
-	message_send(out, &m);
+	message_send(out, channel, CONKER__SERVER_MSG__MSG_DONE, &d);
 }
 
 /* ---- executions ---- */
 
 void message_started(struct view *v, int existing)
 {
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Started started = CONKER__STARTED__INIT;
 	const struct exec *x = v->exec;
 
@@ -48,25 +44,18 @@ void message_started(struct view *v, int existing)
 	started.existing = existing;
 	started.feeds = (v->flags & VIEW_FEEDS) != 0;
 	started.stdin_window = started.feeds ? x->in.open_bytes : 0;
-	m.channel = v->channel;
-	m.msg_case = CONKER__SERVER_MSG__MSG_STARTED;
-	m.started = &started;
-	message_send(v->out, &m);
+	message_send(v->out, v->channel, CONKER__SERVER_MSG__MSG_STARTED, &started);
 }
 
 void message_credit(struct view *v, struct in_credit c, int dropped)
 {
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Credit credit = CONKER__CREDIT__INIT;
 
 	credit.stream = CONKER__STREAM__STDIN;
 	credit.bytes = c.bytes;
 	credit.opened = c.opened;
 	credit.dropped = dropped;
-	m.channel = v->channel;
-	m.msg_case = CONKER__SERVER_MSG__MSG_CREDIT;
-	m.credit = &credit;
-	message_send(v->out, &m);
+	message_send(v->out, v->channel, CONKER__SERVER_MSG__MSG_CREDIT, &credit);
 }
 
 void message_put_usage(Conker__Usage *ret, const struct cg_usage *u)
@@ -113,13 +102,9 @@ void message_fill_exit(struct execs *e, struct exec *x, Conker__Exit *ret, Conke
 
 void message_exit(struct execs *e, struct exec *x, struct outbox *out, uint32_t channel)
 {
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Exit exit = CONKER__EXIT__INIT;
 	Conker__Usage usage = CONKER__USAGE__INIT;
 
 	message_fill_exit(e, x, &exit, &usage);
-	m.channel = channel;
-	m.msg_case = CONKER__SERVER_MSG__MSG_EXIT;
-	m.exit = &exit;
-	message_send(out, &m);
+	message_send(out, channel, CONKER__SERVER_MSG__MSG_EXIT, &exit);
 }

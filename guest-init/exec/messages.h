@@ -8,7 +8,9 @@
 
 #include "guest-init/exec/execs.h"
 
-void message_send(struct outbox *out, const Conker__ServerMsg *m);
+/* body: the message of that kind. */
+void message_send(struct outbox *out, uint32_t channel, Conker__ServerMsg__MsgCase kind,
+		  void *body);
 
 void message_error(struct outbox *out, uint32_t channel, int code, const char *step,
 		   const char *text);

@@ -228,20 +228,14 @@ static struct client *make_room(struct clients *t)
 /* It gets a word, as far as it leaves at once. */
 static void turn_away(int fd)
 {
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
-	Conker__Error e = CONKER__ERROR__INIT;
 	uint8_t buf[256];
-	char step[] = "limit", text[80];
+	char text[80];
+	struct outbox out = {.buf = buf, .size_bytes = sizeof(buf)};
 
 	(void)snprintf(text, sizeof(text), "the box has %d clients, which is all it takes",
 		       CLIENTS_MAX);
-	e.code = EAGAIN;
-	e.step = step;
-	e.text = text;
-	m.msg_case = CONKER__SERVER_MSG__MSG_ERROR;
-	m.error = &e;
-	if (codec_server_size(&m) <= sizeof(buf))
-		(void)!send(fd, buf, codec_server_put(&m, buf), MSG_DONTWAIT | MSG_NOSIGNAL);
+	message_error(&out, 0, EAGAIN, "limit", text);
+	(void)!send(fd, buf, outbox_pending(&out), MSG_DONTWAIT | MSG_NOSIGNAL);
 	close(fd);
 }
 

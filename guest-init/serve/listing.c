@@ -59,7 +59,6 @@ static void fill_streams(struct exec *x, Conker__Listing *l)
 static void send_listing(struct execs *e, struct exec *x, const struct listing *of,
 			 struct outbox *out)
 {
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Listing l = CONKER__LISTING__INIT;
 	Conker__Exit exit = CONKER__EXIT__INIT;
 	Conker__Usage past = CONKER__USAGE__INIT, live = CONKER__USAGE__INIT;
@@ -87,10 +86,7 @@ static void send_listing(struct execs *e, struct exec *x, const struct listing *
 		message_fill_usage(e, x, &live);
 		l.usage = &live;
 	}
-	m.channel = of->channel;
-	m.msg_case = CONKER__SERVER_MSG__MSG_LISTING;
-	m.listing = &l;
-	message_send(out, &m);
+	message_send(out, of->channel, CONKER__SERVER_MSG__MSG_LISTING, &l);
 }
 
 /* The next one in order of numbers that is to be listed. */

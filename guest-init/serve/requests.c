@@ -219,7 +219,6 @@ static int on_hello(struct server *s, const struct request *q, const Conker__Hel
 		    const char **ret_why)
 {
 	struct client *c = q->client;
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__Hello mine = CONKER__HELLO__INIT;
 	int again = c->greeted, refused = again && !freezer_is_holder(&s->freezer, q->out);
 
@@ -234,9 +233,7 @@ static int on_hello(struct server *s, const struct request *q, const Conker__Hel
 	}
 	c->greeted = 1;
 	mine.version = PROTO_VERSION;
-	m.msg_case = CONKER__SERVER_MSG__MSG_HELLO;
-	m.hello = &mine;
-	message_send(q->out, &m);
+	message_send(q->out, 0, CONKER__SERVER_MSG__MSG_HELLO, &mine);
 	return 0;
 }
 

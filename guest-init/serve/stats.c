@@ -67,7 +67,6 @@ static void fill_counts(struct server *s, Conker__BoxStats *b)
 
 void stats_send(struct server *s, struct outbox *out, uint32_t channel)
 {
-	Conker__ServerMsg m = CONKER__SERVER_MSG__INIT;
 	Conker__BoxStats b = CONKER__BOX_STATS__INIT;
 	Conker__Usage u = CONKER__USAGE__INIT;
 	struct sysinfo info = {0};
@@ -81,8 +80,5 @@ void stats_send(struct server *s, struct outbox *out, uint32_t channel)
 	b.usage = &u;
 	b.init_rss_kib = resident_kib(s);
 	b.init_fds = open_fds();
-	m.channel = channel;
-	m.msg_case = CONKER__SERVER_MSG__MSG_BOX_STATS;
-	m.box_stats = &b;
-	message_send(out, &m);
+	message_send(out, channel, CONKER__SERVER_MSG__MSG_BOX_STATS, &b);
 }
