@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "image/limits.h"
+#include "util/array.h"
 #include "util/cleanup.h"
 #include "util/tar.h"
 
@@ -76,15 +77,11 @@ static int member_link(const struct tar_entry *t, const char *name, char ret[MEM
 
 static struct member *member_add(struct archive *a)
 {
-	if (a->n == a->room) {
-		size_t room = a->room ? 2 * a->room : 64;
-		struct member *more = realloc(a->members, room * sizeof(*more));
+	struct member *more = array_grow(a->members, &a->room, a->n, sizeof(*more), 64);
 
-		if (!more)
-			return NULL;
-		a->members = more;
-		a->room = room;
-	}
+	if (!more)
+		return NULL;
+	a->members = more;
 	return &a->members[a->n++];
 }
 

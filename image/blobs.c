@@ -78,8 +78,7 @@ int digest_parse(const char *s, char ret[SHA256_TEXT_BYTES], struct err *e)
 
 	if (strncmp(s, kind, n) != 0)
 		return err_set(e, ENOTSUP, "'%s': a digest of a kind other than sha256", s);
-	if (strlen(s + n) != SHA256_TEXT_BYTES - 1 ||
-	    strspn(s + n, "0123456789abcdef") != SHA256_TEXT_BYTES - 1)
+	if (strlen(s + n) != SHA256_TEXT_BYTES - 1 || !sha256_is_at(s + n))
 		return err_set(e, EINVAL, "'%s': not a digest", s);
 	memcpy(ret, s + n, SHA256_TEXT_BYTES);
 	return 0;

@@ -51,7 +51,7 @@ static const char *hex_in_name(const char *name, char buf[SHA256_TEXT_BYTES])
 {
 	const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name;
 
-	if (strspn(base, "0123456789abcdef") != SHA256_TEXT_BYTES - 1)
+	if (!sha256_is_at(base))
 		return NULL;
 	memcpy(buf, base, SHA256_TEXT_BYTES - 1);
 	buf[SHA256_TEXT_BYTES - 1] = 0;

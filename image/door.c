@@ -60,11 +60,6 @@ int door_ask(int door, const struct door_request *q)
 static const char *const slots[SLOTS] = {".new-data", ".new-index", ".new-file"};
 static const char *const names[NAMES] = {"data", "index", "meta.erofs", "config", "manifest"};
 
-static int is_hex(const char *s)
-{
-	return strspn(s, "0123456789abcdef") == SHA256_TEXT_BYTES - 1;
-}
-
 /* The reader may be anybody's by now. */
 static int request_is_sound(const struct door_request *q)
 {
@@ -72,7 +67,7 @@ static int request_is_sound(const struct door_request *q)
 		     (q->verb == DOOR_KEEP && q->name <= NAME_INDEX);
 
 	return q->verb < DOOR_VERBS && q->slot < SLOTS && q->name < NAMES &&
-	       memchr(q->hex, 0, sizeof(q->hex)) && (by_hex ? is_hex(q->hex) : !*q->hex);
+	       memchr(q->hex, 0, sizeof(q->hex)) && (by_hex ? sha256_is_at(q->hex) : !*q->hex);
 }
 
 /* A file below a directory that strangers may have filled: through no link, and no pipe that would make us wait. */

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -42,32 +41,17 @@ enum { FDS_MAX = 64 };
 static const int namespaces =
 	CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 
-/* A step that failed is a layer that is lacking. 0: go on without it. */
-static int without(const struct jail *j, const char *layer, int r, struct err *e)
+/* A confine_lacks_fn. */
+static int jail_lacks(void *arg, const char *layer, int code)
 {
-	if (r >= 0)
-		return 0;
+	const struct jail *j = arg;
+
 	if (j->mode == JAIL_REQUIRED)
-		return err_set(e, -r, "the jail lacks a layer on this host: %s: %s", layer,
-			       strerror(-r));
+		return err_set(j->e, code, "the jail lacks a layer on this host: %s: %s", layer,
+			       strerror(code));
 	if (j->told >= 0)
-		(void)dprintf(j->told, "unjailed %s %s\n", layer, strerror(-r));
+		(void)dprintf(j->told, "unjailed %s %s\n", layer, strerror(code));
 	return 0;
-}
-
-static int jail_limits(const struct jail *j)
-{
-	const struct confine_limit limits[] = {
-		{RLIMIT_CORE, 0},
-		{RLIMIT_NOFILE, FDS_MAX},
-		{RLIMIT_MEMLOCK, 0},
-		{RLIMIT_MSGQUEUE, 0},
-		{RLIMIT_CPU, LIMIT_CPU_S},
-		{RLIMIT_FSIZE, j->file_bytes},
-		{RLIMIT_AS, LIMIT_MEMORY_BYTES},
-	};
-
-	return confine_limits(limits, countof(limits) - SANITIZED);
 }
 
 static int jail_filter(void)
@@ -81,49 +65,36 @@ static int jail_filter(void)
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
 }
 
-static int enter_namespaces(int which)
+int jail_enter(struct jail *j, int *keep, size_t n)
 {
-	return unshare(which) < 0 ? -errno : 0;
-}
-
-static int give_up_rights(const struct jail *j, bool root, uid_t uid, struct err *e)
-{
-	int r = without(j, "capability-bounds", confine_capability_bounds(), e);
-
-	if (r == 0 && root)
-		r = without(j, "user-id", confine_user(uid), e);
-	/* In there the bounds are wide again. */
-	if (r == 0 && root)
-		r = without(j, "user-namespace", enter_namespaces(CLONE_NEWUSER), e);
-	if (r == 0 && root)
-		r = without(j, "capability-bounds", confine_capability_bounds(), e);
-	if (r == 0)
-		r = without(j, "capabilities", confine_capabilities(), e);
-	if (r == 0)
-		r = without(j, "no-new-privs", confine_no_new_privileges(), e);
-	if (r == 0)
-		r = without(j, "limits", jail_limits(j), e);
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0,
-		    0); /* after the change of user, which forgets it */
-	return r;
-}
-
-int jail_enter(const struct jail *j, int *keep, size_t n, struct err *e)
-{
-	bool root = geteuid() == 0;
+	const struct confine_limit limits[] = {
+		{RLIMIT_CORE, 0},
+		{RLIMIT_NOFILE, FDS_MAX},
+		{RLIMIT_MEMLOCK, 0},
+		{RLIMIT_MSGQUEUE, 0},
+		{RLIMIT_CPU, LIMIT_CPU_S},
+		{RLIMIT_FSIZE, j->file_bytes},
+		{RLIMIT_AS, LIMIT_MEMORY_BYTES},
+	};
+	struct confine c = {.root = geteuid() == 0,
+			    .limits = limits,
+			    .n_limits = countof(limits) - SANITIZED,
+			    .lacks = jail_lacks,
+			    .arg = j};
 
 	confine_descriptors(keep, n);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (j->mode == JAIL_OFF)
 		return 0;
 	confine_environment();
-	int apart = enter_namespaces(namespaces | (root ? 0 : CLONE_NEWUSER));
-	int r = without(j, "namespaces", apart, e);
-	uid_t uid = root ? confine_uid() : 0;
+	int apart = confine_namespaces(namespaces | (c.root ? 0 : CLONE_NEWUSER));
+	int r = confine_without(&c, "namespaces", apart);
+	c.uid = c.root ? confine_uid() : 0;
 	if (r == 0 && apart == 0)
-		r = without(j, "empty-root", confine_root(), e);
+		r = confine_without(&c, "empty-root", confine_root());
 	if (r == 0)
-		r = give_up_rights(j, root, uid, e);
-	return r == 0 ? without(j, "seccomp", jail_filter(), e) : r;
+		r = confine_rights(&c);
+	/* Again: the change of user has forgotten it. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	return r == 0 ? confine_without(&c, "seccomp", jail_filter()) : r;
 }

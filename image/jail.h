@@ -15,18 +15,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "util/confine.h"
 #include "util/err.h"
 #include "util/util.h"
-
-enum jail_mode { JAIL_OFF, JAIL_ON, JAIL_REQUIRED };
 
 struct jail {
 	enum jail_mode mode;
 	int told;            /* -1: nobody listens */
 	uint64_t file_bytes; /* that a file may have */
+	struct err *e;
 };
 
 /* Keeps these n descriptors and closes all others. In a process of one thread. 0 or -errno. */
-must_check int jail_enter(const struct jail *j, int *keep, size_t n, struct err *e);
+must_check int jail_enter(struct jail *j, int *keep, size_t n);
 
 #endif

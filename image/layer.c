@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/array.h"
 #include "util/cleanup.h"
 #include "util/erofs.h"
 #include "util/tar.h"
@@ -129,15 +130,12 @@ static int stream_entry(struct reading *r)
 
 static struct extent *extent_add(struct reading *r, struct extent x)
 {
-	if (r->n_extents == r->extents_room) {
-		size_t room = r->extents_room ? 2 * r->extents_room : 64;
-		struct extent *more = realloc(r->extents, room * sizeof(*more));
+	struct extent *more =
+		array_grow(r->extents, &r->extents_room, r->n_extents, sizeof(*more), 64);
 
-		if (!more)
-			return NULL;
-		r->extents = more;
-		r->extents_room = room;
-	}
+	if (!more)
+		return NULL;
+	r->extents = more;
 	r->extents[r->n_extents] = x;
 	return &r->extents[r->n_extents++];
 }

@@ -68,19 +68,6 @@ static int parse_platform(struct options *o, const char *s)
 	return *o->job.want.os && *o->job.want.arch ? 0 : -EINVAL;
 }
 
-static int parse_jail(const char *s, enum jail_mode *ret)
-{
-	static const char *const modes[] = {
-		[JAIL_OFF] = "off", [JAIL_ON] = "on", [JAIL_REQUIRED] = "required"};
-
-	for (size_t i = 0; i < countof(modes); i++)
-		if (strcmp(s, modes[i]) == 0) {
-			*ret = (enum jail_mode)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
 static int option_parse(struct options *o, int option, const char *value)
 {
 	struct limits *l = &o->job.limits;
@@ -93,7 +80,7 @@ static int option_parse(struct options *o, int option, const char *value)
 	case 'p': return parse_fd(value, &o->job.progress.fd);
 	case 'P': return parse_platform(o, value);
 	case 'r': o->job.want.ref = value; return 0;
-	case 'j': return parse_jail(value, &o->jail);
+	case 'j': return jail_mode_parse(value, &o->jail);
 	case 'e': return parse_number(value, UINT32_MAX, &l->entries);
 	case 's': return parse_number(value, INT64_MAX, &l->bytes);
 	case 'x':
@@ -152,8 +139,9 @@ static int reader(struct options *o, struct err *e)
 			  o->job.door,  o->job.input,  o->job.progress.fd};
 	struct jail j = {.mode = o->jail,
 			 .told = o->job.progress.fd,
-			 .file_bytes = o->job.limits.bytes + FILE_SLACK_BYTES};
-	int r = jail_enter(&j, keep, countof(keep), e);
+			 .file_bytes = o->job.limits.bytes + FILE_SLACK_BYTES,
+			 .e = e};
+	int r = jail_enter(&j, keep, countof(keep));
 
 	return r < 0 ? r : make_image(&o->job, e);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "util/array.h"
 #include "util/cleanup.h"
 #include "util/erofs.h"
 #include "util/io.h"
@@ -135,15 +136,11 @@ static int dir_put_alone(struct meta *m, const struct node *dir, enum part part)
 
 static int remember(struct meta *m, struct node *n)
 {
-	if (m->n == m->room) {
-		size_t room = m->room ? 2 * m->room : 1024;
-		struct node **more = realloc(m->order, room * sizeof(struct node *));
+	struct node **more = array_grow(m->order, &m->room, m->n, sizeof(struct node *), 1024);
 
-		if (!more)
-			return err_set(m->e, ENOMEM, "no memory for the image's inodes");
-		m->order = more;
-		m->room = room;
-	}
+	if (!more)
+		return err_set(m->e, ENOMEM, "no memory for the image's inodes");
+	m->order = more;
 	m->order[m->n++] = n;
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -19,6 +20,19 @@ enum {
 	UID_NOBODY = 65534,
 	CAPS_MAX = 64,
 };
+
+int jail_mode_parse(const char *s, enum jail_mode *ret)
+{
+	static const char *const modes[] = {
+		[JAIL_OFF] = "off", [JAIL_ON] = "on", [JAIL_REQUIRED] = "required"};
+
+	for (size_t i = 0; i < countof(modes); i++)
+		if (strcmp(s, modes[i]) == 0) {
+			*ret = (enum jail_mode)i;
+			return 0;
+		}
+	return -EINVAL;
+}
 
 static int by_value(const void *a, const void *b)
 {
@@ -46,6 +60,11 @@ void confine_environment(void)
 	for (char **v = environ; v && *v; v++)
 		explicit_bzero(*v, strlen(*v));
 	environ = NULL;
+}
+
+int confine_namespaces(int which)
+{
+	return unshare(which) < 0 ? -errno : 0;
 }
 
 /* It is mounted on /dev, which every host has, and the old root, stacked upon it by pivot_root(), is let go with all
@@ -79,14 +98,15 @@ static int become(uid_t uid)
 	return 0;
 }
 
-int confine_user(uid_t uid)
+/* Or nobody, in a container that maps few users. */
+static int confine_user(uid_t uid)
 {
 	int r = become(uid);
 
 	return r == -EINVAL ? become(UID_NOBODY) : r;
 }
 
-int confine_capabilities(void)
+static int confine_capabilities(void)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
@@ -94,7 +114,7 @@ int confine_capabilities(void)
 	return syscall(SYS_capset, &h, none) < 0 ? -errno : 0;
 }
 
-int confine_capability_bounds(void)
+static int confine_capability_bounds(void)
 {
 	for (unsigned long cap = 0; cap < CAPS_MAX; cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
@@ -102,7 +122,7 @@ int confine_capability_bounds(void)
 	return 0;
 }
 
-int confine_no_new_privileges(void)
+static int confine_no_new_privileges(void)
 {
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
@@ -117,11 +137,37 @@ static int limit(int resource, rlim_t max)
 	return syscall(SYS_prlimit64, 0, resource, &l, NULL) < 0 ? -errno : 0;
 }
 
-int confine_limits(const struct confine_limit *limits, size_t n)
+static int confine_limits(const struct confine_limit *limits, size_t n)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = limit(limits[i].resource, limits[i].max);
+	return r;
+}
+
+int confine_without(const struct confine *c, const char *layer, int r)
+{
+	return r < 0 ? c->lacks(c->arg, layer, -r) : 0;
+}
+
+int confine_rights(const struct confine *c)
+{
+	int r = confine_without(c, "capability-bounds", confine_capability_bounds());
+
+	if (r == 0 && c->root)
+		r = confine_without(c, "user-id", confine_user(c->uid));
+	/* In there the bounds are wide again. */
+	if (r == 0 && c->root)
+		r = confine_without(c, "user-namespace", confine_namespaces(CLONE_NEWUSER));
+	if (r == 0 && c->root)
+		r = confine_without(c, "capability-bounds", confine_capability_bounds());
+	if (r == 0)
+		r = confine_without(c, "capabilities", confine_capabilities());
+	if (r == 0)
+		r = confine_without(c, "no-new-privs", confine_no_new_privileges());
+	if (r == 0)
+		r = confine_without(c, "limits", confine_limits(c->limits, c->n_limits));
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	return r;
 }

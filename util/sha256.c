@@ -196,3 +196,8 @@ void sha256_end(struct sha256 *s, char ret[SHA256_TEXT_BYTES])
 	for (int i = 0; i < 8; i++)
 		(void)snprintf(ret + (ptrdiff_t)8 * i, 9, "%08x", s->h[i]);
 }
+
+int sha256_is_at(const char *s)
+{
+	return strspn(s, "0123456789abcdef") == SHA256_TEXT_BYTES - 1;
+}

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "util/util.h"
+
 enum { SHA256_BYTES = 32, SHA256_TEXT_BYTES = 65, SHA256_BLOCK_BYTES = 64 };
 
 struct sha256 {
@@ -21,5 +23,7 @@ void sha256_init(struct sha256 *s);
 void sha256_add(struct sha256 *s, const void *data, size_t len);
 /* The sum as 64 lower-case hex digits and a NUL. The structure is used up. */
 void sha256_end(struct sha256 *s, char ret[SHA256_TEXT_BYTES]);
+/* Whether s begins with such digits, and has no more of them behind. */
+must_check int sha256_is_at(const char *s);
 
 #endif

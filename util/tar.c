@@ -38,7 +38,6 @@ enum {
 	ID_BYTES = 8,
 	STRING_BYTES = 100,
 	PREFIX_BYTES = 155,
-	DIGITS_MAX = 18, /* of a number in a map in text: fits 63 bits */
 };
 
 static int fail(struct tar_reader *r, const char *why)

@@ -119,14 +119,8 @@ static int take_fds(const char *val, int i, struct config *c, struct err *e)
 
 static int take_jail(const char *val, struct config *c, struct err *e)
 {
-	static const char *const modes[] = {
-		[JAIL_OFF] = "off", [JAIL_ON] = "on", [JAIL_REQUIRED] = "required"};
-
-	for (size_t i = 0; i < countof(modes); i++)
-		if (strcmp(val, modes[i]) == 0) {
-			c->jail = (enum config_jail)i;
-			return 0;
-		}
+	if (jail_mode_parse(val, &c->jail) == 0)
+		return 0;
 	return err_set(e, EINVAL, "--jail: '%s' is not on, required or off", val);
 }
 

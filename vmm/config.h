@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "util/bucket.h"
 #include "proto/vmm_fds.h"
+#include "util/bucket.h"
+#include "util/confine.h"
 #include "util/err.h"
 #include "util/util.h"
 
@@ -29,13 +30,10 @@ enum {
 	CONFIG_CONSOLE_OPS_PER_S = 20000,
 };
 
-/* JAIL_ON goes on without a layer that the host lacks, and says so. */
-enum config_jail { JAIL_OFF, JAIL_ON, JAIL_REQUIRED };
-
 struct config {
 	unsigned memory_mib, cpus;
 	int fd[VMM_FDS]; /* -1: not given. main() opens /dev/kvm, and a console that was not given */
-	enum config_jail jail;
+	enum jail_mode jail;
 	const char *cmdline;    /* points into argv */
 	unsigned life_ms;       /* 0: as long as it likes */
 	struct limit disk_rate; /* each disk's */

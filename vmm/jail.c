@@ -37,9 +37,11 @@ struct jail {
 	bool apart; /* the namespaces are our own */
 };
 
-/* A layer that cannot be had. 0: go on without it. */
-static int lacks(const struct jail *j, const char *layer, int code)
+/* A confine_lacks_fn. */
+static int jail_lacks(void *arg, const char *layer, int code)
 {
+	const struct jail *j = arg;
+
 	if (j->config->jail == JAIL_REQUIRED)
 		return err_set(j->e, code,
 			       "the jail lacks a layer on this host: %s: %s (conker doctor tells)",
@@ -95,76 +97,42 @@ static int fork_in(struct jail *j)
 	return 0;
 }
 
-/* --- rights -------------------------------------------------------------------------------------- */
+/* --- all ----------------------------------------------------------------------------------------- */
 
 /* Not RLIMIT_NPROC: since Linux 6.13 the first KVM_RUN makes a kernel thread that counts as ours, and no
  * filter lets us start one anyway. */
-static int set_limits(void)
-{
-	const struct confine_limit limits[] = {
-		{RLIMIT_CORE, 0}, /* a core would hold the guest's memory */
-		{RLIMIT_NOFILE, FDS_MAX},
-		{RLIMIT_MEMLOCK, 0},
-		{RLIMIT_MSGQUEUE, 0},
-	};
-
-	return confine_limits(limits, countof(limits));
-}
-
-/* --- all ----------------------------------------------------------------------------------------- */
-
-/* Each step returns 0 or -errno, which makes its name one of a layer that is lacking. */
-static int without(const struct jail *j, const char *layer, int r)
-{
-	return r < 0 ? lacks(j, layer, -r) : 0;
-}
-
-static int enter_user_namespace(void)
-{
-	return unshare(CLONE_NEWUSER) < 0 ? -errno : 0;
-}
-
-static int give_up_rights(const struct jail *j, bool root, uid_t uid)
-{
-	int r = without(j, "capability-bounds", confine_capability_bounds());
-
-	if (r == 0 && root)
-		r = without(j, "user-id", confine_user(uid));
-	/* In there the bounds are wide again. */
-	if (r == 0 && root)
-		r = without(j, "user-namespace", enter_user_namespace());
-	if (r == 0 && root)
-		r = without(j, "capability-bounds", confine_capability_bounds());
-	if (r == 0)
-		r = without(j, "capabilities", confine_capabilities());
-	if (r == 0)
-		r = without(j, "no-new-privs", confine_no_new_privileges());
-	if (r == 0)
-		r = without(j, "limits", set_limits());
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	return r;
-}
+static const struct confine_limit limits[] = {
+	{RLIMIT_CORE, 0}, /* a core would hold the guest's memory */
+	{RLIMIT_NOFILE, FDS_MAX},
+	{RLIMIT_MEMLOCK, 0},
+	{RLIMIT_MSGQUEUE, 0},
+};
 
 int jail_enter(struct config *c, const struct events *ev, struct err *e)
 {
 	struct jail j = {.config = c, .events = ev, .e = e};
-	bool root = geteuid() == 0;
+	struct confine give_up = {.root = geteuid() == 0,
+				  .limits = limits,
+				  .n_limits = countof(limits),
+				  .lacks = jail_lacks,
+				  .arg = &j};
 
 	close_others(c);
 	confine_environment();
-	j.apart = unshare(namespaces | (root ? 0 : CLONE_NEWUSER)) == 0;
-	int r = j.apart ? 0 : lacks(&j, "namespaces", errno);
-	uid_t uid = root ? confine_uid() : 0;
+	int r = confine_namespaces(namespaces | (give_up.root ? 0 : CLONE_NEWUSER));
+	j.apart = r == 0;
+	r = confine_without(&give_up, "namespaces", r);
+	give_up.uid = give_up.root ? confine_uid() : 0;
 	if (r == 0)
 		r = fork_in(&j);
 	if (r == 0 && config_may_snapshot(c))
 		c->fd[VMM_FD_PAGEMAP] = memfile_pagemap();
 	if (r == 0 && j.apart)
-		r = without(&j, "empty-root", confine_root());
+		r = confine_without(&give_up, "empty-root", confine_root());
 	if (r == 0)
-		r = give_up_rights(&j, root, uid);
+		r = confine_rights(&give_up);
 	/* After the change of user, which forgets it. Those who stand in for us take us with them. */
 	if (r == 0 && c->fd[VMM_FD_OWNER] < 0 && !c->detach)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	return r == 0 ? without(&j, "seccomp", seccomp_check()) : r;
+	return r == 0 ? confine_without(&give_up, "seccomp", seccomp_check()) : r;
 }

@@ -110,7 +110,7 @@ static int birth_failed(struct box *b, int r, const conker_box_opts *o, struct e
 		(void)snprintf(tail, sizeof(tail), "nothing");
 	if (r == -ETIMEDOUT)
 		return err_set(e, ETIMEDOUT,
-			       "box '%s': not ready within %u ms; its console said: %s", name,
+			       "box '%s': not ready within %d ms; its console said: %s", name,
 			       o->ready_timeout_ms, tail);
 	if (b->handle.lost == EPROTO)
 		return err_set(e, EPROTO, "box '%s': %s", name, b->handle.reason);

@@ -108,7 +108,7 @@ static int cached_sum(int cache, const char *name, char ret[SHA256_TEXT_BYTES])
 	if (n < SHA256_TEXT_BYTES - 1)
 		return -ENOENT;
 	ret[SHA256_TEXT_BYTES - 1] = 0;
-	return strspn(ret, "0123456789abcdef") == SHA256_TEXT_BYTES - 1 ? 0 : -ENOENT;
+	return sha256_is_at(ret) ? 0 : -ENOENT;
 }
 
 /* What cannot be kept is computed again. */

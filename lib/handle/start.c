@@ -141,13 +141,6 @@ static size_t count(const char *const *v)
 	return n;
 }
 
-static ProtobufCBinaryData bytes(const char *s)
-{
-	ProtobufCBinaryData b = {.len = s ? strlen(s) : 0, .data = (uint8_t *)s};
-
-	return b; /* the codec only reads it */
-}
-
 /* The parts of a Start that are messages or arrays of their own. */
 struct start_parts {
 	ProtobufCBinaryData *v; /* argv, then env */
@@ -163,7 +156,7 @@ static void put_tty(Conker__Start *s, struct start_parts *p, const conker_exec_o
 	p->tty = (Conker__Tty)CONKER__TTY__INIT;
 	p->tty.rows = o->rows;
 	p->tty.cols = o->cols;
-	p->tty.term = bytes(o->term ? o->term : "xterm-256color");
+	p->tty.term = wire_text(o->term ? o->term : "xterm-256color");
 	s->tty = &p->tty;
 }
 
@@ -200,9 +193,9 @@ static void put_vectors(Conker__Start *s, struct start_parts *p, const conker_ex
 	s->argv = p->v;
 	s->env = p->v + s->n_argv;
 	for (size_t i = 0; i < s->n_argv; i++)
-		s->argv[i] = bytes(o->argv[i]);
+		s->argv[i] = wire_text(o->argv[i]);
 	for (size_t i = 0; i < s->n_env; i++)
-		s->env[i] = bytes(o->env[i]);
+		s->env[i] = wire_text(o->env[i]);
 }
 
 static void put_flags(Conker__Start *s, uint32_t flags)
@@ -224,10 +217,10 @@ static void compose(Conker__Start *s, struct start_parts *p, const conker_exec_o
 	put_vectors(s, p, o);
 	put_flags(s, o->flags);
 	put_limits(s, p, o);
-	s->cwd = bytes(o->cwd);
-	s->user = bytes(o->user);
-	s->name = bytes(o->name);
-	s->key = bytes(o->key);
+	s->cwd = wire_text(o->cwd);
+	s->user = wire_text(o->user);
+	s->name = wire_text(o->name);
+	s->key = wire_text(o->key);
 	s->window = o->window_bytes;
 	s->timeout_ms = (uint32_t)o->timeout_ms;
 	s->grace_ms = (uint32_t)o->grace_ms;

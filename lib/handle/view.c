@@ -32,12 +32,6 @@ static int check_ref(const conker_exec_ref *r, struct err *e)
 	return why ? err_set(e, EINVAL, "%s: '%.80s'", why, text) : 0;
 }
 
-static ProtobufCBinaryData text_of(const char *s)
-{
-	/* The codec only reads it. */
-	return (ProtobufCBinaryData){.len = s ? strlen(s) : 0, .data = (uint8_t *)s};
-}
-
 int ref_of(Conker__ExecRef *ret, const conker_exec_ref *ref, struct err *e)
 {
 	int r = check_ref(ref, e);
@@ -46,8 +40,8 @@ int ref_of(Conker__ExecRef *ret, const conker_exec_ref *ref, struct err *e)
 	if (r < 0)
 		return r;
 	ret->exec = ref->id;
-	ret->name = text_of(ref->name);
-	ret->key = text_of(ref->key);
+	ret->name = wire_text(ref->name);
+	ret->key = wire_text(ref->key);
 	return 0;
 }
 

@@ -81,6 +81,11 @@ static size_t out_pending(const struct wire *w)
 	return w->out.tail - w->out.head;
 }
 
+ProtobufCBinaryData wire_text(const char *s)
+{
+	return (ProtobufCBinaryData){.len = s ? strlen(s) : 0, .data = (uint8_t *)s};
+}
+
 size_t wire_room(const struct wire *w, size_t limit)
 {
 	return out_pending(w) < limit ? limit - out_pending(w) : 0;

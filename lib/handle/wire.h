@@ -74,6 +74,8 @@ must_check int wire_begin(struct wire *w, int ep, uint64_t tag);
 void chan_add(struct wire *w, struct chan *c, const struct chan_ops *ops); /* [locked] */
 void chan_del(struct wire *w, struct chan *c);                             /* [locked] */
 struct chan *chan_find(struct wire *w, uint32_t number);                   /* [locked] */
+/* Text as a field of a message, which only reads it. NULL is empty. */
+ProtobufCBinaryData wire_text(const char *s);
 size_t wire_room(const struct wire *w, size_t limit); /* [locked] bytes below the limit */
 /* Sends or buffers. -EAGAIN: more than limit would be buffered; -ENOMEM; -E2BIG. [locked] */
 must_check int wire_send(struct wire *w, const Conker__ClientMsg *m, size_t limit);

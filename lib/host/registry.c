@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "proto/box.h"
+#include "util/array.h"
 #include "util/io.h"
 #include "util/num.h"
 
@@ -396,15 +397,12 @@ static int names_in(int reg, char (**ret)[NAME_BYTES], size_t *ret_n)
 	while ((de = readdir(d))) {
 		if (name_check("box", de->d_name, NULL) < 0)
 			continue;
-		if (n == cap) {
-			cap = cap ? 2 * cap : 16;
-			void *p = realloc(names, cap * sizeof(*names));
-			if (!p) {
-				free(names);
-				return -ENOMEM;
-			}
-			names = p;
+		void *p = array_grow(names, &cap, n, sizeof(*names), 16);
+		if (!p) {
+			free(names);
+			return -ENOMEM;
 		}
+		names = p;
 		memcpy(names[n++], de->d_name, strlen(de->d_name) + 1); /* name_check() bounds it */
 	}
 	if (n)

@@ -9,7 +9,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import traceback
+from typing import Any
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+sys.dont_write_bytecode = True
+import rules  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BENCH = os.path.join(TOP, "tools", "bench")
@@ -52,12 +56,8 @@ console.log(String(main));
 """
 
 
-class Skip(Exception):
-    pass
-
-
 def series(name: str, samples: list[int], system: str = "conker", unit: str = "ns", boxes: int = 1, steps: int = 2,
-           failure: str = "", ended: str = "confident", interval: bool = True) -> dict:
+           failure: str = "", ended: str = "confident", interval: bool = True) -> dict[str, Any]:
     ordered = sorted(samples)
     names = [f"step-{i}" for i in range(steps)]
     parts = [{"name": p, "samples": [v // steps * (900 if i == 3 and steps > 8 else 1) for v in samples]} for i, p in enumerate(names)]
@@ -66,12 +66,12 @@ def series(name: str, samples: list[int], system: str = "conker", unit: str = "n
             "interval": [ordered[len(samples) // 4], ordered[-1]] if len(samples) > 5 and interval else [], "steps": parts}
 
 
-def result(*all_series: dict, **facts: str) -> dict:
+def result(*all_series: dict[str, Any], **facts: str) -> dict[str, Any]:
     return {"format": "conker bench", "version": 1, "started": "2026-11-21T11:00:00Z", "seconds": 75,
             "facts": {"conker": "1", "kind": "pvm", **facts}, "skipped": {"firecracker": "not on PATH"}, "series": list(all_series)}
 
 
-def full(samples: list[int]) -> dict:
+def full(samples: list[int]) -> dict[str, Any]:
     """One of each kind that the page draws in a way of its own."""
     made = [series(name, samples) for name in ("cold", "restore", "exec", "odd", "setup")]
     made += [series("setup-steps", samples, steps=28), series("memory", samples, "conker clone", "bytes"),
@@ -86,11 +86,11 @@ def full(samples: list[int]) -> dict:
 # --- the page ---------------------------------------------------------------------------------------
 
 
-def page(of: dict) -> str:
+def page(of: dict[str, Any]) -> str:
     """What the script draws, with the text of each element as it is."""
     node = shutil.which("node")
     if not node:
-        raise Skip("there is no node")
+        raise rules.Skip("there is no node")
     with tempfile.TemporaryDirectory() as tmp:
         names = [os.path.join(tmp, name) for name in ("dom.js", "script.js", "data.json")]
         script = re.search(r"<script>(.*)</script>", TEMPLATE, re.S)
@@ -192,10 +192,10 @@ def test_figures_of_different_hosts_are_refused() -> None:
 
 
 def test_other_files_are_refused() -> None:
+    wrongs: list[dict[str, Any]] = [{"unit": "parsec"}, {"failures": 1 << 64}, {"samples": [-1]}, {"samples": [1.5]},
+                                    {"samples": {}}, {"id": "\x1b[2J"}, {"system": "\u202e"}, {"id": 1}]
     for bad in (b"", b"[]", b"{}", b"\xff", b"[" * 10 ** 6, b'{"format":"conker bench","version":1}x', {"format": "other", "version": 1},
-                *(result({**series("x", [1]), **wrong}) for wrong in ({"unit": "parsec"}, {"failures": 1 << 64}, {"samples": [-1]},
-                                                                     {"samples": [1.5]}, {"samples": {}}, {"id": "\x1b[2J"},
-                                                                     {"system": "\u202e"}, {"id": 1})), result(kernel="\n")):
+                *(result({**series("x", [1]), **wrong}) for wrong in wrongs), result(kernel="\n")):
         status, out, err = compare(bad, result())
         assert (status, out) == (125, "") and re.fullmatch("conker: '.*/0': no result of conker bench\n", err), (bad, err)
     status, _, err = compare(result(), {"format": "conker bench", "version": 2})
@@ -208,21 +208,4 @@ def test_output_that_cannot_be_written_is_an_error() -> None:
     assert (status, err) == (125, "conker: write to standard output: No space left on device\n")
 
 
-def main() -> int:
-    status = 0
-    for name, test in list(globals().items()):
-        if not name.startswith("test_"):
-            continue
-        try:
-            test()
-            print(f"ok bench.{name[5:]}")
-        except Skip as e:
-            print(f"skip bench.{name[5:]}: {e}")
-        except Exception:
-            status = 1
-            print(f"not ok bench.{name[5:]}")
-            print("    " + traceback.format_exc().replace("\n", "\n    "))
-    return status
-
-
-sys.exit(main())
+sys.exit(rules.run("bench", globals()))

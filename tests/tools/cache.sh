@@ -3,38 +3,9 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 top=$PWD
-TMP=$(mktemp -d)
-trap 'rm -rf "$TMP"' EXIT
+. tests/lib/rules.sh
 export CONKER_BUILD_CACHE=$TMP/cache
 cache() { "$top/tools/cache.sh" "$@" 2>>"$TMP/said"; }
-
-fail() {
-	echo "$*"
-	exit 1
-}
-
-# Each function test_* in a shell and a directory of its own.
-run() {
-	local name status
-	for name in $(declare -F | sed -n 's/.* test_//p'); do
-		rm -rf "${TMP:?}"/*
-		mkdir "$TMP/w"
-		( # not in a condition, where -e would not hold
-			set -e
-			cd "$TMP/w"
-			"test_$name"
-		) >"$TMP/log" 2>&1
-		status=$?
-		case $status in
-		0) echo "ok cache.$name" ;;
-		77) echo "skip cache.$name: $(tail -n 1 "$TMP/log")" ;;
-		*)
-			echo "not ok cache.$name (status $status)"
-			sed 's/^/    /' "$TMP/log"
-			;;
-		esac
-	done
-}
 
 test_what_was_kept_is_taken_and_is_newer_than_its_sources() {
 	echo one >a
@@ -206,4 +177,4 @@ map" ] || fail "something else"
 	[ ! -e out/guest/vmlinux ] || fail "it is there all the same"
 }
 
-run
+run_tests cache

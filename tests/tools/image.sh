@@ -6,42 +6,14 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 PROGRAM=$PWD/build/conker-image
-TMP=$(mktemp -d)
-trap 'umount "$TMP/mnt" 2>/dev/null; rm -rf "$TMP"' EXIT
+. tests/lib/rules.sh
+end_tests() { umount "$TMP/mnt" 2>/dev/null; }
 export BUILDAH_ISOLATION=chroot HOME=$TMP
-
-fail() {
-	echo "$*"
-	exit 1
-}
 
 need() { # TOOL...
 	[ "$(id -u)" = 0 ] || { echo "needs root, to mount and to unpack with owners" && exit 77; }
 	for tool in "$@"; do
 		command -v "$tool" >/dev/null || { echo "no $tool" && exit 77; }
-	done
-}
-
-run() {
-	local name status
-	for name in $(declare -F | sed -n 's/.* test_//p'); do
-		rm -rf "${TMP:?}"/*
-		mkdir "$TMP/w" "$TMP/mnt"
-		( # not in a condition, where -e would not hold
-			set -e
-			cd "$TMP/w"
-			"test_$name"
-		) >"$TMP/log" 2>&1
-		status=$?
-		umount "$TMP/mnt" 2>/dev/null
-		case $status in
-		0) echo "ok image.$name" ;;
-		77) echo "skip image.$name: $(tail -n 1 "$TMP/log")" ;;
-		*)
-			echo "not ok image.$name (status $status)"
-			tail -n 40 "$TMP/log" | sed 's/^/    /'
-			;;
-		esac
 	done
 }
 
@@ -89,6 +61,7 @@ mount_image() {
 	cp out/meta.erofs disk
 	sed -n 's/^data=[0-9]* //p' out/manifest | while read -r id; do cat "out/$id.data" >>disk; done
 	fsck.erofs disk >fsck.log 2>&1 || fail "fsck.erofs: $(cat fsck.log)"
+	mkdir -p "$TMP/mnt"
 	mount -t erofs -o loop,ro disk "$TMP/mnt" || { echo "this host cannot mount EROFS" && exit 77; }
 }
 
@@ -133,16 +106,20 @@ tree() { # DIR
 	touch -d '2001-02-03 04:05:06.789' "$1/etc/empty"
 }
 
+umoci_base() { # TAG: in lay, of one layer
+	umoci init --layout lay
+	umoci new --image "lay:$1"
+	umoci unpack --image "lay:$1" b
+	tree b/rootfs
+	umoci repack --image "lay:$1" b
+	rm -r b
+}
+
 # --- tests ---
 
 test_umoci_layers_with_changes() {
 	need umoci setcap setfattr
-	umoci init --layout lay
-	umoci new --image lay:x
-	umoci unpack --image lay:x b
-	tree b/rootfs
-	umoci repack --image lay:x b
-	rm -rf b
+	umoci_base x
 	for step in 1 2 3; do
 		umoci unpack --image lay:x b
 		case $step in
@@ -287,12 +264,7 @@ test_a_debian_tree_is_what_tar_makes_of_it() {
 
 test_a_second_image_reads_only_its_own_layers() {
 	need umoci setcap setfattr
-	umoci init --layout lay
-	umoci new --image lay:base
-	umoci unpack --image lay:base b
-	tree b/rootfs
-	umoci repack --image lay:base b
-	rm -r b
+	umoci_base base
 	umoci unpack --image lay:base b
 	echo more >b/rootfs/more
 	umoci repack --image lay:more b
@@ -393,4 +365,4 @@ test_errors_are_one_line_with_a_word_first() {
 	grep -q '^EINVAL --frob: not an option' said
 }
 
-run
+run_tests image

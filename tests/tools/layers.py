@@ -9,6 +9,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+sys.dont_write_bytecode = True
+import rules  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LAYERS = f"{TOP}/tests/lint/layers.sh"
 CIRCLES = f"{TOP}/tests/lint/circles.py"
@@ -127,18 +131,4 @@ def test_two_may_call_each_other() -> None:
     assert circle({"a": "b", "b": "a", "c": "ab"})[0] == 0
 
 
-def main() -> int:
-    failed = 0
-    for name, test in sorted(globals().items()):
-        if not name.startswith("test_"):
-            continue
-        try:
-            test()
-            print(f"ok layers.{name[5:]}")
-        except AssertionError as e:
-            failed += 1
-            print(f"not ok layers.{name[5:]}\n    {e}")
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(rules.run("layers", globals()))

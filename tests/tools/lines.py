@@ -3,28 +3,17 @@
 """lines.py - what tools/lines takes for code, and that a revision and a tree are counted alike."""
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
-import types
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+sys.dont_write_bytecode = True
+import rules  # noqa: E402
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools/lines")
-
-
-def load() -> types.ModuleType:
-    loader = importlib.machinery.SourceFileLoader("lines", SCRIPT)
-    spec = importlib.util.spec_from_loader("lines", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-sys.dont_write_bytecode = True
-lines = load()
+lines = rules.load("lines", SCRIPT)
 
 
 def test_a_comment_in_c_is_no_code_and_a_string_is_no_comment() -> None:
@@ -86,17 +75,4 @@ def test_the_script_says_what_it_cannot_read() -> None:
     assert r.returncode == 1 and "neither a tracked folder nor a revision" in r.stderr, r
 
 
-def main() -> int:
-    failed = 0
-    for name, test in [(n, t) for n, t in globals().items() if n.startswith("test_")]:
-        try:
-            test()
-            print(f"ok lines.{name[5:]}")
-        except AssertionError as e:
-            failed += 1
-            print(f"not ok lines.{name[5:]}\n    {e}")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(rules.run("lines", globals()))

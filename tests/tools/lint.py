@@ -8,6 +8,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+sys.dont_write_bytecode = True
+import rules  # noqa: E402
+
 LINT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lint")
 BLOCK = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 HASH = "# SPDX-License-Identifier: Apache-2.0\n"
@@ -77,17 +81,4 @@ def test_the_comment_must_be_one_of_the_language() -> None:
     assert said("spdx.py", {"a.c": "// SPDX-License-Identifier: Apache-2.0\n"})[0] == 1
 
 
-def main() -> int:
-    failed = 0
-    for name, test in [(n, t) for n, t in globals().items() if n.startswith("test_")]:
-        try:
-            test()
-            print(f"ok lint.{name[5:]}")
-        except AssertionError as e:
-            failed += 1
-            print(f"not ok lint.{name[5:]}\n    {e}")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(rules.run("lint", globals()))

@@ -2,8 +2,7 @@
 """runner.py - what tests/run promises: nothing that went wrong is counted as passed, and nothing is forgotten."""
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
+import contextlib
 import os
 import queue
 import signal
@@ -12,23 +11,14 @@ import sys
 import tempfile
 import threading
 import time
-import types
+from collections.abc import Iterator
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+sys.dont_write_bytecode = True
+import rules  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def load() -> types.ModuleType:
-    loader = importlib.machinery.SourceFileLoader("runner", os.path.join(os.path.dirname(HERE), "run"))
-    spec = importlib.util.spec_from_loader("runner", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["runner"] = module
-    loader.exec_module(module)
-    return module
-
-
-sys.dont_write_bytecode = True
-run = load()
+run = rules.load("runner", os.path.join(os.path.dirname(HERE), "run"))
 
 
 def said_by(job: object) -> list[tuple[str, str]]:
@@ -129,20 +119,11 @@ def test_every_test_of_a_real_guest_is_in_each_ring_or_has_a_tag_that_says_why_n
         assert run.in_ring(t, "all", "lab") or t.tags & {"alone", "two-cpus"}, t
 
 
-def main() -> int:
-    failed = 0
-    for name, test in list(globals().items()):
-        if not name.startswith("test_"):
-            continue
-        with tempfile.TemporaryDirectory() as logs:
-            setattr(run, "LOGS", logs)
-            try:
-                test()
-                print(f"ok runner.{name[5:]}")
-            except Exception as e:  # pylint: disable=broad-except
-                failed += 1
-                print(f"not ok runner.{name[5:]} ({type(e).__name__})\n    {e}")
-    return 1 if failed else 0
+@contextlib.contextmanager
+def one_log_folder() -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as logs:
+        setattr(run, "LOGS", logs)
+        yield
 
 
-sys.exit(main())
+sys.exit(rules.run("runner", globals(), one_log_folder))
