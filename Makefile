@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # conker - one Makefile, no recursion. `make help` lists the targets.
 #
 # Outputs lie in build/: conker, conker-vmm, conker-image, libconker.{a,so}, guest/{vmlinux,init,base.erofs}.
@@ -462,6 +463,7 @@ lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/g
 	$(Q)tests/lint/circles.py guest-init $(call obj,pic,$(INIT_SRC))
 	$(Q)tests/lint/ceilings.py
 	$(Q)tests/lint/names.py --count
+	$(Q)tests/lint/spdx.py
 	$(Q)tests/lint/page.sh
 	$(call say,LINT,cppcheck)
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \

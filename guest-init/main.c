@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - start-up of the guest's PID 1, in order; then the server, until the power goes.
  *
  * The kernel passes unknown NAME=value words of its command line to us as environment:

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # mkinitrd.sh INIT OUT - the initramfs: an uncompressed newc cpio with init and empty directories.
 #
 # /dev, /dev/console and /root are in the archive that every kernel has built in and unpacks before (its

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* archive.h - a tar file that holds members which are looked up by name: an OCI layout, or what docker and podman save.
  *
  * Only headers are read, and what may be a member is remembered: files and links with short names. A link as a member

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blobs.c - see blobs.h. */
 #include "image/blobs.h"
 

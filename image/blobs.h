@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blobs.h - blobs by digest, out of an archive or through the door; and JSON in them.
  *
  * JSON is a stranger's: at most LIMIT_JSON_BYTES, no key twice in an object, and looked at by functions that take a wrong

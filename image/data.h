@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* data.h - the data file of a layer, being written: blocks of 4 KiB, in the order in which the stream has them.
  *
  * What is all zeros is not written: the file has a hole there, so that zeros of an archive cost no disk.

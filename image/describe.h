@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* describe.h - the two texts that go with an image: what it is made of, and what it says of itself.
  *
  * Lines of key=value between a first line that names the format and a last one with the SHA-256 of all before it, as the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* docker.c - see docker.h. */
 #include "image/docker.h"
 

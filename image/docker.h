@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* docker.h - an image out of what `docker save` and `podman save` write: a tar with manifest.json, a list of
  *
  *	{"Config": "HEX.json", "RepoTags": ["name:tag"], "Layers": ["HEX/layer.tar", ...]}

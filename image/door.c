@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* door.c - see door.h. */
 #include "image/door.h"
 

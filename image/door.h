@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* door.h - what the jailed reader may have of the host, and who hands it out.
  *
  * The program is two processes. One reads a stranger's bytes: it is in the jail, has no path, no network and no rights,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* index.h - the index of a layer: its entries without their data, so that an image can be made on a layer whose stream
  * nobody has any more.
  *

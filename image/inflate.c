@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* inflate.c - see inflate.h. */
 #include "image/inflate.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* inflate.h - a stream of bytes out of a span: gzip, zstd or as it is, told apart by its first bytes.
  *
  * gzip may have several members and zstd several frames, one behind the other, as some builders write them. The

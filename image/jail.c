@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* jail.c - see jail.h.
  *
  * Root makes the namespaces by its own right, becomes a user that owns nothing and enters a user namespace as that one;

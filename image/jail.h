@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* jail.h - what the reader gives up before it meets the first byte of an archive.
  *
  * Threat model: the archive takes the reader over, by a hole in zlib, zstd, jansson or here. What it then holds are the

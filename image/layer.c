@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* layer.c - see layer.h. */
 #include "image/layer.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* layer.h - a layer's stream of tar taken apart: entries into the tree and the index, data into the data file.
  *
  * Nothing is created by the names that are in it. A path with ".." is refused, a leading '/' dropped; attributes of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* limits.h - what an archive may ask of this host before it is refused. Each refusal names the entry and the bound. */
 #ifndef IMAGE_LIMITS_H
 #define IMAGE_LIMITS_H

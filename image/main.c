@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - conker-image: a foreign archive into an image. README.md has the command line and what comes out.
  *
  * Two processes: the keeper, which is this one, has the directories; the reader, its child, has the archive and the jail.

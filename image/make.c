@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* make.c - see make.h.
  *
  * What an input is, by content: a directory must be an OCI layout. Anything else is an archive. One that can be looked

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* make.h - an archive made into an image, in the jail: what it is, its layers, its metadata, its texts. */
 #ifndef IMAGE_MAKE_H
 #define IMAGE_MAKE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* meta.c - see meta.h. Places all inodes, then writes them in that order, then the blocks of directories. */
 #include "image/meta.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* meta.h - the tree of an image as the metadata of an EROFS file system (util/erofs.h), whose data are the data files of
  * its layers, one behind the other, after the metadata.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* oci.h - an image out of an OCI image layout: index.json, manifest, configuration, layers (image-spec 1.1).
  *
  *	oci-layout	marks the layout

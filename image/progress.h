@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* progress.h - lines about how far the work is, for whoever shows them:
  *
  *	layer 2 3 BYTES OF		layer 2 of 3: bytes of its blob that are read, of how many (0: not known)

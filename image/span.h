@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* span.h - where bytes of a stranger lie: a stretch of a file, or a pipe. */
 #ifndef IMAGE_SPAN_H
 #define IMAGE_SPAN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tree.c - see tree.h. */
 #include "image/tree.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tree.h - the tree of an image in memory, made by applying the entries of its layers one after the other.
  *
  * Nothing here knows the host: a path is a walk through this tree and ends in it, whatever it says.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # build.sh OUTDIR FLAVOUR - build the guest kernel: OUTDIR/vmlinux (up) or OUTDIR/vmlinux-smp (smp).
 # build.sh --key FLAVOUR - print the hash of all that goes into it.
 #

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # costs.sh [--check] - where the guest kernel's boot goes.
 #
 # Without an option: boots build/guest/vmlinux once with initcall_debug, under conker-vmm where there is

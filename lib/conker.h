@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* conker.h - run commands in small virtual machines.
  *
  * Nouns      A conker_box is a virtual machine and what is in it. A conker_exec is a command that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* box.h - what the files of a box mean to both, its VMM and the library.
  *
  * The VMM holds a POSIX lock on the file `lock` for its life. While it writes the machine to disk, and serves nobody, it

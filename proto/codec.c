@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* codec.c - see codec.h.
  *
  * A message passes three gates: protobuf-c parses it into the arena, the kind must be one we know,

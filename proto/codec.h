@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* codec.h - messages in and out of bytes: protobuf-c plus the rules (rules.h) that the schema cannot say.
  *
  * This header is the only door to protobuf-c: it hands on the generated types (Conker__Start, ...),

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* files.h - the program of init's own that works on a box's files: how it is called and what it says.
  *
  * An execution with Start.builtin and this argv:

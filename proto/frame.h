@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* frame.h - where one message ends and the next begins.
  *
  * A frame is a 32-bit little-endian length, then that many bytes: one ClientMsg or ServerMsg. A

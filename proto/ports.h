@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ports.h - who listens where on vsock.
  *
  * All are below 1024: an unprivileged user of the guest can neither listen on the one kind nor

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rules.c - see rules.h. Each check returns the text of the broken rule, or NULL. */
 #include "proto/rules.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rules.h - what a message must obey beside its schema: ranges, no NUL in strings, fields that exclude
  * each other. Pure; codec.c applies them to every message it decodes.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vmm_fds.h - the descriptors of a VMM, each once.
  *
  * conker-vmm opens hardly a file: it is given descriptors, by the options named here. The library hands them out and writes

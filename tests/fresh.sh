@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # fresh.sh - the README's two commands on a Debian 12 that has nothing of what they need but make: elsewhere a step of the
 # set-up that is missing is not seen, because the packages are there already.
 #

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # cache.sh - keeps what is dear to make (kernels, images, downloads) outside of the tree, by a hash of what goes in.
 #
 #   cache.sh take KIND KEY DIR       puts the files of that entry into DIR; status 1: there is none

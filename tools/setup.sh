@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # setup.sh - installs the Debian packages named as arguments that are missing, and says which.
 # Needs root, or sudo, for that alone; does nothing, silently, when all are there.
 set -eu

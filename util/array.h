@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* array.h - arrays that grow. */
 #ifndef UTIL_ARRAY_H
 #define UTIL_ARRAY_H

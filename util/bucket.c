@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* bucket.c - see bucket.h. */
 #include "util/bucket.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* bucket.h - token buckets: how much of something may happen, on average and at once.
  *
  * A bucket holds at most `capacity` tokens and gains `per_s` of them a second. Whoever is about to do

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clean.h - text that somebody else chose, fit for a terminal: the one rule, for all of the tree.
  *
  * Whoever names a file, an execution or a box, and whoever writes an error message in a guest, may put bytes into it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cleanup.h - ownership bound to scope.
  *
  * A variable declared auto_free or auto_close releases what it holds when it goes out of scope;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clock.h - the one clock: never stepped, nanoseconds, no system call where the host has a vDSO. */
 #ifndef UTIL_CLOCK_H
 #define UTIL_CLOCK_H

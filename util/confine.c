@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* confine.c - see confine.h. */
 #include "util/confine.h"
 

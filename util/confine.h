@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* confine.h - the steps that a jail is made of: what a process gives up before it meets a stranger's bytes.
  *
  * Each returns 0 or -errno; what a step that fails means is its caller's to say. Order: descriptors, namespaces, the

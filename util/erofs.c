@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* erofs.c - see erofs.h. */
 #include "util/erofs.h"
 

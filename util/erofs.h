@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* erofs.h - the EROFS file system, as far as an image needs it, in the making: pure, no descriptor, no clock.
  *
  * What it makes is read by Linux since 5.15: blocks of 4 KiB, nothing compressed, each inode of the long kind (64 bytes,

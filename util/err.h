@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* err.h - one error value per operation: caller-owned, never allocated, nothing to free.
  *
  * Used on set-up and control paths, where a person reads the message; hot paths return a bare

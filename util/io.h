@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* io.h - whole reads and writes, and what goes with them.
  *
  * All go on where a signal interrupted the call. A caller that a signal is to stop writes by itself.

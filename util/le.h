@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* le.h - numbers as they lie in files and messages: little-endian, at any address, of 1 to 8 bytes. */
 #ifndef UTIL_LE_H
 #define UTIL_LE_H

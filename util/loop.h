@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* loop.h - one epoll loop, one thread, caller-owned sources, no allocation.
  *
  * Order of one loop_step():

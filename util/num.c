@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* num.c - see num.h. */
 #include "util/num.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* num.h - numbers from text: the one parser, for all of the tree.
  *
  * A number is digits and nothing else. strtoul() and sscanf() also take blanks, signs and prefixes, and what they do with

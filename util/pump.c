@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pump.c - see pump.h. */
 #include "util/pump.h"
 

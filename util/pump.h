@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pump.h - bytes between two stream sockets, in both directions, each direction with its own end.
  *
  *	fd[0] --> half[0] --> fd[1]

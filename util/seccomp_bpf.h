@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* seccomp_bpf.h - the words that the filters of system calls are written in.
  *
  * Who includes it has said what SECCOMP_DENY does. The rules themselves are made by vmm/seccomp.sh from the #syscalls

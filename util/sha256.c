@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sha256.c - see sha256.h; names are those of FIPS 180-4, section 6.2. */
 #include "util/sha256.h"
 

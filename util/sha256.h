@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sha256.h - the SHA-256 of FIPS 180-4, for checksums of files. Not in constant time: nothing secret goes in.
  *
  * With the SHA instructions of x86 where the CPU has them, five times as fast; in C elsewhere. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* signame.c - see signame.h. */
 #include "util/signame.h"
 

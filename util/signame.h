@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* signame.h - names of signals: "TERM", "RTMIN+3". The C library's are not used: musl has none by number.
  *
  * Realtime signals are counted from SIGRTMIN as programs of a box mean it, most of which use glibc: 34. The kernel's

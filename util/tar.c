@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tar.c - reading tar. See tar.h.
  *
  * A state machine over blocks; whatever is longer than what it was given is gathered in the reader:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tar.h - the tar format, in and out: pure, no descriptor, no clock, no allocation.
  *
  * A tar stream is a chain of blocks of 512 bytes: per entry a header, then its data, padded; two blocks of

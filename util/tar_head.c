@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tar_head.c - writing tar: ustar, pax where ustar has no room, GNU.sparse 1.0. See tar.h. */
 #include "util/tar.h"
 

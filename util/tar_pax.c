@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tar_pax.c - what extended headers say: pax records, and the maps of sparse files. See tar_pax.h. */
 #include "util/tar_pax.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tar_pax.h - for tar.c only: the parts of a tar_reader that extended headers fill in. All return 0 or -EINVAL. */
 #ifndef UTIL_TAR_PAX_H
 #define UTIL_TAR_PAX_H

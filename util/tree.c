@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tree.c - paths of trees. See tree.h. */
 #include "util/tree.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tree.h - trees of files to and from tar streams, on the host and in the box.
  *
  * Packing walks a tree by descriptors; what is moved under it meanwhile makes it read something else of the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tree_mounts.c - what a copy of a tree leaves out, and the words for it. See tree.h. */
 #include "util/tree.h"
 

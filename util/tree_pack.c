@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tree_pack.c - a tree of files as a tar stream. See tree.h. */
 #include "util/tree.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tree_unpack.c - a tar stream as a tree of files, whoever wrote it. See tree.h.
  *
  * Where an entry goes is (descriptor of its directory, last name), and every system call takes just those. The

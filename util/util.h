@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* util.h - the handful of macros that C lacks. */
 #ifndef UTIL_UTIL_H
 #define UTIL_UTIL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* bus.c - see bus.h. */
 #include "vmm/bus.h"
 

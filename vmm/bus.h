@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* bus.h - which handler answers an access to MMIO or to a port.
  *
  * Thread: built before the first vCPU runs, read-only from then on; any vCPU thread looks things up.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.h - the command line (README.md) as an immutable struct. Pure: touches no descriptor. */
 #ifndef VMM_CONFIG_H
 #define VMM_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ctl.c - see ctl.h.
  *
  * #syscalls loop: accept4 recvmsg? sendto? close

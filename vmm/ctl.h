@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ctl.h - the control channel: what the host asks of a running box. Only `snapshot` so far.
  *
  * A Unix SOCK_SEQPACKET socket; one client at a time, the others wait in the backlog; one message a request, one an

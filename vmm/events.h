@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* events.h - what a box reports: how it ended, and the event lines of vmm/README.md. A life has a handful of
  * them, and those that a guest can repeat are counted (vm_snap.c). */
 #ifndef VMM_EVENTS_H

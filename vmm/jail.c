@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* jail.c - see jail.h.
  *
  * Root and an ordinary user take the same way, with one difference. Root has the rights to make

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* jail.h - what the process gives up before it has anything to do with a guest.
  *
  * Threat model: the guest takes the VMM over. What it then holds are the descriptors that were handed

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* jail_check.c - see jail_check.h. */
 #include "vmm/jail_check.h"
 

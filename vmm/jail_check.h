@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* jail_check.h - which layers of the jail this host offers, found by entering one without a machine. */
 #ifndef VMM_JAIL_CHECK_H
 #define VMM_JAIL_CHECK_H

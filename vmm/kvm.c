@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kvm.c - see kvm.h. */
 #include "vmm/kvm.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kvm.h - /dev/kvm and one virtual machine: the ioctls by name, with errors a person can use.
  *
  * Nothing is decided by the processor's brand or its svm/vmx bits: /dev/kvm is opened and asked.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* last_words.c - see last_words.h. */
 #include "vmm/last_words.h"
 

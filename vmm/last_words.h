@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* last_words.h - the last event line of a process that must end at once.
  *
  * Two things end it so by themselves: a system call that its seccomp filter forbids (SIGSYS), and an assertion of

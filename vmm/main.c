@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - command line in, exit status out; the only file of the program that may exit. */
 #include <errno.h>
 #include <fcntl.h>

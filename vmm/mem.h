@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mem.h - guest memory: RAM regions and the only door from a guest-physical address to a pointer.
  *
  * Thread: built before the first vCPU runs, read-only from then on; any thread may look things up.

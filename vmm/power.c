@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* power.c - see power.h. */
 #include "vmm/power.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* power.h - the registers by which a guest ends its machine, and how they are told apart.
  *
  *   syscon   32-bit register, reads 0: write 1 powers off, 2 reboots (syscon-poweroff in the tree)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* seccomp.h - which system calls each kind of thread may make, and what happens at any other.
  *
  * The rules are made at build time from the #syscalls comments (seccomp.sh says how they are written);

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # seccomp.sh SOURCE... - the seccomp filters of a program, as a C header on standard output.
 #
 # The rules stand in comments beside the code that needs them:

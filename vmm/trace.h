@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* trace.h - set-up step by step with times, on stderr, for --verbose; silent otherwise. */
 #ifndef VMM_TRACE_H
 #define VMM_TRACE_H

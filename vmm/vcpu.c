@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vcpu.c - see vcpu.h.
  *
  * Kick: immediate_exit = 1, then a signal with an empty handler. The signal alone would be lost when

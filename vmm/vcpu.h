@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vcpu.h - one virtual processor: its thread, and what its exits mean.
  *
  * Thread: set-up, start, stop and fini on the main thread; the run loop on the vCPU's own, which

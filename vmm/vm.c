@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vm.c - see vm.h. set_up() is the machine, in the order in which it comes up.
  *
  * #syscalls loop: close exit_group

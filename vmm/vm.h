@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vm.h - the machine: owns everything there is of one virtual machine.
  *
  * Threads: the caller's becomes the loop thread, on which all devices run; one per vCPU; one for

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vm_parts.h - what a machine consists of, for the files that are it: vm.c (set-up, life, end) and vm_snap.c
  * (standing still, snapshots). Nobody else includes this.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vm_snap.c - a machine stands still, is written out, and goes on, there or in another process.
  *
  * Standing still: the devices are held (what the guest asks of them waits), the vCPUs leave KVM with nothing half done,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* attach.c BOX - a command outlives its starter; somebody else reads what it said. */
 #include <conker.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* errors.c BOX - the command failed, could not be started, ran out of time: three different things. */
 #include <conker.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* files.c BOX - a file in, a program over it, the result out. */
 #include <conker.h>
 #include <stdio.h>

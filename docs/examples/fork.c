@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fork.c DIR - prepares a box, takes a snapshot of it, and lets two others go on from there. */
 #include <conker.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* input.c BOX - feed a command; know when it has taken what was written. */
 #include <conker.h>
 #include <stdio.h>

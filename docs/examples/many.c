@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* many.c BOX - of three racers the first one counts. */
 #include <conker.h>
 #include <signal.h>

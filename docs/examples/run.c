@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* run.c - a box, one command, its output: everything in one call. */
 #include <conker.h>
 #include <stdio.h>

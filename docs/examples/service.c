@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* service.c BOX - a server in the box, restarted when it fails, reached through a port of ours. */
 #include <conker.h>
 #include <signal.h>

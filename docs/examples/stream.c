@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stream.c BOX - output line by line, as it comes; the loop is ours. */
 #include <conker.h>
 #include <poll.h>

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # libconker.sh EXAMPLES_DIR <libconker.3.in >libconker.3 - puts the example programs into the page, so
 # that what the page shows is what the tests compile and run.
 set -eu

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* attach.h - clients and executions: views come and go, and what that means for what they look at. */
 #ifndef INIT_EXEC_ATTACH_H
 #define INIT_EXEC_ATTACH_H

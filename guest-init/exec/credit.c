@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* credit.c - see credit.h. */
 #include "guest-init/exec/credit.h"
 

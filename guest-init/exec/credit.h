@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* credit.h - who may send how much: credit counters and the stdin queue of one execution.
  *
  * Pure: no descriptor, no clock, no allocation. The owner acts on what these say.

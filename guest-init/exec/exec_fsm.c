@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* exec_fsm.c - see exec_fsm.h. */
 #include "guest-init/exec/exec_fsm.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* exec_fsm.h - the life of an execution as a table: state x event -> next state and one action.
  *
  *            STARTED   TIMEOUT   KILL      EXITED    LEAVING   OUTPUT_END  AGAIN     EMPTY     FAILED

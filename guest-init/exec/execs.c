@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* execs.c - see execs.h: free slots are a stack, live ones an array, ended ones a list in order of their ends. */
 #include "guest-init/exec/execs.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* execs.h - the executions of the box: what this floor keeps, and the table of them.
  *
  * An execution that lives owns its pidfd, its ends of the pipes (or the terminal's master) and a cgroup;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lifecycle.c - see lifecycle.h. */
 #include "guest-init/exec/lifecycle.h"
 

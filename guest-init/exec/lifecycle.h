@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lifecycle.h - the life of an execution: what happens to it, and what it does then.
  *
  * exec_fsm.h has the table; lifecycle.c does what its actions say. Nothing else moves an execution from one state to

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* log.h - the newest output of every execution, per stream: a store of chunks shared by all.
  *
  * What was read at once is a record: {order, time, bytes}; one that is longer than a chunk continues

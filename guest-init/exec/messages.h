@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* messages.h - what init tells a client, as frames in its outbox.
  *
  * An outbox must have room for each; who owns it sees to that. The order in one outbox is the order in which the

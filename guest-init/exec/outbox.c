@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* outbox.c - see outbox.h. */
 #include "guest-init/exec/outbox.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* outbox.h - frames on their way to one client: a flat buffer, written at the tail, sent from the
  * head. Flat, because a frame is built in place and must be contiguous. Pure.
  *

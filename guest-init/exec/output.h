@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* output.h - from the pipes of an execution to its views.
  *
  * Whose bytes: those of any program in the box, as many as it likes. Nothing is looked for in them.

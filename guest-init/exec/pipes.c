@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pipes.c - see pipes.h. */
 #include "guest-init/exec/pipes.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pipes.h - pipes for stdout and stderr, used again when they are as good as new.
  *
  * Making and closing a pipe costs a guest kernel some 6 thousand instructions. So init keeps the writing

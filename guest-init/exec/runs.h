@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* runs.h - one run of an execution: from what a Start asks for to a running process, and its end.
  *
  * An execution has one run, or several if it restarts. A run owns a process, pipes (or a terminal) and a cgroup.

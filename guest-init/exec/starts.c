@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* starts.c - see starts.h.
  *
  * Protocol: Start names a program and what it gets (argv, env, cwd, user, limits, streams, a restart policy).

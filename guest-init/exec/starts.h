@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* starts.h - Start: from the message to a running execution, or a refusal. */
 #ifndef INIT_EXEC_STARTS_H
 #define INIT_EXEC_STARTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stdin.c - see stdin.h. */
 #include "guest-init/exec/stdin.h"
 

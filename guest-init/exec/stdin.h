@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stdin.h - stdin: from the one view that feeds it to the process.
  *
  * Protocol: the feeder sends Input within its window, a flag for the end, a flag for "tell me when all of this was

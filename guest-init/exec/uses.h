@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* uses.h - who uses the box now: views on executions, keep-alive executions, and what other floors count here.
  *
  * Each use counts itself when it begins and when it ends, and nobody looks at their tables: so the idle time begins

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* views.h - a client's channel onto an execution: what it has been sent, and how much more it takes.
  *
  * Protocol: Output as far as the client's credit for that stream goes, in order; each says its offset in the stream, so

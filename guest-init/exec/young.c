@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* young.c - see young.h. */
 #include "guest-init/exec/young.h"
 

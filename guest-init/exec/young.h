@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* young.h - the first moments of the execution that was started last.
  *
  * Most commands are short. So the newest one is waited for by poll(), beside the epoll set, for its first YOUNG_MS:

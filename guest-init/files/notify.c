@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* notify.c - watch: what happens to a file, or to the names in a directory, as it happens.
  *
  * inotify queues what we do not fetch, up to a limit of its own, and then says that it lost something; so a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* operations.c - the program that works on a box's files: one operation, and its end. See proto/files.h.
  *
  * It is started by init inside the box and trusted by nobody: what it may do is what its user may do, and what

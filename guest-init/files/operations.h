@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* operations.h - the program that works on the box's files (proto/files.h), a part of init's binary.
  *
  * It runs as an execution like any other: a process of its own inside the box, with the user, cgroup

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* program.c - main() of the program for files: argv names the operation (proto/files.h). */
 #include <errno.h>
 #include <signal.h>

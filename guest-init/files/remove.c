@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* remove.c - remove: a file, or a directory with all that is in it.
  *
  * Others may move things about in there meanwhile. Each name is taken from a directory that is held open, and no

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tar_into.c - an archive of one file, whose bytes go into a device or a FIFO that is there. See proto/files.h. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clients.c - see clients.h.
  *
  * Protocol: a stream of frames each way, 4 bytes of length and a message (docs/protocol.md). Nothing that comes is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clients.h - connections: frames in, frames out.
  *
  * A client that breaks the protocol is told why and cut off; nobody else notices. One that sends

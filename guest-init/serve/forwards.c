@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forwards.c - see forwards.h. */
 #include "guest-init/serve/forwards.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forwards.h - streams from the host, each to a TCP port of the box's loopback (ports.h, PORT_FORWARD).
  *
  * The host's side begins with the port, 2 bytes little-endian; init connects to 127.0.0.1, answers one byte, 0 or

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* freezer.c - see freezer.h. */
 #include "guest-init/serve/freezer.h"
 

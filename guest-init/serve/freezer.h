@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* freezer.h - a box that stands still while a snapshot is taken of it, and what it does when it finds itself
  * in a new world.
  *

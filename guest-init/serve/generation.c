@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* generation.c - see generation.h. */
 #include "guest-init/serve/generation.h"
 

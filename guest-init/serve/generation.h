@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* generation.h - a file of the box that says which copy of it this is.
  *
  * GENERATION_FILE holds 32 hexadecimal digits and a newline: the generation that the last Resume brought, or

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* idle.c - see idle.h. */
 #include "guest-init/serve/idle.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* idle.h - the box that ends by itself: after being idle for so long, or at the end of its life.
  *
  * Instead of powering off when idle it may freeze itself and ask the host to keep it (freezer.h). After a Resume its idle

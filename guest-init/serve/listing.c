@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* listing.c - see listing.h.
  *
  * Protocol: List, for all that live, for all there are, or for one; the answers on its channel are a Listing each,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* listing.h - List: the executions there are, one answer each. */
 #ifndef INIT_SERVE_LISTING_H
 #define INIT_SERVE_LISTING_H

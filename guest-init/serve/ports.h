@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ports.h - waiting until TCP ports are listened on in the box.
  *
  * The kernel has no event for listen(2), so init looks at /proc/net/tcp at growing intervals while

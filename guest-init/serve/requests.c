@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* requests.c - see requests.h.
  *
  * Protocol: the first message is Hello. Each other one goes to a channel: a new one for a request, which is answered

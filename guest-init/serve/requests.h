@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* requests.h - what a client can ask. */
 #ifndef INIT_SERVE_REQUESTS_H
 #define INIT_SERVE_REQUESTS_H

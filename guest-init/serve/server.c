@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* server.c - see server.h.
  *
  * Protocol: streams from the host alone, to two ports: requests (clients.h), and connections to forward (forwards.h).

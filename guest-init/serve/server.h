@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* server.h - init after start-up: one thread, one epoll set, many clients, many executions.
  *
  * Order of one turn:

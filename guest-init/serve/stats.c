@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stats.c - see stats.h. */
 #include "guest-init/serve/stats.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stats.h - figures of the box, as the protocol tells them. */
 #ifndef INIT_SERVE_STATS_H
 #define INIT_SERVE_STATS_H

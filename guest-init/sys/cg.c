@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cg.c - see cg.h: the groups of executions. Figures are in cg_usage.c, the box's group in cg_mount.c. */
 #include "guest-init/sys/cg.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cg.h - cgroups: one for the box, below it one per running execution, kept and used again.
  *
  *   /            init and the reapers: no limits

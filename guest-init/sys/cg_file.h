@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cg_file.h - reading and writing the small files of a cgroup; dir is its directory. */
 #ifndef INIT_SYS_CG_FILE_H
 #define INIT_SYS_CG_FILE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cg_freeze.c - the freezer of the box's group. See cg.h.
  *
  * It is a part of cgroup2 itself and needs no controller. What is below the group freezes with it, also what

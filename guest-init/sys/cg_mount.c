@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cg_mount.c - the cgroup file system, the box's group, and who gets how much. See cg.h. */
 #include <errno.h>
 #include <fcntl.h>

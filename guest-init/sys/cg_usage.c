@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cg_usage.c - what groups count. See cg.h. */
 #include <signal.h>
 

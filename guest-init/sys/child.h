@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* child.h - one new process in the box, with as few system calls as Linux allows.
  *
  * The child shares init's memory until it execs (no page tables are copied) but runs beside it on a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* env.h - environments and the search along PATH, as plain functions on arrays of strings. Pure. */
 #ifndef INIT_SYS_ENV_H
 #define INIT_SYS_ENV_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mounts.h - the file system tree of the box, below MOUNTS_ROOT, before anybody lives in it.
  *
  *   /img        the image, read-only              (initramfs: /init, and empty directories)

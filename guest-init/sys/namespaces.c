@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* namespaces.c - see namespaces.h. */
 #include "guest-init/sys/namespaces.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* namespaces.h - the namespaces that user processes live in, and the reaper that holds them open.
  *
  * Everything a user starts is in a pid and a mount namespace that init is not in: it cannot name init,

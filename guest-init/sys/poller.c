@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* poller.c - see poller.h. */
 #include "guest-init/sys/poller.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* poller.h - what init waits for: one epoll set, and the time at which the turn began.
  *
  * An event carries no pointer but {kind, stream, index, generation}: one that is already in the batch when its

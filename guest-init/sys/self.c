@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* self.c - see self.h. */
 #include "guest-init/sys/self.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* self.h - init's own executable, for the programs in it that run inside the box (Start.builtin).
  *
  * They are executed from a sealed copy in memory, never from the file in the initramfs: /proc/PID/exe of

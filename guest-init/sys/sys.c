@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sys.c - see sys.h. */
 #include "guest-init/sys/sys.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sys.h - system calls that musl 1.2 has no wrapper for, or whose wrapper does too much.
  *
  * The id setters go straight to the kernel: libc's versions run a handshake over all threads, which

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* user.c - see user.h. */
 #include "guest-init/sys/user.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* user.h - "name|uid[:group|gid]" against /etc/passwd and /etc/group, without libc's getpwnam(),
  * which allocates, reads through stdio and may talk to a name service daemon of the image.
  *

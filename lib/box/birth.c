@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* birth.c - from what a box begins with to one that commands can be run in.
  *
  *	manifest, files -> VMM, connection -> ready -> (a restored one: Resume) -> a detached one is on its own

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* box.c - the handle on a box, made and freed.
  *
  * Duties: what costs the host something (descriptors, the VMM, the directory) ends with the handle.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* box.h - a box and its life: the handle on it (lib/handle/handle.h), its directory, its VMM. */
 #ifndef LIB_BOX_BOX_H
 #define LIB_BOX_BOX_H

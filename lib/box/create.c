@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* create.c - a new box.
  *
  *	options -> what it begins with (origin.c, restore.c, template.c) -> its directory -> birth.c

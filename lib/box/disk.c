@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* disk.c - a file that is a box's disk has one writer, or any number of readers.
  *
  * The lock belongs to the open file description that the VMM is given (F_OFD_SETLK): it is there before the VMM

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* freeze.c - the requests around a snapshot: Freeze, Thaw, Resume (exec.proto). */
 #include "lib/box/box.h"
 #include "lib/handle/request.h"

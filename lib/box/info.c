@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* info.c - what a box is and does, as its directory tells. */
 #include "lib/box/snapshot.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* layer.c - the files that a snapshot refers to, and the host that it fits.
  *
  * A file is known by its identity (device, inode, size, time of change): a restore compares that and reads nothing.

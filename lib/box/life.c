@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* life.c - what becomes of a box, as its handle sees it.
  *
  * Three things tell: event lines on the owner socket (boxes of ours), the VMM's pidfd, and the end of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* list.c - boxes by name, without a handle: list, look up, remove, console. */
 #include "lib/box/snapshot.h"
 #include "lib/host/host.h"

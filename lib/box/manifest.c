@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* manifest.c - the manifest of a snapshot: lines of key=value between a first line that names the format and a last
  * one with the checksum of all before it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* open.c - a handle on a box that is there.
  *
  * Protocol: who holds its lock says what to do (lib/host/README.md). Its VMM: connect. A starter:

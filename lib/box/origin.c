@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* origin.c - what a box begins with: files that it boots from, or a snapshot (restore.c), and what all that is. */
 #include "lib/box/snapshot.h"
 #include "lib/host/host.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* restore.c - from a snapshot's directory to what a VMM needs.
  *
  * Everything is checked before anything runs: that the manifest is whole, that this host and this release can go on

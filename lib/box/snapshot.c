@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* snapshot.c - taking a snapshot of a running box.
  *
  *	1. init stops the box's processes (a connection of our own, so that others are not disturbed)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* snapshot.h - what a box begins with, and what snapshots are made of, lowest first.
  *
  *	manifest.c  the manifest as text and as a structure: pure

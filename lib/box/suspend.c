@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* suspend.c - a box that goes to disk and comes back, under the same name.
  *
  * A suspended box is its own snapshot (suspended.c has its files).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* suspended.c - the files of a suspended box, in its directory on disk (lib/host/storage.c):
  *
  *	manifest, state, memory		a suspended box: what it goes on with

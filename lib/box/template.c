@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* template.c - snapshots that the library makes for itself, so that a box need not boot.
  *
  *	templates/KEY		a snapshot of an idle box that has just booted

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* template_list.c - the templates there are: listed, removed, and bounded.
  *
  * A template fits as long as a box like the one that it was made for would begin with it: this host and release can go on

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* copy.c - files and trees in and out of a box, as tar streams (util/tar.h).
  *
  * One side packs while the other unpacks, with the stream's window in between; memory does not grow with the tree. The

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* files.c - single files and directories of a box: read, write, stat, list, remove, mkdir, rename, watch.
  *
  * Each call runs init's program for files (proto/files.h) in the box and takes its answer for what it is: bytes of a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* files.h - what is built on executions. */
 #ifndef LIB_FILES_FILES_H
 #define LIB_FILES_FILES_H

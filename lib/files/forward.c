@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward.c - a TCP port or Unix socket of the host, to a TCP port of the box.
  *
  *	somebody --> listener --> connection --forward.sock--> VMM --vsock--> init --> 127.0.0.1:port

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* run.c - one command from start to result in one call; and what a result is called.
  *
  * Built on the public calls alone. Of each stream at most output_max_bytes are kept; the rest is counted and

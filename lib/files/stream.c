@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stream.c - the program for a box's files (proto/files.h) at work, as one call of the library sees it.
  *
  * Its output lies in a ring as large as its window and is acknowledged when the caller has taken it; so a caller that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* ask.c - what can be asked of a box: ping, list, look up, signal, forget, figures. */
 #include "lib/handle/exec.h"
 #include "lib/handle/request.h"

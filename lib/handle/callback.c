@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* callback.c - the user's functions, run by the leader with the lock released.
  *
  * Of an execution fn is never called after its last event, nor after its handle was freed; then free is, once.

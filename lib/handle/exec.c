@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* exec.c - one execution as one handle sees it, from Start or Attach to its one last event.
  *
  *	          Started            Exit

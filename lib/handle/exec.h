@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* exec.h - executions, as one handle sees them. */
 #ifndef LIB_HANDLE_EXEC_H
 #define LIB_HANDLE_EXEC_H

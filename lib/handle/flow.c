@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* flow.c - output and its credit.
  *
  * The guest may have `window` bytes per stream in flight beyond what we credited. We credit

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* handle.c - a handle made, connected, lost and given back. What it is a handle on is the business of whoever embeds
  * it (struct box_ops).
  */

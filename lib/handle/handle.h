@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* handle.h - the handle on a box: one mutex, one epoll descriptor, one connection to guest-init.
  *
  * Whoever waits becomes the *leader*: the only thread that reads, and the only one that runs callbacks; the others

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* input.c - stdin: from the user to the process's pipe, and knowing when it arrived.
  *
  *	conker_exec_write_all() -> blocks -.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lines.c - output as it comes, or cut into lines.
  *
  * What has no newline yet waits in a buffer of LINE_BYTES per stream, made when it is first needed; a line

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* many.c - waiting for N of M executions, of one box or many.
  *
  * The waiter polls the descriptor of each box that has no leader, and leads it for a turn when there is

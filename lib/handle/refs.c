@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* refs.c - who may use a handle, and how long its memory lives.
  *
  * A box's structure lives as long as anything refers to it: the handle, each execution's handle, each

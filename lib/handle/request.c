@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* request.c - question and answer, each on a channel of its own; what is asked is in ask.c.
  *
  * The leader fills in the answer, the asking thread waits for it with the request on its stack. What a

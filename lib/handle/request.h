@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* request.h - question and answer. */
 #ifndef LIB_HANDLE_REQUEST_H
 #define LIB_HANDLE_REQUEST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* start.c - from conker_exec_opts to a Start on the wire. */
 #include "lib/handle/exec.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* view.c - handles on executions of others: attach. */
 #include "lib/handle/exec.h"
 #include "lib/handle/request.h"

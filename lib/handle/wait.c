@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* wait.c - leader and followers.
  *
  * Of all threads that wait on a box one leads: it sits in epoll_wait, reads, and runs the callbacks of

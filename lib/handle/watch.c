@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* watch.c - descriptors of others that whoever leads looks at too.
  *
  * An event names one by a number, which is looked up under the lock: the leader may have been told of one that has

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* wire.c - frames to and from guest-init over one Unix socket; docs/protocol.md has the messages.
  *
  * Out: a frame is packed into a buffer and sent at once; what the socket does not take waits there and

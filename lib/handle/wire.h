@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* wire.h - frames to and from guest-init over one connection, which many conversations share (wire.c).
  *
  * The wire knows neither executions nor boxes: a message goes to whoever owns the conversation (struct chan_ops), and

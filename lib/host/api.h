@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* api.h - what every call of the library begins and ends with: this thread's message, options that grow, and what all
  * floors measure with. The lowest header of the library.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* artefact.c - the files that a box is made of: found, opened and looked at before anything starts.
  *
  * The VMM gets descriptors, never paths. An image is checked to be whole here because a truncated one

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* boxdir.c - the sockets in a box's directory. */
 #include "lib/host/boxdir.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* boxdir.h - a box as a directory: what its VMM says there, who is alive, the limits that the host sets. */
 #ifndef LIB_HOST_BOXDIR_H
 #define LIB_HOST_BOXDIR_H

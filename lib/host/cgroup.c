@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cgroup.c - the host's own limits for a box: a cgroup (v2) of its VMM's own.
  *
  * They hold when everything else has failed: a VMM that was taken over gets no more memory, threads and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmdline.c - the guest kernel's command line, put together in this one place.
  *
  * Words of the form NAME=value without a dot that the kernel does not know reach guest-init as

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* console.c - the end of a box's console, for error messages.
  *
  * The file is what the guest wrote: any bytes, possibly with a hole where old output was dropped.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dir.c - directories and small files of the host. */
 #include "lib/host/host.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* doctor.c - what this host can do, found by trying it.
  *
  * No verdict rests on a CPU's brand or its vmx/svm flags: nested and paravirtual KVMs serve without

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* error.c - this thread's message, and whether it is inside a callback.
  *
  * Both are thread-local, of fixed size and without a destructor, so that the library can be unloaded.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* events.c - the VMM's event lines, as vmm/README.md lists them, from its owner socket or state file.
  *
  * One line is ours: `stopping`, which the library appends before it asks a guest to power off, so that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* host.h - places, processes and tools of the host. */
 #ifndef LIB_HOST_HOST_H
 #define LIB_HOST_HOST_H

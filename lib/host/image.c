@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image.c - named root file systems: NAME.erofs in the image directory.
  *
  * An import works in a directory .import-N beside the target and ends with one rename, so an image is

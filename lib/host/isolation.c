@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* isolation.c - the half of `conker doctor` that is about walls: which layers hold a VMM on this host, which are
  * missing and why, and what of the host lets one box learn about another.
  *

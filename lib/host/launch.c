@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* launch.c - one conker-vmm process: its command line, its descriptors, nothing else.
  *
  * It gets no environment, no descriptor but the listed ones, and a session of its own.

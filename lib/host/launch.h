@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* launch.h - what a VMM is started with. */
 #ifndef LIB_HOST_LAUNCH_H
 #define LIB_HOST_LAUNCH_H

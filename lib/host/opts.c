@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* opts.c - structures of callers that may be older or newer than we are, and the names they pass. */
 #include "lib/host/api.h"
 

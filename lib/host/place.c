@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* place.c - where boxes, images and our own files are.
  *
  *	boxes	$XDG_RUNTIME_DIR/conker/boxes, else /run/conker/boxes (root), else /tmp/conker-UID/boxes

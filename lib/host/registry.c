@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* registry.c - boxes as directories, and who is alive.
  *
  * A box is a directory boxes/NAME with

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* spawn.c - processes that the caller's own wait() never meets.
  *
  * A child made with an exit signal of 0 raises no SIGCHLD and is invisible to wait() and waitpid()

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* storage.c - what a box keeps on disk: a directory of its own below place_state(), which the link `storage` in the box's
  * directory leads to. What is in it is box/suspended.c's business, but that a manifest there means: the box is
  * suspended, if nobody holds it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tool.c - programs of the host that make images: run to their end, their complaint told in one line.
  *
  * A tool runs in a process group of its own, so that an interrupted import ends it with all it started

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fake.c - see fake.h. */
 #include "tests/fake/fake.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fake.h - a virtio driver in plain memory: drives one device through its real transport, without
  * KVM and without a vCPU.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vguest.c - see vguest.h. */
 #include "tests/fake/vguest.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vguest.h - a guest that speaks vsock through the fake driver, and clients at its listener.
  *
  * For unit tests: what must work is asserted inside. Everything is on the test's thread; calls that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* client.c - the conker command against the fake VMM, with each call failing once.
  *
  *	client -l | [-v] [-e EVERY [-f FIRST]] [-k KIND] BUILD [OPERATION]...

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* drive.c - see drive.h. */
 #include "tests/fault/drive.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* drive.h - runs a program again and again, each time with the next call failing.
  *
  * A driver is a plain program; it makes itself the reaper of all that its programs leave, so that a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* inject.c - see inject.h. An object for the linker's --wrap: each __wrap_NAME here leads NAME through us.
  *
  * Nothing here allocates or makes a system call on the way of a call that shall succeed: programs under

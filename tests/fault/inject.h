@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* inject.h - the Nth call of one kind fails: the page between a test program and inject.o.
  *
  * That one is linked around the objects of the program under test (the linker's --wrap), so that the

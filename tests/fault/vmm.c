@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vmm.c - conker-vmm's set-up and life, with each call failing once.
  *
  *	vmm [-v] [-e EVERY [-f FIRST]] [-k KIND] BUILD

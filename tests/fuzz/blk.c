@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blk - requests of any shape on a disk whose worker is played by this file: what reaches it must lie
  * inside the disk and inside guest memory, and nothing may reach it for a device that was reset. */
 #include <assert.h>

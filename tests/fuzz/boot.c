@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* boot.c - any files as kernel and initramfs, any bytes as command line: loaded into guest memory, or refused with a
  * message. The files' pages are mapped into the guest, so that one which were mapped beside it would show as a crash.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clean - any bytes: fit when they were made so, the same once more, and the same in pieces as whole. */
 #include <assert.h>
 #include <stdint.h>

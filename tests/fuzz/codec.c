@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* codec - both decoders on arbitrary bytes; what decodes must encode, decode again, and encode to the same. */
 #include <assert.h>
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* config.c - any words at all as command line of conker-vmm: accepted within its limits, or refused with
  * a message. Words are separated by NUL. */
 #include <assert.h>

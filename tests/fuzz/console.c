@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* console - output in chains of any shape, resets and drains in between; a pipe that is read now and
  * then. The sink must hold what it may hold, and every byte is either delivered or counted as lost. */
 #include <assert.h>

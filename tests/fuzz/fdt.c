@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fdt.c - any machine in any room: a tree that is built is one that libfdt takes whole, names as many CPUs and
  * devices, and is the same each time; one that does not fit is refused and nothing is written past the room. */
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* files - any bytes as records about files: each that is taken can be put again, byte for byte. */
 #include <assert.h>
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* frame - a stream of arbitrary bytes, fed whole and cut anywhere, is split the same way. */
 #include <assert.h>
 #include <stdint.h>

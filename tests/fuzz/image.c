@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image.c - any file at all as kernel image: image_parse() must accept or refuse it, and what it
  * accepts must be what image.h promises. */
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image_json - any bytes as the index, the manifest or the configuration of an OCI layout, or as the manifest.json of a
  * docker archive, whose first byte says which; what leads there has right digests. Refused with a message, or an image
  * of sound digests that can be described. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image_layers - any bytes as the layers of an image, cut by a mark: refused with a message, or an image in which every
  * rule of the format holds, by a reader that shares nothing with the writer, and which is the same when it is made again
  * of the indices of its layers. */

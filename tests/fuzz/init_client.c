@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* init_client.c - whatever a client may send to guest-init: the real server with everything in it but
  * processes and control groups.
  *

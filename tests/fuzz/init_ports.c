@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* init_ports.c - arbitrary text as /proc/net/tcp: root in the box has its say in what stands there. */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* init_user.c - any text as a box's passwd and group, any words as a user: resolved within the structure's limits, or
  * refused. Root in the box writes these files. */
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* insn - any bytes decode within their length, the same whatever follows, or not at all. */
 #include <assert.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* insn_exec.c - one instruction that KVM gave up on, carried out for a guest whose code, registers, page tables and XSAVE
  * areas are any bytes: what happens is in its memory and registers, or is an exception that changes neither. */
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_events.c - any bytes as what a box leaves behind for the library: its VMM's event lines (less trusted than we),
  * its console (the guest's), the description. Whatever they say, what comes out is bounded text of one line, the same
  * however the bytes were cut. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_init.c - the real library against the real guest-init over a socket: two connections, and commands that are
  * started, attached to, fed, read, left and ended in any order. Neither may ever find that the other breaks the protocol.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_manifest.c - any bytes as the manifest of a snapshot, with a checksum that fits, or else hardly any would pass.
  * What is taken is sound, and printed and read again it is the same. */
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_wire.c - whatever a guest may send to the library: the bytes after its Hello.
  *
  * An input that begins with 'F' is a sequence of one length byte and a message each, which get proper

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # merge.sh [TARGET]... - keeps what fuzzing found: of the inputs below build/corpus/TARGET those that reach code which
 # none in tests/fuzz/corpus/TARGET reaches go there, the smaller of two first. To be looked at and committed.
 set -eu

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mmio - any sequence of register accesses, of any width and place, mixed with steps of the loop: the
  * transport and a device that takes chains and breaks must end in a state that a reset mends. */
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* num - any text in any base: a number is what is printed as the same digits; the end and the limit are kept. */
 #include <assert.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* queue - vq_pop() on any rings at all, in memory that ends right behind them. Whatever it yields must
  * keep the promises of queue.h; reading and writing it must stay inside that memory. */
 #include <assert.h>

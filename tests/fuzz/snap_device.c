@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* snap_device - any device of a state file over any memory: refused with a reason, or a device that runs,
  * whatever its rings then hold, and that can be saved and restored again.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* snap_machine.c - any bytes at all as the body of a state file: refused with a reason, or a machine within its
  * limits, which packs to the same machine again. The header is made here, or no input would get past it. */
 #include <assert.h>

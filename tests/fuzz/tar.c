@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tar - any bytes as an archive: never beyond the buffer, never outside the file or the target, and the same whole
  * and in pieces. Blocks that look like headers get a right checksum, or hardly any input would pass it. */
 #include <assert.h>

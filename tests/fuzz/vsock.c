@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock - the whole device between a guest that writes what it likes into memory and rings, and
  * clients that do what they like. Nothing may crash, leak or hang, and the loop must rest in the end. */
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_conn - any sequence of packets, host events and time keeps the rules of both sides. */
 #include <assert.h>
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_pkt - any header is judged; what passes is what it claims to be. */
 #include <assert.h>
 #include <stdint.h>

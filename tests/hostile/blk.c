@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blk.c - requests to the disk: sectors past the end, odd sizes, unknown types, headers in pieces, a
  * reset while they are under way. The disk is live before each case.
  */

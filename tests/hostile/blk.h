@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blk.h - requests to the disk that is attacked, well formed or not. See guest.h. */
 #ifndef TESTS_HOSTILE_BLK_H
 #define TESTS_HOSTILE_BLK_H

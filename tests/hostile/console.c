@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* console.c - output of any shape, and floods of it. The console is live before each case. */
 #include "tests/hostile/guest.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* driver.c - registers and rings of a virtio-mmio device, for honest and for lying use. See guest.h. */
 #include "tests/hostile/guest.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* guest.h - what the attacker has: the devices' registers, its own rings, a log, a second CPU.
  *
  * There is no kernel below: main.c is entered by the boot code, everything is static and starts as

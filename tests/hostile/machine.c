@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* machine.c - what lies beside the devices: ports, addresses where nothing is, the power registers; states
  * in which a halted guest leaves its devices; and the ends of a machine.
  */

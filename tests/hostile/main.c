@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - the machine, the log and the frame around each case. See guest.h.
  *
  * The log is a disk of its own, a line to a sector: the verdict of each case travels through a device

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* orders.h - what the hostile guest tells the host's clients to do (tests/vm/host/hostile.c).
  *
  * One order at a time, one reply to each, over the control stream. Bytes of a stream follow a pattern in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* queue.c - descriptor chains, indirect tables and ring indices that break the rules, on the disk's
  * queue: it takes chains of both directions and indirect tables. The disk is live before each case.
  *

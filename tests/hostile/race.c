@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* race.c - the second CPU changes what the device is just reading, or writes the registers that the
  * first one writes. Two vCPUs. The device is live, and the second CPU rests, before each case.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* racer.c - the second CPU: it changes memory while devices read it, or registers while the first one
  * writes them. See guest.h.
  */

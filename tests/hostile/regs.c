@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* regs.c - registers in every order and width; queues set up as no driver would. Every device.
  *
  * Each case begins on a device that was reset.

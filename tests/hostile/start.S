@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* start.S - from the 64-bit entry point to C in ring 3, on both CPUs.
  *
  * Why ring 3: it loses nothing, as every page, device registers too, is mapped for it, and interrupts

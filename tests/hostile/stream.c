@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stream.c - attacks on connections that the host opened: what is wrong harms its own connection only, and
  * nothing wrong arrives at the client. Both ends are the guest's: see orders.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock.c - packets that no connection of the host ever asked for: wrong in every field, in buffers of
  * every shape, and connection attempts by the hundred thousand. The device is live before each case.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock.h - packets to and from the host, honest or not. See guest.h. */
 #ifndef TESTS_HOSTILE_VSOCK_H
 #define TESTS_HOSTILE_VSOCK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* inject.c - a conker-vmm that is taken over: it makes a system call that its guest never asked for.
  *
  * Linked around the objects of the real one by the linker's --wrap, so that the product has no hook. The order

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """unused.py RULES TRACE... - the seccomp rules that no traced thread made use of.
 
 RULES are "KIND NAME[:VALUE][?]" lines (vmm/seccomp.sh --list); TRACEs were written by strace -f -Y. Counted is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* alone.h - a handle of the library on one end of a socket: no VMM, and no directory of a box; and a socket that
  * others connect to.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* c99.c - the public header in strict C99, every call named once, linked against the shared library. */
 #include "lib/conker.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cpu_fixture.h - a vCPU's state and a guest of a few pages in plain memory, for the tests of
  * instructions carried out in user space.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 // cxx.cc - the public header in C++11: declarations link, options initialize, a lambda is a callback.
 #include "lib/conker.h"
 

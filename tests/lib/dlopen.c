@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* dlopen.c - the library can be loaded, used by a thread, and unloaded, again and again, leaving no
  * thread, descriptor or mapping behind; and it exports nothing but what its header names. */
 #include <dirent.h>

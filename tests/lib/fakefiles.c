@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fakefiles.c - see fakefiles.h. */
 #include "tests/lib/fakefiles.h"
 

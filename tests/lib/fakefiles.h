@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fakefiles.h - the program for a box's files (proto/files.h) in a box that is not there: the real one, on files of
  * this machine, or one gone bad.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fakeinit.c - see fakeinit.h. One thread, one poll loop; failures of its own end it with a message. */
 #include "tests/lib/fakeinit.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fakeinit.h - what the library talks to, without a guest.
  *
  * fakeinit_serve() speaks the server's side of exec.proto with made-up commands; fakevmm_use() makes the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fakeparts.h - what fakeinit.c consists of: connections, and executions that are mostly made up. */
 #ifndef TESTS_LIB_FAKEPARTS_H
 #define TESTS_LIB_FAKEPARTS_H

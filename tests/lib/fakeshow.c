@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fakeshow.c - see fakeshow.h. */
 #include "tests/lib/fakeshow.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fakeshow.h - what the fake init was asked, as text. */
 #ifndef TESTS_LIB_FAKESHOW_H
 #define TESTS_LIB_FAKESHOW_H

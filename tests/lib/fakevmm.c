@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fakevmm.c - the test program as conker-vmm: see fakeinit.h.
  *
  * A constructor looks at the command line; with --vsock-listen we are the VMM and never reach main.

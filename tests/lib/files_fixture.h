@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* files_fixture.h - a box against the fake VMM, whose program for files is the real one (fakefiles.h), and a directory
  * for its side and ours.
  */

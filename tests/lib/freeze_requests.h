@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* freeze_requests.h - what tests of guest-init's freezer ask, and see; on top of init_requests.h. */
 #ifndef TESTS_LIB_FREEZE_REQUESTS_H
 #define TESTS_LIB_FREEZE_REQUESTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image_archive.h - what tests of archives have in common: an archive of three layers in several forms, and keeper and
  * reader as two processes, as in the program. */
 #ifndef TESTS_LIB_IMAGE_ARCHIVE_H

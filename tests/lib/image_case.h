@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image_case.h - what tests of layers have in common: layers one after the other, then the disk, by a reader of its own. */
 #ifndef TESTS_LIB_IMAGE_CASE_H
 #define TESTS_LIB_IMAGE_CASE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image_erofs.c - see image_erofs.h. */
 #include "tests/lib/image_erofs.h"
 

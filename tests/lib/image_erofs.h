@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image_erofs.h - a reader of EROFS that shares nothing with the writer: what the tests believe of an image.
  *
  * It takes what image/ makes (blocks of 4 KiB, long inodes, flat, inline and chunks) and asserts every rule of the format

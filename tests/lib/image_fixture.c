@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image_fixture.c - see image_fixture.h. */
 #include "tests/lib/image_fixture.h"
 

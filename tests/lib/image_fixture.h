@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image_fixture.h - archives made in memory, and images made of them, for the tests of image/.
  *
  * A failed call of what is not under test is an assert(): fuzz targets use this, too.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* init_alone.c - see init_alone.h. */
 #include "tests/lib/init_alone.h"
 

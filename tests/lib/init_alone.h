@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* init_alone.h - guest-init's server as a part of another program: one object file, of whose names only these are
  * seen, because the library has some of the same. Its processes are made up (init_world.h).
  */

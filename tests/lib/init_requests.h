@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* init_requests.h - what a test asks of guest-init's server about executions; on top of init_fixture.h.
  */
 #ifndef TESTS_LIB_INIT_REQUESTS_H

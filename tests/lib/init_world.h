@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* init_world.h - what guest-init's server finds around it, made up: processes that are a few descriptors each,
  * control groups without any, and a clock that can be moved on. The server is the real one but for child.c and
  * cg*.c; whoever includes this decides in on_quiet() what happens when it waits.

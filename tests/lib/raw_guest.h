@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* raw_guest.h - a guest of a few instructions as the kernel of a machine. */
 #ifndef TESTS_LIB_RAW_GUEST_H
 #define TESTS_LIB_RAW_GUEST_H

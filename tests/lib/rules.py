@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """rules.py - for the programs of tests/tools: runs their functions test_*, and says of each what tests/run reads."""
 from __future__ import annotations
 

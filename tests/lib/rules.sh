@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # rules.sh - for the programs of tests/tools, in bash: runs their functions test_*, and says of each what tests/run reads.
 #

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vm_fixture.h - a machine with a guest of a few instructions, for unit tests of vm.h. */
 #ifndef TESTS_LIB_VM_FIXTURE_H
 #define TESTS_LIB_VM_FIXTURE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* watched.h - a box against the fake VMM, and executions whose callbacks are counted.
  *
  * Everything is static: a fixture for one Criterion suite per program.

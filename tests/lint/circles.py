@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """circles.py - circles of files that call one another, of more than two: what cannot be read one by one.
 
 Given objects (one archive or folder per part), each of which `nm` says what it defines and what it lacks; prints each

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # layers.sh [ROOT] - the rules of who may include whom (docs/architecture.md), checked by reading the
 # #include lines. Prints each offence, and each file that no rule is about; fails if there is one.
 #

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # page.sh - the benchmark's page: indented by tabs, at most 130 characters a line, no blanks at its end, and where there is a
 # node, a script that it takes. Prints each offence; fails if there is one.
 set -u

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """bench.py - the page of `conker bench` as a browser draws it (under node), and what --compare says, of results made here."""
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # cache.sh - what tools/cache.sh promises, and that no input of the kernel's build is left out of its key.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # image.sh - conker-image against the tools of others: what umoci, buildah and podman make, compared file by file with what
 # `umoci unpack` makes of it as root: type, mode, owner, links, time, attributes, content.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """layers.py - what tests/lint/layers.sh and circles.py promise: of each rule one wrong include is seen, a file that no
 rule is about is seen, a circle of three files is seen; and a tree without these passes."""
 from __future__ import annotations

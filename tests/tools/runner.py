@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """runner.py - what tests/run promises: nothing that went wrong is counted as passed, and nothing is forgotten."""
 from __future__ import annotations
 

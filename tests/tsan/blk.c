@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blk - a disk under load, while other vCPUs read every register, acknowledge, and now and then reset
  * the device in the middle: loop, disk worker and vCPU threads together. ThreadSanitizer reports what
  * is shared without a rule; the program itself checks that every answer is right. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* counted.h - executions whose callbacks are counted, for the plain programs that use the library from threads.
  *
  * Everything is static; `box` is what start() starts on.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_calls.c - what lib/conker.h promises of threads, call by call: each part lets a few threads meet in one of the
  * promises, often, against a guest that is not there. See lib_threads.c for all of them at once.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_threads.c - several threads on one box: waiting, killing, writing, dispatching, freeing in callbacks.
  *
  * A plain program, for the thread sanitizer: it exits with 66 when it finds a race. Beside races this

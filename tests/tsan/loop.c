@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* loop - calls posted by many threads while sources come and go: each runs once, on the loop's thread, in the order
  * in which its thread posted it. */
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mmio - vCPUs that write what they like into every register of one device at once, which is started,
  * kicked, broken and reset by that as it comes. */
 #include <linux/virtio_config.h>

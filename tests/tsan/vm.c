@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vm.c - a machine's threads under TSan: kicks against vCPUs that spin, halt, wait to be woken and touch
  * devices, ends by signal and by the guest. A plain program: Criterion aborts under TSan. */
 #include <errno.h>

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # vm.sh [FILE[:TEST,TEST...]]... - VM tests whose host side (VMM, client, library) runs under ThreadSanitizer.
 #
 # Without arguments: those that let threads meet, in about a minute of a pvm host. As run.sh, and one verdict more:

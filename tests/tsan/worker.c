@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* worker - two disks' clients that cancel at any moment: what was cancelled is never answered, and its memory is never
  * touched again, which here is written to and freed at once. What was not is answered once, rightly. */
 #include <pthread.h>

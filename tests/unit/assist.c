@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Instructions carried out on a vCPU's state in plain memory. XSAVE and its kin: xstate.c. */
 #include "tests/lib/cpu_fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of who is measured next, and when it is enough: with a clock of our own. */
 #include <criterion/criterion.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of what may be said of samples. */
 #include <criterion/criterion.h>
 #include <stdlib.h>

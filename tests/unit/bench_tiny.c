@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of the guests of a few instructions. */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-blk, request by request. */
 #include "tests/unit/blk.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blk.h - fixture of the disk's tests: virtio-blk through its transport, on an unnamed file. */
 #ifndef TESTS_UNIT_BLK_H
 #define TESTS_UNIT_BLK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-blk: guests that break the rules, many requests at once, and requests that are given up. */
 #include "tests/unit/blk.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include <asm/bootparam.h>
 #include <criterion/criterion.h>
 #include <elf.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Token buckets: averages that hold to the token, debts, and clocks that misbehave. */
 #include <criterion/criterion.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* clean: the one rule of what may reach a terminal. */
 #include "util/clean.h"
 

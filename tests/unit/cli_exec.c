@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of what exec's options become, and of how executions are reported. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>

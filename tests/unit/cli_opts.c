@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of option parsing, of what an output descriptor is promised, and of text for programs. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cli_session.c - between our streams and an execution's (tools/cli/session.c), whose input is taken here. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of sink.c: slow readers hold nothing up, and no byte is lost, doubled or reordered. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-console and its sink: files with a moving front, readers that are slow, gone or odd. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/ctl.h that need no machine; those that do are in vm_snap.c. */
 #include <criterion/criterion.h>
 #include <errno.h>

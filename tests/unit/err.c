@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* err.c - the rules of util/err.h. */
 #include <criterion/criterion.h>
 

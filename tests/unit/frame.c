@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of proto/frame.h. */
 #include <criterion/criterion.h>
 #include <errno.h>

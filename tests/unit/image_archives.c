@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of image/oci.h and blobs.h: which image of a layout is meant, and that it is what its digests say. */
 #include "tests/lib/image_archive.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of image/layer.h, inflate.h, data.h and of tree.h but for what hides: what entries say is what the box will see. */
 #include <criterion/criterion.h>
 #include <errno.h>

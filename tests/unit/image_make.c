@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of image/make.h, docker.h, archive.h and door.h: what an archive is, layers that are there already, and that nothing
  * half-made stays. */
 #include "tests/lib/image_archive.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of image/tree.h about what layers hide of each other and where links lead, and of image/index.h. */
 #include <criterion/criterion.h>
 #include <errno.h>

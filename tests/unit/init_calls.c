@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How many system calls init makes for one command, and for one in a restored box: each costs a guest without
  * hardware assist a third of a millisecond, and nobody notices one more. The table is in guest-init/exec/README.md.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* guest-init's server under requests in no sensible order: several clients start, attach, detach, feed, signal,
  * list and forget at random, read little and go away at any time. Nothing of that may end the server (an
  * assertion there is the end of the machine) or leave anything behind. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of many clients of guest-init at once: who finds room, and who is told that there is none. */
 #include "tests/lib/init_requests.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* init_cut.c - conversations with guest-init that are cut at every byte, come byte by byte, or never end:
  * it gives back all that belonged to them, and serves the next client. */
 #include "tests/lib/init_requests.h"

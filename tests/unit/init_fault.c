@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* init_fault.c - guest-init serves an execution while each of its calls fails once (tests/fault/inject.h): the
  * client gets a result, an error that names a step, or the end of its connection; the next one is served;
  * no descriptor and no process is left.

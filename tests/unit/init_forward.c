@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init's forwards (guest-init/serve/forwards.h); the fixture says how init comes to run here. Its box is in
  * this machine's network, so the test's own listener is a service of the box. */
 #include "tests/lib/init_fixture.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init's freezer: a snapshot's two worlds, without a snapshot. The sender of Resume stands for
  * the host of a restored box. */
 #include "tests/lib/freeze_requests.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of the life of an execution: statuses, stdin, restarts, children left behind, streams put elsewhere;
  * tests/lib/init_fixture.h says how the server comes to run here. */
 #include "tests/lib/init_requests.h"

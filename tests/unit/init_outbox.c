@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/exec/outbox.h. */
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of ports_scan(): what in /proc/net/tcp is a port that listens. */
 #include <criterion/criterion.h>
 #include <stdio.h>

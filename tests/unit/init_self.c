@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/sys/self.c. */
 #include "guest-init/sys/self.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init's server; tests/lib/init_fixture.h says how it comes to run here. */
 #include "tests/lib/init_fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/sys/child.c: nothing of init's can be had by a process that is about to be one of the box's. */
 #include "tests/lib/init_fixture.h"
 

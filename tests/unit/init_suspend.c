@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of a box that suspends itself when it is idle: when its init freezes it and rings. */
 #include "tests/lib/freeze_requests.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of views on executions (guest-init/exec/views.h), and of what is kept of them; tests/lib/init_fixture.h says
  * how the server comes to run here. */
 #include "tests/lib/init_requests.h"

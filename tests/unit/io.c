@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* io, le: whole reads and writes, and bytes in files. */
 #include "util/io.h"
 

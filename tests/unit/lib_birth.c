@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_birth.c - creations that are interrupted, raced, or whose starter dies. */
 #include <poll.h>
 #include <sys/time.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_box.c - the life of a box: creation, failure, sharing, end, and what is left behind. */
 #include <sys/resource.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of copies beside what lib_files has: sources whose size is a lie, and limits of what is written here. The
  * program for files is the real one, see tests/lib/fakefiles.h. */
 #include <sys/resource.h>

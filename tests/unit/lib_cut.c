@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_cut.c - a conversation with a guest that is cut at every byte, comes byte by byte, or meets a host
  * without memory at every allocation: each execution ends exactly once, each call returns, nothing is
  * left.

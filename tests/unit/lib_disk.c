@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_disk.c - who may have a disk's file; against the fake VMM, which keeps its descriptors as the real one does. */
 #include <criterion/criterion.h>
 #include <errno.h>

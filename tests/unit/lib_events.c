@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_events.c - event lines, the end of the console, names, options, the command line. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_exec.c - executions, against a server of exec.proto that runs nothing. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of the files of a box (conker.h), with the real program for them on files of this machine, and with one
  * gone bad; see tests/lib/fakefiles.h. */
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_forward.c - forwards whose host or box is short of something; against the fake VMM, which takes no stream
  * from its forward.sock: as many as its backlog holds wait there. */
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_image.c - images: what becomes one, what does not, and what is left behind. */
 #include <criterion/criterion.h>
 #include <dirent.h>

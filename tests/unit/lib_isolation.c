@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* isolation: what conker-vmm --jail-check says becomes verdicts; cgroups: where they go. */
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_lost.c - when the box or the guest goes wrong: every execution ends with one LOST that says why. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_manifest.c - the manifest of a snapshot as text, and the checksums of files. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_snapshot.c - snapshots, and boxes that begin with one. */
 #include "tests/lib/snapshot_fixture.h"
 

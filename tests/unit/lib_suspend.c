@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_suspend.c - boxes that are put aside, and the templates that boxes may begin with. */
 #include <sys/prctl.h>
 #include <sys/wait.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_suspend_fail.c - suspends that come to nothing, and boxes that do not answer. */
 #include <sys/resource.h>
 #include <sys/socket.h>

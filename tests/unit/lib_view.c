@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* lib_view.c - views, gaps, lines, completions of stdin, N of M, run and capture; against the fake init. */
 #include <errno.h>
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Devices with limits: what is beyond waits, in order, complete, and without keeping the loop busy. */
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* loop.c - the rules of util/loop.h. */
 #include <criterion/criterion.h>
 

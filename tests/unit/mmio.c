@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The virtio-mmio transport: registers, status, queues, kicks and interrupts, broken devices. */
 #include "tests/unit/mmio.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mmio.h - fixture of the transport's tests: a device of two queues that only remembers calls. */
 #ifndef TESTS_UNIT_MMIO_H
 #define TESTS_UNIT_MMIO_H

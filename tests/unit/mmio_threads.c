@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The virtio-mmio transport: vCPUs that wait for the loop, and the end of a port. */
 #include "tests/unit/mmio.h"
 

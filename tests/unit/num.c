@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* num: what is a number, and what is not. */
 #include "util/num.h"
 

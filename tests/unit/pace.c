@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Time at the transport: storms of notifications, and what a device asked for later. */
 #include "tests/unit/mmio.h"
 #include "util/clock.h"

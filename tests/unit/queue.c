@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Split virtqueues, device side: what may be popped, each rule of queue.h at its limit and one past. */
 #include "tests/unit/queue.h"
 

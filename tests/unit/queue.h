@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* queue.h - fixture of the queue tests: a queue of SIZE entries in a fake guest's memory, and chains for
  * it. Each test has a process of its own, so statics are fresh.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Split virtqueues, device side: what goes back: notifications, used entries, the cursor. */
 #include "tests/unit/queue.h"
 

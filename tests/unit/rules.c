@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rules.c - each rule of proto/rules.c, broken once, and the nearest message that keeps it. */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* signame: the names are the C library's, and those of realtime signals. */
 #include "util/signame.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Devices of the state file: what goes in comes out, at the limits too, and nothing else comes out. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A vsock device that is saved, and one restored from it: each stream the guest knows of ends there by one
  * reset, before anything new, and goes on here. */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of util/tree.h: trees round trip, and no archive writes outside its target. */
 #include <criterion/criterion.h>
 #include <errno.h>

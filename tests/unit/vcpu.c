@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/vcpu.h that a whole machine (vm.c) cannot show. */
 #include <criterion/criterion.h>
 #include <fcntl.h>

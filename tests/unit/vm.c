@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/vm.h and vmm/vcpu.h, with guests of a few instructions: enough to tell how a machine
  * ends, and done in milliseconds also where guest kernel code is emulated. */
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/vm_snap.c and vmm/ctl.h, with guests of a few instructions. */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The vsock device whole, between a fake guest and real Unix sockets: readiness, strangers, queues,
  * interrupts, broken rules, resets. What a stream does is in vsock_stream.c. */
 #include <criterion/criterion.h>

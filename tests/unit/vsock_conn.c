@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The connection state machine: packets in, packets owed, what the host side must do. */
 #include <criterion/criterion.h>
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The table of connections: limits, timeouts, slots and the host's shortages. No queue, no guest:
  * packets go in and out by hand. What streams do is tested with the whole device, in vsock.c. */
 #include <criterion/criterion.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The vsock header: layout on the wire, and what is refused how. */
 #include <criterion/criterion.h>
 #include <stdint.h>

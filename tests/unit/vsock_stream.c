@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Streams through the whole vsock device: bytes, credit, and all the ways to end. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/arch/x86/vstate.h, with a machine of a few instructions on the host's KVM. */
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The disk worker: order, cancelling, errors. */
 #include <criterion/criterion.h>
 #include <errno.h>

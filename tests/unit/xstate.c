@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* XSAVE and its kin, beside this CPU's own: what they write and load must agree byte for byte. */
 #include <cpuid.h>
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # lib.sh - what VM tests say often. Sourced by run.sh; set -e is on.
 
 fail() {

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # run.sh - runs the VM tests: every function test_* of every t_*.sh here, against real guests.
 #
 # Plain POSIX sh, because the same files run on the host (dash) and in the lab (busybox ash).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_api.sh - the rows of the exec table that are library calls: each a function of host/api.c.
 
 setup_file() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_bad.sh - everything that goes wrong: one clear line, the right status, no hang, nothing left.
 
 # bad STATUS PATTERN COMMAND...

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_bench.sh - conker bench: that its figures come, are told the same in every form, and that failures are failures.
 
 test_a_quick_run_fills_every_form() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_box.sh - the life of a box, from the command line.
 
 test_run_returns_the_commands_output_and_status() {

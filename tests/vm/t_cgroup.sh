@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_cgroup.sh - the host's own limits: a box's VMM in a cgroup of its own.
 
 setup_file() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_disk.sh - the block device under a real driver: build/tests/guest/end_disk.cpio is the guest's PID 1.
 
 DISK_BYTES=4194304

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_doctor.sh - what `conker doctor` says of this host's isolation. No box is needed.
 
 layer() { printf '%s\n' "$out" | grep -E "^(ok|weak) +$1 "; }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_end.sh - how a machine ends is told apart: power-off, reboot, panic, triple fault, request.
 #
 # The guests are one-page programs: init replacements (build/tests/guest/end_*.cpio) and raw kernels

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_errors.sh - three kinds of errors, kept apart: the command failed, it could not be started, the box broke.
 
 setup_file() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_examples.sh - the programs of libconker(3), run as the page says.
 
 setup_file() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_exec.sh - one box, many commands: what an execution is promised.
 
 setup_file() {

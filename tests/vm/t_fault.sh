@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_fault.sh - calls that fail in a VMM at work (tests/fault): what was going on may fail, the box goes on.
 #
 # The VMM is the shipped one with every call led through tests/fault/inject.c; it is told by a page of memory, while

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_files.sh - files in and out of a box, and about the files in it.
 
 setup_file() {

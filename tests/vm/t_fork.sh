@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_fork.sh - many boxes from one, and boxes that begin with a template.
 # tags: kvm, clones
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_freeze.sh - init's side of a snapshot, without one: Freeze, Thaw and Resume in a real box, by
 # tests/vm/host/freeze.c; and the page by which the guest's kernel learns that it was copied.
 # tags: clones

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_hostile.sh - a guest that attacks its devices (tests/hostile/README.md) harms nothing but them.
 #
 # One machine per group of cases. Each case's verdict comes from the guest, through a disk that is its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_image.sh - images: import, list, use, remove; and a real program in a real distribution.
 
 need_mkfs() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_jail.sh - what conker-vmm can still do once its guest runs: seen from outside, and tried from inside
 # by one that is taken over (tests/inject).
 # tags: kvm

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_jobs.sh - executions that outlive their starter: detach, list, wait, kill, attach, logs, keys.
 
 setup_file() {

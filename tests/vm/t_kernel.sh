@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_kernel.sh - what our kernel's configuration and patches promise (kernel-config/README.md).
 
 setup_file() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_kill.sh - SIGKILL at random moments: nothing is left behind, or the next command cleans it up.
 #
 # The moments are made from a seed, which is printed; KILL_SEED=N repeats a run, KILL_TIMES=N does all N times as

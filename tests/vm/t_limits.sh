@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Limits of executions, what happens at them, and the figures about it.
 
 setup_file() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_load.sh - many executions: all output complete, nothing left behind in the box or on the host.
 # Driven by tests/vm/host/load.c, which checks every byte.
 # tags: all

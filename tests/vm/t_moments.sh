@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_moments.sh - snapshots at random moments of a guest in which everything is busy at once; what they hold goes on.
 # tags: all, clones
 

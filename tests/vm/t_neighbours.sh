@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_neighbours.sh - what a box notices of seven others that misbehave: no more than of seven that compute.
 #
 # Two of the seven are machines without a kernel (build/tests/guest/raw_*) that spin, or notify their devices without

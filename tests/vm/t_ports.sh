@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_ports.sh - ports of a box: awaited and forwarded; boxes that end by themselves.
 
 setup_file() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_rates.sh - what a box may move in a second, as its user asks for it.
 
 DISK_KIB=4096

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_relay.sh - one machine carried from process to process while its disk and its console never rest:
 # build/tests/host/relay takes the snapshots, build/tests/guest/end_relay.cpio is the guest's PID 1.
 

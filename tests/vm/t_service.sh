@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_service.sh - what keeps running in a box: restarts, children left behind, ports.
 
 setup_file() {

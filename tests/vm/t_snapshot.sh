@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_snapshot.sh - a running box to a directory, and boxes that go on from there.
 #
 # The shared box runs, from the start: `count`, which counts up in a file and says each tenth; `draw`, which draws a random

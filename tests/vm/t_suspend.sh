@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_suspend.sh - boxes that are put aside, by request and by themselves.
 # tags: kvm, clones
 

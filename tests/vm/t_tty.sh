@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_tty.sh - commands on a terminal: conker shell, exec -t and attach -i, on a real one that script(1) makes.
 
 setup_file() {

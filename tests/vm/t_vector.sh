@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # t_vector.sh - vector registers of processes in one box never mix, and instructions that KVM gives up on
 # do what the CPU does.
 #

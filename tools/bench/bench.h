@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* bench.h - one run of the benchmark.
  *
  *	run.c         what is needed, in which order, for how long

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* boot.c - cold boots, and what a box takes of its host's memory. */
 #include <stdio.h>
 #include <string.h>

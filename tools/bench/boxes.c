@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* boxes.c - see boxes.h. */
 #include "tools/bench/boxes.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* boxes.h - commands in a box, timed; bytes into and out of commands. */
 #ifndef BENCH_BOXES_H
 #define BENCH_BOXES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* compare.h - two results of one host beside each other, by a script that lies in this program (compare.py). */
 #ifndef BENCH_COMPARE_H
 #define BENCH_COMPARE_H

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """compare.py - what `conker bench --compare FIRST SECOND` runs: two results of one host beside each other.
 
 It is a part of the command, which has it inside and hands it to python3. The files may be a stranger's: one is not

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* count.c - QEMU TCG plugin: the instructions of a box's guest, by call path (make bench-instructions).
  *
  *   -plugin count.so,map=SYSTEM.MAP,out=FILE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* exec - warm executions: how long does a command take in a box that is up, over a connection that is
  * open, and how much of that is starting a process at all?
  *

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # exec.sh BUILD RUNS MIB - what `make bench-exec` runs: RUNS warm executions, then streams of MIB.
 #
 # The plain vsock of the second half is a machine whose PID 1 is tools/bench/guest/pump.c.

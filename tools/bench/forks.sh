@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # forks.sh BUILD N - what `make bench-forks` runs: N boxes from one snapshot, living at once, each of which executes a
 # command of its own; how long that took, all in all, and what the host's memory has of them, by the smaps of all processes
 # of a box. A box that does not start, or does not say its own name, fails the whole.

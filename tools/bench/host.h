@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* host.h - the machine that figures were taken on: facts without which they mean nothing. */
 #ifndef BENCH_HOST_H
 #define BENCH_HOST_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* instructions - what `make bench-instructions` has counted: a box comes up, and commands run in it.
  *
  *   instructions DIRECTORY

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """instructions.py - what the guest's kernel executes: from its entry to PID 1, and for one execution.
 
     instructions.py [--runs N] [--against FILE] [--check]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* jail.c - see jail.h. */
 #include "tools/bench/jail.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* jail.h - what holds a VMM, asked of the kernel and not of the VMM. */
 #ifndef BENCH_JAIL_H
 #define BENCH_JAIL_H

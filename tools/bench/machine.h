@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* machine.h - machines that are started by hand: conker-vmm without the library, and other VMMs.
  *
  * The library hides what is measured here: when a VMM's process was spawned, each step of its set-up, and the first

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mark.h - instructions that tell count.c, QEMU's plugin, where a phase ends.
  *
  * A no-op with an unlikely operand: free, allowed everywhere, in the host of a box as in the box, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* peers.c - the same kernel and the same PID 1 in conker-vmm, and in other VMMs that this host has.
  *
  * PID 1 is the one of tiny.h: it writes to the console and restarts the machine. The end point is its first console

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* plan.h - who is measured next, and when it is enough.
  *
  * Tasks of a group take turns, one sample each, so that whatever else the machine does meets all of them. A task is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* procs.c - see procs.h.
  *
  * The guest's memory is what adds up to its size exactly: adjacent mappings, private and writable, in which the

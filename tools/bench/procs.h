@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* procs.h - the host memory of a box: of every process that is left of it, from /proc/PID/smaps. */
 #ifndef BENCH_PROCS_H
 #define BENCH_PROCS_H

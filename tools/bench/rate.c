@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rate.c - boxes per second: N times `conker run -- true` at once, from the first spawn until the last has ended; and
  * the same with --from a snapshot.
  *

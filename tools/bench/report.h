@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* report.h - a result as one page: self-contained, in light and in dark. Pure.
  *
  * The page is the template report.html, which lies in this program: a script of its own draws what the result says, and

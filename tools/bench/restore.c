@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* restore.c - boxes from a snapshot: restore to first exec result, and what clones take of memory.
  *
  * The snapshot is of a box like the cold ones, idle, after some executions: what a template is. Creating a box from it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* result.h - what one run of the benchmark found: the host, and series of samples. Pure.
  *
  * A series is one thing measured in one way: (id, system, boxes) name it, also across runs. Samples are whole

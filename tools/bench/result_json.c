@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* result_json.c - a result as JSON.
  *
  *	{"format":"conker bench","version":1,"started":"2026-11-21T11:00:00Z","seconds":300,

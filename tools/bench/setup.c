@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* setup.c - how long does a VMM need until its guest runs?
  *
  * Each turn starts conker-vmm as the library does for a box, with kernel, initramfs, base image, console and listening

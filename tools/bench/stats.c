@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stats.c - see stats.h. */
 #include "tools/bench/stats.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stats.h - what may be said of samples. Pure.
  *
  * Percentiles are nearest-rank: always one of the samples. The confidence interval of the median is that of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* stream - how many bytes a second pass between a command and its caller, beside plain vsock.
  *
  *   stream [-n ROUNDS] [-s MIB] DIRECTORY COMMAND

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* table.h - a result as lines of text, for a terminal. Pure. */
 #ifndef BENCH_TABLE_H
 #define BENCH_TABLE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* text.h - a text that grows. Running out of memory is remembered and asked for once, at the end. */
 #ifndef BENCH_TEXT_H
 #define BENCH_TEXT_H

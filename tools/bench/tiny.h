@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tiny.h - programs of a few instructions for guests, made here so that an installed conker has them, too. */
 #ifndef BENCH_TINY_H
 #define BENCH_TINY_H

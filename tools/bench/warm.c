@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* warm.c - what is measured in one box that is up: executions, streams, a disk. */
 #include <stdio.h>
 #include <stdlib.h>

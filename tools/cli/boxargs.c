@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* boxargs.c - the options that run and create share, and what they become. */
 #include "tools/cli/cli.h"
 

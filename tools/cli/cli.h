@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cli.h - the conker command on one page.
  *
  *	main.c      the table of subcommands

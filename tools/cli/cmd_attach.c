@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_attach.c - conker attach: join an execution, whoever started it. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_bench.c - conker bench: how fast boxes are on this host, as text, JSON and a page to look at. */
 #include "tools/cli/cli.h"
 

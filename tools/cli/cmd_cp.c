@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_cp.c - conker cp: files and directories in and out of boxes. */
 #include "tools/cli/cli.h"
 

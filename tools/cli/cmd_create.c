@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_create.c - conker create: start a box that stays, and print its name. */
 #include "tools/cli/cli.h"
 

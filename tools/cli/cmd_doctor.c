@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_doctor.c - conker doctor: what this host can do, and what to do about it. */
 #include "tools/cli/cli.h"
 

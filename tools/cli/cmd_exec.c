@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_exec.c - conker exec and conker shell: run a command in a box that is there. */
 #include "tools/cli/cli.h"
 

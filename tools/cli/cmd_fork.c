@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_fork.c - conker fork: many boxes that begin with one snapshot.
  *
  * The library's call to create a box waits, so several processes of ours call it, each for its share. A running box is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_forward.c - conker forward: ports of ours that lead into a box, for as long as we run. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_fs.c - conker fs: single files and directories of a box. */
 #include "tools/cli/cli.h"
 

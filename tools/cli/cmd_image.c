@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_image.c - conker image: root file systems. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_info.c - conker info: all that is known of a box, or of one execution of it. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_kill.c - conker kill and conker forget: the ends of executions. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_logs.c - conker logs: what an execution has said (execlogs.c), or the console of a box.
  *
  * What a guest prints is its own business until it reaches our terminal, where it could forge or hide

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_ls.c - conker ls: boxes, one line each. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_ps.c - conker ps: the executions of a box, one line each. */
 #include "tools/cli/cli.h"
 

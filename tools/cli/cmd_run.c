@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_run.c - conker run: create, run, tear down. The exit status is the command's. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_snapshot.c - conker snapshot, restore, suspend and resume: boxes to disk and back. */
 #include "tools/cli/cli.h"
 

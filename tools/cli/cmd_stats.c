@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_stats.c - conker stats: what a box uses and has done. */
 #include "tools/cli/cli.h"
 

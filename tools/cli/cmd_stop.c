@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_stop.c - conker stop and conker rm: the ends of boxes. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_template.c - conker template: what --warm has made. */
 #include "tools/cli/cli.h"
 

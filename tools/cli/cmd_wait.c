@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_wait.c - conker wait: for executions to end, or for ports to be listened on. */
 #include "tools/cli/cli.h"
 

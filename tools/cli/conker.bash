@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # conker.bash - completion for bash. Options come from `conker COMMAND --help`, names from `--json`.
 
 _conker_names() { # of boxes or images: the "name" of each object

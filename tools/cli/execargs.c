@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* execargs.c - the options that run, exec and shell share, and what they become. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* execlogs.c - conker logs BOX EXEC: what an execution has said.
  *
  * Plain, its stdout goes to our stdout and its stderr to our stderr, byte by byte. With tags or times it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* logs.h - between the two halves of conker logs. */
 #ifndef CLI_LOGS_H
 #define CLI_LOGS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - the table of subcommands. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* opts.c - options from tables: parsing, help and usage errors have one source. */
 #include "tools/cli/cli.h"
 

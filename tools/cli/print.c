@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* print.c - errors, and text for people and programs. */
 #include "tools/cli/cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* report.c - executions and boxes as text, as JSON and as exit statuses. */
 #include "tools/cli/cli.h"
 

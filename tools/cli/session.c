@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* session.c - one execution of a box between our stdin, stdout and stderr.
  *
  * One loop over four descriptors. Memory stays bounded in both directions: stdin is read only when all

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* signals.c - the signals that end us, and those that tell of the terminal.
  *
  * A handler that does nothing but remember, without SA_RESTART, makes the library's calls that wait

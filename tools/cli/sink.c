@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sink.c - one of our output descriptors, which may be slow, without ever blocking on it.
  *
  * The descriptor is shared with whoever started us: O_NONBLOCK on it would surprise a shell on the same

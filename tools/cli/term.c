@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* term.c - the terminal around an interactive command.
  *
  * Raw mode is ours only while we are in the foreground: from the background we would be stopped for

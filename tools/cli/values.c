@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* values.c - what the values of options may be. Pure. */
 #include "tools/cli/cli.h"
 

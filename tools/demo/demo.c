@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* demo.c - what `make run` runs in a box: a little of what real programs do.
  *
  * Counts primes in user space, writes a file and reads it back, has children work and report through a

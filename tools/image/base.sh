@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # base.sh OUT [PROGRAM...] - makes the built-in base image: busybox and a sane minimal root.
 #
 # OUT is an uncompressed EROFS: a guest kernel that is slow (see kernel-config/) should not inflate

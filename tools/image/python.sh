@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # python.sh OUT.tar - makes a root file system: Debian 12 with python3 and its standard library.
 #
 # mmdebstrap takes the packages from where this host takes its own; documentation and translations are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hold.c - keeps the kernel of the lab from rewriting its own code while tests run (README.md: why).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fdt.c - see fdt.h. The one file that knows libfdt.
  *
  * What x86 Linux expects (arch/x86/kernel/devicetree.c): the local APIC and IOAPIC under the names

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* fdt.h - the device tree: how a guest learns what its machine consists of. No ACPI, PCI or MP table
  * exists beside it. Pure: the same machine gives the same bytes.
  */

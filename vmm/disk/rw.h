@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* rw.h - preadv2() and pwritev2(), which musl lacks: the system calls themselves. */
 #ifndef VMM_DISK_RW_H
 #define VMM_DISK_RW_H

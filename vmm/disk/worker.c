@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* worker.c - see worker.h.
  *
  * What the worker thread touches: the two rings and `running` under the mutex; the fd and the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* worker.h - the one thread that may block on file I/O, so that an fsync never stalls the loop.
  *
  * Two rings with one producer each, requests from the loop to the worker and results back, under one

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* device.c - see device.h.
  *
  * The protocol: proto/state.proto. One message for each device, and in it one for its kind, which names

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* device.h - a virtio device of the state file: struct port_state <-> message Device (state.proto).
  *
  * Pure: no device, no descriptor, no allocation. Any thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* file.h - the state file of a snapshot, from outside: a header, and one state.proto Machine. Pure.
  *
  *   0   8   "cnkrsnap"

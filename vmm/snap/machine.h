@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* machine.h - a machine that stands still, as plain data and as the bytes of a state file.
  *
  * Thread: any; pure but for the heap.

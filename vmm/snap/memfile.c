@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* memfile.c - see memfile.h.
  *
  * Which pages to write: those that the kernel says we have (present or swapped out), and, of a machine that was restored

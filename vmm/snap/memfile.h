@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* memfile.h - the memory file of a snapshot: guest RAM as it lies in the regions, one after the other, with holes
  * where the guest never wrote, and then one page that says whose it is.
  *

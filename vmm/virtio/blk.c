@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* blk.c - virtio-blk over a raw file (Virtio 1.2 section 5.2).
  *
  * The protocol: one queue. A request is a chain of

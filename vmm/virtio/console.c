@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* console.c - virtio-console with one port, output only (Virtio 1.2 section 5.3).
  *
  * The protocol: queue 0 receives, queue 1 transmits. The readable part of each chain on the transmit

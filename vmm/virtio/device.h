@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* device.h - the contract between a virtio device and its transport.
  *
  * Thread: every op runs on the loop thread, one at a time. vCPU threads never enter device code, so

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mmio.c - the virtio-mmio transport, version 2 (Virtio 1.2 section 4.2.2).
  *
  * The protocol: one page per device. Up to 0xff lie 32-bit registers, from 0x100 on the device's own

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mmio.h - the virtio-mmio transport (Virtio 1.2 section 4.2): one device's register page.
  *
  * Thread: everything here is called on the loop thread, but for virtio_port_access(), which any

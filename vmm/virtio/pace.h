@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pace.h - a port's sense of time: waits of a throttled device, and storms of notifications.
  *
  * A guest may notify a queue a million times a second, and each time an ioeventfd wakes the loop, which

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* port.h - the inside of a virtio-mmio port, shared by mmio.c (its registers, its part of the loop) and
  * save.c (snapshots). For threads and locks see mmio.h and mmio.c.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* queue.c - split virtqueues, device side. See queue.h.
  *
  * The protocol (Virtio 1.2 section 2.7): three arrays in guest memory.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* queue.h - split virtqueues, device side (Virtio 1.2 section 2.7).
  *
  * Thread: the loop thread only. A struct vq is plain state: it can be written out and read back

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* save.c - a port held, saved and restored. See mmio.h, state.h.
  *
  * What makes it simple: a snapshot is taken when no vCPU runs and nothing is under way, and a device

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sink.c - see sink.h.
  *
  * A file's offsets are absolute: a reader that remembers one finds the same byte there later, or a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* sink.h - where console output ends: a file that keeps its newest part, or a reader that may be slow.
  *
  * Nothing here waits for a reader (sink_drain() excepted, for a bounded time; a file's writes end in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* state.h - a virtio device that stands still, as plain values: what a snapshot keeps of it.
  *
  * Everything else a device has is made anew by a restore: descriptors, timers, token buckets. Guest

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock.c - see vsock.h: the queues of the virtio socket device, and packets in and out of them.
  *
  * Three queues: rx (0) to the guest, tx (1) from it, event (2) to it. A tx buffer is one packet,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock.h - virtio socket device (Virtio 1.2 section 5.10): host Unix sockets <-> guest streams.
  *
  * Thread: the loop thread only.

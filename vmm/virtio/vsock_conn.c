@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_conn.c - see vsock_conn.h.
  *
  * The protocol in short (Virtio 1.2 section 5.10.6):

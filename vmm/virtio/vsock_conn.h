@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_conn.h - one stream between a host client and the guest: its states and its credit.
  *
  * Pure: no descriptor, no memory of its own, no clock; times are given in. The caller moves the

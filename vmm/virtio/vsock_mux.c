@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_mux.c - see vsock_mux.h.
  *
  * A link is a connection (vsock_conn.h: what to say) and a client's socket (where the bytes go).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_mux.h - all streams of one vsock device: the table of connections, their Unix sockets,
  * listeners and timeouts. Knows packets, but no queue: vsock.c stands on one side of it and the
  * host's sockets on the other.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_pkt.c - see vsock_pkt.h.
  *
  * What is answered how:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_pkt.h - one virtio-vsock packet header (Virtio 1.2 section 5.10.6). Pure: no state, no I/O.
  *
  * On the wire a packet is 44 bytes of little-endian header and `len` bytes of payload:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vsock_save.c - the streams of a vsock device in a snapshot: vsock_mux_save() and vsock_mux_restore().
  *
  * Which streams the guest knows of is kept, not what was in them: each becomes a link without a client that owes

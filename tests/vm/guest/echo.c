@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* echo.c PORT - a TCP server on the loopback that returns what it gets, a process a connection. */
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* PID 1 that puts /dev/vda through its paces: reads and writes with and without the page cache, many at
  * once, flush, discard, zeroes; then reads what it wrote. Says "disk ok", or what went wrong, and
  * powers the machine off. */

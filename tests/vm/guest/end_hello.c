@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* PID 1 that says so on the console, and powers the machine off: the end point of boot comparisons. */
 #include <sys/reboot.h>
 #include <unistd.h>

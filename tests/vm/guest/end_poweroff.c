@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* PID 1 that powers the machine off. */
 #include <sys/reboot.h>
 

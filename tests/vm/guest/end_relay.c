@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* PID 1 that never lets its devices rest: three processes write and read back what is theirs of /dev/vda, past
  * the page cache, while it numbers lines on the console, for as many seconds as relay_s=N on the kernel's
  * command line says. Says "relay ok", or what went wrong, and powers the machine off. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* expect.h - for a program of facts: it prints each that is not so, and main() returns `bad`. */
 #ifndef TESTS_GUEST_EXPECT_H
 #define TESTS_GUEST_EXPECT_H

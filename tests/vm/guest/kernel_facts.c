@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kernel_facts - facts about the guest kernel that its configuration and patches promise.
  * Prints each that is not so; exits 1 then. Runs as root in a box, with /proc and /sys.
  */

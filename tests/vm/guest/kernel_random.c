@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kernel_random - what patch 0028 lets root do with the kernel's generator, and nobody else.
  * Prints each fact that is not so; exits 1 then. Runs as root in a box.
  */

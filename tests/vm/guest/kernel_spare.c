@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kernel_spare - what patches 0016 to 0019, 0024, 0025 and 0029 let init spare, and that it is refused, or
  * done all the same, where it must be.
  * Prints each fact that is not so; exits 1 then. Runs as root in a box.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* kernel_syscall ENTRY - what a program gets that jumps to the kernel's system call entry by itself.
  *
  * Where SYSCALL works, the jump is a fetch from kernel memory: SIGSEGV. Where it arrives as just that

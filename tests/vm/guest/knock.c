@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* knock.c - calls ports of the host that nobody serves, as fast as it can and for ever. Each call is a packet
  * and each refusal another. */
 #include <linux/vm_sockets.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* parallel - shows that two CPUs run at the same time.
  *
  * Two threads hand a counter back and forth by spinning, without a system call. On two CPUs a handover

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pose.c - a user of the box who would like to be init, or the host. Prints what works and should not;
  * exits 1 then. The ports are those of proto/ports.h. To be run by an ordinary user, and by root. */
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the instructions that some hosts' KVM cannot emulate, in kernel mode, and compares with what the
  * architecture says. Reboots if all is well; else a triple fault, whose RIP tells which check it was.
  *

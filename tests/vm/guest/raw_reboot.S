@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Asks the keyboard controller for a reset: one access to a port, then the end. */
 	.globl _start
 _start:

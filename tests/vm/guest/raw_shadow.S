@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Waits for its timer by `sti; hlt`, again and again, with the timer set to go off around that moment. No
  * interrupt may come between the two: a kernel that looked for work before them would sleep with work to do. Reboots
  * after ROUNDS; a triple fault if one did come.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Starts the console as a driver would, with empty queues, and then notifies console and vsock, which
  * has no driver at all, as fast as it can and for ever. */
 	.equ	PDPT, 0xa000			/* vmm/arch/x86/layout.h: maps the first GiB */

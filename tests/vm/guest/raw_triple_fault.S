@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Faults with an empty interrupt table: double fault, triple fault, shutdown. */
 	.globl _start
 _start:

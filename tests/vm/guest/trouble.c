@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* trouble.c - programs that no box should suffer from: trouble MODE. Each says "ready" once it is at it,
  * and goes on until it is killed. */
 #include <fcntl.h>

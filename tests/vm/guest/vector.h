@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vector.h - holds every vector register this machine offers across a system call or a spell of
  * computing, for the tests that no process ever sees another one's.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vector_fork [ROUNDS] - a child begins with its parent's vector registers, both then have their own,
  * and a newly executed program finds nothing of its predecessor in them.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vector_ptrace [ROUNDS] - a debugger reads and writes another process's vector registers: it sees
  * theirs, they get what it wrote, and its own stay as they are.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vector_signal [ROUNDS] - signal frames carry all vector registers, wherever the kernel has to put
  * them: on stack pages that are not there yet, shared copy-on-write or across a page boundary. Stacks
  * that cannot be written and frames that were tampered with end the process that did it and no other.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vector_switch [ROUNDS] - processes and threads that take turns keep their own vector registers:
  * when they block in a system call, and when they are preempted while computing.
  */

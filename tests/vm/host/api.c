@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* api.c BOX BOX2 TEST - what the library promises of executions, on real boxes.
  *
  * One function per promise; t_api.sh names them. Exit status 0, or 1 with the line that was not so.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* arm.c - the page of a running program under tests/fault/inject.h.
  *
  *	arm PAGE new		makes the file

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* as UID CMD ARG... - the command as that user and group, without any other group. */
 #include <grp.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* forward.c ADDRESS N BYTES - N connections at once to a Unix socket (a path) or 127.0.0.1:PORT behind which
  * everything is echoed: writes BYTES to each, ends its side, and expects the same bytes and an end. Says how
  * many were right. */

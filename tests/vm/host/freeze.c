@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* freeze.c - a box's freezer without a snapshot, by the library's internals: freeze BOX COMMAND
  *
  *	thaw MS     freezes, waits, thaws

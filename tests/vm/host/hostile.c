@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* hostile.c - the host's clients, moved by the guest: hostile DIR COMMAND...
  *
  * Makes listening sockets DIR/control and DIR/victim as descriptors 10 and 11 and becomes COMMAND, a VMM

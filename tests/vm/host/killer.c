@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* killer.c - SIGKILL at a chosen moment in the life of a command.
  *
  *	killer client DELAY_US CMD ARG...	the command itself, so long after its start

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* latency.c - how long a short command takes in a box: latency BOX COUNT
  *
  * Runs `true` COUNT times, one after the other, over one connection, and prints the microseconds of each. One

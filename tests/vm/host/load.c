@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* load.c - many short commands in a box: load BOX COUNT AT_ONCE
  *
  * Each says its own number on both streams, some lines more or less; every byte, the exit code and the

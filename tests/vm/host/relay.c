@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* relay.c - one machine, carried by one conker-vmm after the other: each begins with the snapshot that the last one
  * ended with, over the same disk and console, until the guest powers itself off.
  *

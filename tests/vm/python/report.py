@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads orders (JSON) on stdin, loads them into SQLite, and prints a report.
 
 Uses what real programs use: json, sqlite3, zlib, subprocess, threads, tempfile, hashlib. Ends with the

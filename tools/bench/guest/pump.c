@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pump - moves bytes and does nothing else, in two roles.
  *
  *   pump out BYTES    zeroes to stdout

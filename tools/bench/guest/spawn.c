@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* spawn PROGRAM - starts PROGRAM and waits for it, the cheapest way there is, and tells how long it took.
  *
  * For each byte N on stdin: N times vfork, exec, wait; then N times the microseconds as 32-bit numbers

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* assist.c - fetches the state an instruction works on, has it carried out, hands the result to KVM.
  *
  * The cost is the number of ioctls: 2 us each on a host without hardware assist. Registers therefore

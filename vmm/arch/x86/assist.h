@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* assist.h - finishes in user space the instructions that KVM's emulator gives up on.
  *
  * Some hosts run guest kernel code in KVM's instruction emulator, which does not know every

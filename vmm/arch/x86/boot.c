@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* boot.c - see boot.h; protocol: Documentation/arch/x86/boot.rst of Linux, "64-bit Boot Protocol".
  *
  * At entry: long mode, paging on with all that is handed over identity-mapped, flat segments 0x10 and

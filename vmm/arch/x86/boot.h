@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* boot.h - the 64-bit Linux boot protocol: kernel, initramfs and boot data into guest memory, and the
  * processor state with which a kernel is entered.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cpu.c - see cpu.h.
  *
  * The rule: what KVM supports, less what makes a guest use hypercalls, plus a few named bits that KVM

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* cpu.h - what the processor claims to be. */
 #ifndef VMM_ARCH_X86_CPU_H
 #define VMM_ARCH_X86_CPU_H

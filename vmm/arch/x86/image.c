@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image.c - see image.h.
  *
  * vmlinux: 64-bit little-endian ELF for x86-64. PT_LOAD segments go to their physical addresses; the

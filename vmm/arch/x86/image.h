@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* image.h - what a kernel file asks to be loaded where: ELF vmlinux and bzImage. Pure. */
 #ifndef VMM_ARCH_X86_IMAGE_H
 #define VMM_ARCH_X86_IMAGE_H

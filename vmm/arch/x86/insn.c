@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* insn.c - see insn.h. */
 #include "vmm/arch/x86/insn.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* insn.h - decodes the few 64-bit mode instructions that assist.c can finish. Pure.
  *
  * Encodings as in Intel SDM vol. 2, chapter 2: legacy prefixes, one REX directly before the opcode,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* insn_exec.c - see insn_exec.h. */
 #include "vmm/arch/x86/insn_exec.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* insn_exec.h - carries out one decoded instruction on a vCPU's state in memory. */
 #ifndef VMM_ARCH_X86_INSN_EXEC_H
 #define VMM_ARCH_X86_INSN_EXEC_H

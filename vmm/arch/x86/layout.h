@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* layout.h - the guest-physical address space of an x86 box. Every address of the machine is here.
  *
  *   0            RAM   boot data (below), then free

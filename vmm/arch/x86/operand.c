@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* operand.c - see operand.h. */
 #include "vmm/arch/x86/operand.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* operand.h - what instructions work on: a vCPU's state in memory, its registers, memory operands and
  * exceptions. No ioctl, no clock.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pagewalk.c - see pagewalk.h. */
 #include "vmm/arch/x86/pagewalk.h"
 

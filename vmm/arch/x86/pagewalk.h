@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* pagewalk.h - guest-virtual to guest-physical, with the checks a CPU would make. 64-bit mode only.
  *
  * Intel SDM vol. 3, 4.5 (four- and five-level paging), 4.6 (access rights), 4.7 (page faults).

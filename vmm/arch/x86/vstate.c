@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vstate.c - see vstate.h.
  *
  * #syscalls loop: ioctl:KVM_GET_MP_STATE? ioctl:KVM_GET_REGS? ioctl:KVM_GET_SREGS? ioctl:KVM_GET_XSAVE?

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* vstate.h - the state of a vCPU and of the machine's interrupt controllers and clock, out of KVM and back in.
  *
  * Plain data in KVM's own structures: what KVM gave is given back to KVM, on this host or one like it, and nobody in

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* xstate.c - see xstate.h. */
 #include "vmm/arch/x86/xstate.h"
 

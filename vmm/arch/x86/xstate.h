@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* xstate.h - the XSAVE area: where each state component lies in it, and what to check. Pure.
  *
  * Intel SDM vol. 1, chapter 13. An area is a 512-byte legacy region (x87, MXCSR, XMM), a 64-byte header
