@@ -858,13 +858,112 @@ CONKER_PUBLIC int conker_file_watch(conker_box *b, const char *path, const char 
 
 /* ---- Images ------------------------------------------------------------------------------------ */
 
-/* Makes a directory or a tar archive (compressed or not; "-": stdin) the read-only root file system
- * `name`, replacing one of that name only when it is complete. -ENOSPC and others leave nothing behind. */
-CONKER_PUBLIC int conker_image_import(const char *name, const char *path);
+/* An image is a read-only root file system and what it says of itself: which command it is for, as whom, where. It has
+ * any number of names. A local name is one of conker_image_import() or conker_image_tag(): as a box's name, so without
+ * '/', ':' and '@'. A reference is what Docker understands: "python:3.12-slim", "ghcr.io/a/b@sha256:...",
+ * "localhost:5000/x"; whole, it is "docker.io/library/python:3.12-slim". An `image` of these calls and of
+ * conker_box_opts is a local name, exactly as given; else the built-in "base"; else a reference that is here. No other
+ * call than conker_image_pull() asks a registry. */
+
+enum conker_image_step {
+	/* Asking the registry. No figures. */
+	CONKER_IMAGE_RESOLVE = 0,
+	/* Bytes here, of the manifest's sum. */
+	CONKER_IMAGE_FETCH,
+	/* Bytes of the layers read, as they are compressed; `layer` of `layers`. Total 0: not known before. */
+	CONKER_IMAGE_UNPACK,
+	/* Writing to disk. No figures. */
+	CONKER_IMAGE_PUBLISH,
+};
+
+typedef struct conker_image_progress {
+	size_t size; /* the library's */
+	const char *name;
+	enum conker_image_step step;
+	uint32_t layer, layers; /* from 1 */
+	uint64_t done_bytes, total_bytes;
+} conker_image_progress;
+
+typedef struct conker_image_opts {
+	size_t size;
+	/* NULL: linux/amd64. "OS/ARCH[/VARIANT]". An image of another one is refused, -ENOEXEC. */
+	const char *platform;
+	/* NULL: what docker's and podman's files have for the registry. "USER:PASSWORD". */
+	const char *creds;
+	/* Of an archive with several images: the one with this name. */
+	const char *ref;
+	/* NULL, or told in the calling thread, at least five times a second while the call waits. Not 0: the call ends with
+	 * -ECANCELED. It may not call the library. */
+	int (*progress)(const conker_image_progress *p, void *user);
+	void *user;
+} conker_image_opts;
+
+/* What is listed. Strings live as long as the call of fn, or until conker_image_free(). */
+typedef struct conker_image {
+	size_t size;
+	const char *name; /* "": none is left, but something uses it */
+	const char *id;   /* 64 hex digits, of its content; "": of the former version, one file */
+	/* Of the registry's manifest, 64 hex digits; "": it came from a file. */
+	const char *digest;
+	const char *platform;
+	int64_t created_s; /* here */
+	/* What it takes on disk; and of that what other images have too. */
+	uint64_t bytes, shared_bytes;
+	uint32_t layers, names, users; /* users: boxes, snapshots, templates */
+	/* What it says of itself; lists end with NULL and are never NULL. "": nothing said. */
+	const char *const *entrypoint, *const *cmd, *const *env, *const *ports, *const *labels;
+	/* What no box heeds: "volume /data", "healthcheck". */
+	const char *const *ignored;
+	const char *workdir, *user, *stop_signal;
+} conker_image;
+
+/* Fetches what ref names, with skopeo, and makes it an image of that name, in place of one that was here. What is here
+ * already is not fetched or unpacked again. An interrupted call leaves the whole layers, and the next one goes on.
+ * opts may be NULL. -ENOENT no such image, or skopeo is not installed; -EACCES credentials; -ENOSPC also before the first byte if
+ * the manifest's sum does not fit, or is above CONKER_IMAGES_MAX of the environment (bytes, K, M, G); -ENOEXEC no such
+ * platform; -EINTR a signal handler ran; -ECANCELED; -EBADMSG the registry's bytes are not what their digests say. */
+CONKER_PUBLIC int conker_image_pull(const char *ref, const conker_image_opts *opts);
+
+/* Makes a directory, an archive (tar of a root file system, OCI layout as directory or tar, what docker save and podman save
+ * write; compressed or not; "-": standard input) the image of a local name, in place of one that was there once it is
+ * complete. What it is its content tells. -EBADMSG damaged, -E2BIG above a bound, -ENOEXEC another platform, and as above.
+ * opts may be NULL. What fails leaves nothing behind. */
+CONKER_PUBLIC int conker_image_import(const char *name, const char *path,
+				      const conker_image_opts *opts);
+
+/* One more local name for an image. */
+CONKER_PUBLIC int conker_image_tag(const char *image, const char *name);
+
+/* Takes the name away; and the image with what it alone has, when that was the last one and nothing uses it. One that
+ * is used stays for its users, nameless: 1, else 0. */
 CONKER_PUBLIC int conker_image_remove(const char *name);
-CONKER_PUBLIC int conker_image_list(int (*fn)(const char *name, uint64_t bytes, int64_t created_s,
-					      void *user),
-				    void *user);
+
+/* Each name of each image, sorted; those without a name last. fn returns non-zero to stop (and the call returns that). */
+CONKER_PUBLIC int conker_image_list(int (*fn)(const conker_image *i, void *user), void *user);
+
+/* One, with all that it says of itself. *ret is to be freed. */
+CONKER_PUBLIC int conker_image_inspect(const char *image, conker_image **ret);
+CONKER_PUBLIC conker_image *conker_image_free(conker_image *i);
+
+/* Whether image is here: 1, or 0 and ret has the reference that conker_image_pull() would get. -EINVAL: it cannot be
+ * any image's. */
+CONKER_PUBLIC int conker_image_resolve(const char *image, char ret[256]);
+
+typedef struct conker_image_usage {
+	size_t size;
+	uint64_t images, images_bytes; /* with a name or a user, their layers counted once */
+	uint64_t unused_bytes;         /* of images without both, and of layers of none */
+	uint64_t blobs_bytes; /* as they came from registries; needed by nothing but a pull */
+} conker_image_usage;
+CONKER_PUBLIC int conker_image_usage_get(conker_image_usage *ret);
+
+enum {
+	/* Also images that have a name but no user. */
+	CONKER_PRUNE_ALL = 1 << 0,
+};
+/* Removes compressed blobs, then what conker_image_usage.unused_bytes counts; nothing younger than older_s seconds.
+ * *ret_bytes, which may be NULL: what was freed. */
+CONKER_PUBLIC int conker_image_prune(uint32_t flags, int64_t older_s, uint64_t *ret_bytes);
 
 /* ---- The host ---------------------------------------------------------------------------------- */
 
