@@ -210,7 +210,8 @@ CONKER_PUBLIC int conker_box_open_now(const char *name, conker_box **ret);
  * waited for, leaving nothing. Executions of the handle end with CONKER_LOST. NULL is fine; returns NULL. */
 CONKER_PUBLIC conker_box *conker_box_free(conker_box *b);
 
-/* Asks the guest to end everything and power off; if it has not after timeout_ms (CONKER_STOP_DEFAULT_MS is a good
+/* Asks the guest to end everything and power off: executions with a stop_signal by that, for which it waits four fifths
+ * of the time at most; the others at once. If it has not after timeout_ms (CONKER_STOP_DEFAULT_MS is a good
  * one; 0: at once) it is ended the hard way, which takes two seconds more. Waits until the VMM is gone. The box stays
  * listed with its console until removed. 0, also of one that has ended. -ERESTART: it has been suspended meanwhile:
  * open it again, which resumes it. -ETIMEDOUT: its VMM does not end. */
@@ -381,6 +382,11 @@ enum {
 	/* To /dev/null. */
 	CONKER_EXEC_NO_STDOUT = 1 << 8,
 	CONKER_EXEC_NO_STDERR = 1 << 9,
+	/* What the image is for: its entrypoint, then argv, or its own arguments if argv is NULL or empty. -EINVAL: it has
+	 * neither. */
+	CONKER_EXEC_IMAGE_COMMAND = 1 << 10,
+	/* Nothing of what the image says of itself: no environment, working directory, user. */
+	CONKER_EXEC_PLAIN = 1 << 11,
 };
 
 enum conker_restart { CONKER_RESTART_NEVER = 0, CONKER_RESTART_ON_FAILURE, CONKER_RESTART_ALWAYS };
@@ -400,17 +406,19 @@ typedef struct conker_rlimit {
 
 typedef struct conker_exec_opts {
 	size_t size;
-	const char *const *argv; /* required, NULL-terminated, at least one */
-	const char *const *env; /* NULL or "NAME=value"s; PATH, HOME, TERM are added when missing */
-	const char *cwd;        /* NULL: "/"; absolute */
-	const char *user; /* NULL: root; "name", "uid", either with ":group" or ":gid". Not "" */
+	const char *const *argv; /* NULL-terminated, at least one, but for IMAGE_COMMAND */
+	/* NULL or "NAME=value"s, above the image's; PATH, HOME, TERM are added when missing. */
+	const char *const *env;
+	const char *cwd; /* NULL: the image's, made when it is missing, else "/"; absolute */
+	/* NULL: the image's, else root; "name", "uid", either with ":group" or ":gid". Not "" */
+	const char *user;
 	/* NULL, or unique among the box's executions that have not ended: UTF-8 without control characters, not "", not
 	 * of digits only (a number) and without ':' (a key), so that each way to name one means one thing. */
 	const char *name;
 	const char *term; /* with TTY; NULL: "xterm-256color" */
 	uint32_t flags;
 	uint32_t window_bytes; /* output in flight per stream; 0: 256 KiB */
-	/* 0: none (but see KEEP_ALIVE); then SIGTERM, and SIGKILL grace_ms (0: CONKER_GRACE_DEFAULT_MS) later. */
+	/* 0: none (but see KEEP_ALIVE); then stop_signal, and SIGKILL grace_ms (0: CONKER_GRACE_DEFAULT_MS) later. */
 	int timeout_ms, grace_ms;
 	uint16_t rows, cols; /* with TTY; 0: 24 x 80 */
 
@@ -433,6 +441,9 @@ typedef struct conker_exec_opts {
 	uint32_t pids_max;
 	uint32_t cpu_max_permille; /* 1,000: one CPU */
 	uint32_t log_bytes; /* newest output the box keeps per stream; 0: 128 KiB, at most 8 MiB */
+	/* What asks it to end: at its timeout, and when the box is stopped, which then waits for it (conker_box_stop()).
+	 * 0: of IMAGE_COMMAND the image's, else SIGTERM; else SIGTERM, and a box that is stopped does not wait. */
+	int stop_signal;
 } conker_exec_opts;
 
 /* As in proto/exec.proto. */
@@ -945,8 +956,8 @@ CONKER_PUBLIC int conker_image_list(int (*fn)(const conker_image *i, void *user)
 CONKER_PUBLIC int conker_image_inspect(const char *image, conker_image **ret);
 CONKER_PUBLIC conker_image *conker_image_free(conker_image *i);
 
-/* Whether image is here: 1, or 0 and ret has the reference that conker_image_pull() would get. -EINVAL: it cannot be
- * any image's. */
+/* Whether image is here: 1 or 0. ret has the reference that conker_image_pull() would get, or "" for a local name that is
+ * here. -EINVAL: it cannot be any image's. */
 CONKER_PUBLIC int conker_image_resolve(const char *image, char ret[256]);
 
 typedef struct conker_image_usage {

@@ -115,6 +115,8 @@ static const char *check_start(const Conker__Start *s)
 		return why;
 	if (s->log_bytes > LOG_MAX_BYTES)
 		return "more than 8 MiB of log";
+	if (s->stop_signal > SIGNO_MAX)
+		return "no such signal to stop it by";
 	if (s->restart && (unsigned)s->restart->policy > CONKER__RESTART__POLICY__ALWAYS)
 		return "unknown restart policy";
 	if (s->restart && s->restart->policy && s->leave_children)

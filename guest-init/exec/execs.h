@@ -102,6 +102,7 @@ struct exec {
 	int64_t deadline_us;              /* of the current state; 0: none */
 	int64_t started_real_us, ended_real_us;
 	uint32_t timeout_ms, grace_ms, check_ms;
+	int stop_signal; /* Start.stop_signal */
 	struct exec_restart restart;
 
 	int timed_out, failed;

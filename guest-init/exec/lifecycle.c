@@ -167,7 +167,8 @@ static void act(struct execs *e, struct exec *x, enum exec_action action)
 		break;
 	case ACT_TERM:
 		x->timed_out = 1;
-		(void)!cg_signal(&e->cg, x->cg, SIGTERM); /* all dead: the exit is on its way */
+		/* All dead: the exit is on its way. */
+		(void)!cg_signal(&e->cg, x->cg, x->stop_signal ? x->stop_signal : SIGTERM);
 		x->deadline_us = e->poller->now_us + ms_to_us(x->grace_ms);
 		break;
 	case ACT_KILL:
@@ -406,6 +407,34 @@ int exec_signal(struct execs *e, struct exec *x, int signo, Conker__Scope scope)
 		return signal_all(e, x, signo);
 	return sys_pidfd_signal(x->pidfd, signo,
 				scope == CONKER__SCOPE__GROUP ? PIDFD_SIGNAL_GROUP : 0);
+}
+
+/* What is restarted is not, from now on: to end was asked of it, by whatever signal. */
+unsigned execs_stop(struct execs *e)
+{
+	unsigned n = 0;
+
+	for (unsigned i = e->n_live;
+	     i-- > 0;) { /* one that ends at once leaves its place to the last */
+		struct exec *x = &e->exec[e->live[i]];
+
+		if (!x->stop_signal)
+			continue;
+		x->restart.policy = CONKER__RESTART__POLICY__NEVER;
+		if (x->state == EXEC_BACKOFF)
+			exec_abandon(e, x);
+		else if (exec_signal(e, x, x->stop_signal, CONKER__SCOPE__PROCESS) == 0)
+			n++;
+	}
+	return n;
+}
+
+int execs_wait_for_stop(const struct execs *e)
+{
+	for (unsigned i = 0; i < e->n_live; i++)
+		if (e->exec[e->live[i]].stop_signal)
+			return 1;
+	return 0;
 }
 
 void exec_resize(struct exec *x, const Conker__Resize *m)

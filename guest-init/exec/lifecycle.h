@@ -37,6 +37,10 @@ must_check int64_t execs_due_us(const struct execs *e);
  * killed, or, if it is forgiven, detached. */
 void execs_thawed(struct execs *e, int64_t frozen_us, int forgive);
 
+/* Asks each that has a stop signal to end, by that: how many there are. And whether one of them has not ended yet. */
+must_check unsigned execs_stop(struct execs *e);
+must_check int execs_wait_for_stop(const struct execs *e);
+
 /* Kills everything there is, for the end of the machine. */
 void execs_kill_all(struct execs *e);
 

@@ -172,6 +172,7 @@ static void fill_request(struct execs *e, const Conker__Start *m, struct child_r
 			       m->tty->term.len ? str(&m->tty->term) : "xterm");
 	build_vectors(e, m, q, e->term);
 	q->cwd = str(&m->cwd);
+	q->make_cwd = m->make_cwd;
 	q->user = str(&m->user);
 	q->mnt_ns = e->box.mnt_ns;
 	q->rlimits = m->rlimits;

@@ -91,6 +91,7 @@ static struct exec *take_slot(struct execs *e, const Conker__Start *m)
 	x->started_real_us = real_us();
 	x->timeout_ms = m->timeout_ms;
 	x->grace_ms = m->grace_ms;
+	x->stop_signal = (int)m->stop_signal;
 	x->detached = m->detached || m->key.len > 0;
 	x->leave = m->leave_children;
 	x->keep_alive = m->keep_alive;

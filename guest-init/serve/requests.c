@@ -206,10 +206,10 @@ static void on_resume(struct server *s, const struct request *q, const Conker__R
 	answer_done(q);
 }
 
-static void on_shutdown(struct server *s, const struct request *q)
+static void on_shutdown(struct server *s, const struct request *q, const Conker__Shutdown *m)
 {
 	answer_done(q);
-	server_power_off(s);
+	server_shut_down(s, m->grace_ms);
 }
 
 /* ---- connections and views: 0, or -EPROTO with the reason ---- */
@@ -293,7 +293,7 @@ static int on_request(struct server *s, const struct request *q, const Conker__C
 	case CONKER__CLIENT_MSG__MSG_FREEZE: on_freeze(s, q); break;
 	case CONKER__CLIENT_MSG__MSG_THAW: on_thaw(s, q); break;
 	case CONKER__CLIENT_MSG__MSG_RESUME: on_resume(s, q, m->resume); break;
-	case CONKER__CLIENT_MSG__MSG_SHUTDOWN: on_shutdown(s, q); break;
+	case CONKER__CLIENT_MSG__MSG_SHUTDOWN: on_shutdown(s, q, m->shutdown); break;
 	default: answer_error(q, ENOSYS, "", "unknown message"); break;
 	}
 	return 0;

@@ -60,6 +60,14 @@ void server_power_off(struct server *s)
 	s->closed_before = s->clients.n_closed;
 }
 
+void server_shut_down(struct server *s, uint32_t grace_ms)
+{
+	if (grace_ms == 0 || execs_stop(&s->execs) == 0)
+		server_power_off(s);
+	else
+		s->stop_until_us = s->poller.now_us + ms_to_us(grace_ms);
+}
+
 static int is_over(const struct server *s)
 {
 	return s->power_off_us &&
@@ -135,6 +143,14 @@ static int server_on_event(struct server *s, const struct epoll_event *e)
 
 /* ---- deadlines ---- */
 
+static void run_stop(struct server *s)
+{
+	if (s->power_off_us || !s->stop_until_us)
+		return;
+	if (s->stop_until_us <= s->poller.now_us || !execs_wait_for_stop(&s->execs))
+		server_power_off(s);
+}
+
 static void run_idle(struct server *s)
 {
 	const struct ev_name event = {.kind = KIND_FREEZER};
@@ -176,6 +192,8 @@ static int64_t next_due_us(const struct server *s)
 {
 	int64_t due = s->power_off_us ? s->power_off_us : INT64_MAX;
 
+	if (!s->power_off_us && s->stop_until_us)
+		due = min_(due, s->stop_until_us);
 	due = min_(due, ports_due_us(&s->awaits));
 	if (!s->power_off_us && !freezer_is_on(&s->freezer))
 		due = min_(due, idle_due_us(&s->idle, &s->execs.uses));
@@ -209,6 +227,7 @@ static int server_turn(struct server *s)
 	s->execs.alone_until_us = 0;
 	execs_run(&s->execs); /* also of a frozen box: what it said before is told */
 	ports_run(&s->awaits, &s->execs);
+	run_stop(s);
 	run_idle(s);
 	run_freezer(s);
 	clients_flush(&s->clients);

@@ -34,6 +34,7 @@ enum server_kind {
 struct server {
 	struct poller poller;
 	int listen_fd;
+	int64_t stop_until_us;  /* 0, or how long those that were asked to end may take */
 	int64_t power_off_us;   /* 0, or when to end the machine at the latest */
 	unsigned closed_before; /* clients.n_closed then: if one goes, Done has arrived */
 	struct idle idle;
@@ -55,5 +56,7 @@ must_check int server_run(struct server *s, int listen_fd);
 
 /* Kills everything there is, and ends the machine when its client has heard of it. */
 void server_power_off(struct server *s);
+/* The same, once those that can be asked to end have ended, or had grace_ms for it. */
+void server_shut_down(struct server *s, uint32_t grace_ms);
 
 #endif

@@ -183,6 +183,23 @@ static int enter_box(int mnt_ns)
 	return (int)(r == 0 ? sys_raw(SYS_unshare, CLONE_NEWCGROUP) : r);
 }
 
+/* As mkdir -p. What fails is told by the chdir that comes after it. */
+static void make_cwd(struct child_area *a)
+{
+	const char *cwd = a->req.cwd;
+	size_t len = strlen(cwd);
+
+	if (len >= sizeof(a->path) || sys_raw(SYS_faccessat, AT_FDCWD, cwd, F_OK) == 0)
+		return;
+	for (size_t i = 1; i <= len; i++) {
+		if (cwd[i] && cwd[i] != '/')
+			continue;
+		memcpy(a->path, cwd, i);
+		a->path[i] = 0;
+		(void)sys_raw(SYS_mkdirat, AT_FDCWD, a->path, 0755);
+	}
+}
+
 static int child(void *arg)
 {
 	struct child_area *a = arg;
@@ -201,6 +218,8 @@ static int child(void *arg)
 	r = leave_init(a);
 	if (r < 0)
 		return child_fail(a, "namespace", -r);
+	if (q->make_cwd)
+		make_cwd(a);
 	if (take_identity(a) != 0)
 		return 127;
 	if (q->user[0])

@@ -35,6 +35,7 @@ struct child_req {
 	char **env; /* NULL-terminated, and with room for one more pointer (HOME) */
 	size_t n_env;
 	const char *cwd;  /* absolute, or "" */
+	int make_cwd;     /* by root, where it is missing */
 	const char *user; /* a spec for user_resolve(), or "": root */
 	Conker__Rlimit *const *rlimits;
 	size_t n_rlimits;

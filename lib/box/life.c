@@ -163,13 +163,20 @@ static void life_note(struct box *b, const char *line)
 			     strlen(line)); /* only the words of `conker ls` depend on it */
 }
 
-static int life_ask_shutdown(struct box *b)
+/* What is asked to end gets most of the time; the rest is for the machine to go off. */
+static uint32_t life_grace_ms(int timeout_ms)
+{
+	return timeout_ms < 0 ? UINT32_MAX : (uint32_t)timeout_ms / 5 * 4;
+}
+
+static int life_ask_shutdown(struct box *b, int timeout_ms)
 {
 	Conker__Shutdown s = CONKER__SHUTDOWN__INIT;
 	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 
 	m.msg_case = CONKER__CLIENT_MSG__MSG_SHUTDOWN;
 	m.shutdown = &s;
+	s.grace_ms = life_grace_ms(timeout_ms);
 	/* The answer is the end of the VMM. */
 	return wire_send_aside(&b->handle.wire, &m, OUT_CONTROL_BYTES);
 }
@@ -201,7 +208,7 @@ static int life_ask_to_end(struct box *b, int timeout_ms)
 	enum { STEP_MS = 250, WRITING_MAX_MS = 300000 };
 	int64_t until_ms = now_ms() + WRITING_MAX_MS;
 
-	if (b->handle.lost || life_ask_shutdown(b) < 0)
+	if (b->handle.lost || life_ask_shutdown(b, timeout_ms) < 0)
 		return -ETIMEDOUT;
 	int r = wait_for(&b->handle, life_is_gone, b, timeout_ms);
 	while (r == -ETIMEDOUT && now_ms() < until_ms && registry_is_writing(b->dir))

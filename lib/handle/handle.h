@@ -31,6 +31,8 @@ struct box_ops { /* what the handle's owner does: the box that it is embedded in
 	void (*delete)(conker_box *b);
 };
 
+struct image_config; /* lib/images/images.h */
+
 struct due { /* what the leader is to do without a frame; embedded */
 	struct due *next;
 	int queued;
@@ -54,7 +56,9 @@ struct waker { /* one who waits for several boxes: an eventfd that is written to
 struct conker_box {
 	const struct box_ops *ops;
 	const char *name; /* for messages */
-	pid_t maker;      /* the process that may use the handle */
+	const struct image_config *
+		image; /* NULL, or what its image says of itself: the owner's, as long as the handle */
+	pid_t maker; /* the process that may use the handle */
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* the leader left, or something that one waits for happened */
 	unsigned refs;          /* the handle, each execution, each call that waits */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* start.c - from conker_exec_opts to a Start on the wire. */
+#include "lib/handle/defaults.h"
 #include "lib/handle/exec.h"
 
 #include <assert.h>
@@ -15,7 +16,7 @@ enum {
 	EXEC_FLAGS = CONKER_EXEC_STDIN | CONKER_EXEC_TTY | CONKER_EXEC_MANUAL_ACK |
 		     CONKER_EXEC_KEEP | CONKER_EXEC_LEAVE_CHILDREN | CONKER_EXEC_KEEP_ALIVE |
 		     CONKER_EXEC_LINES | CONKER_EXEC_MERGE_STDERR | CONKER_EXEC_NO_STDOUT |
-		     CONKER_EXEC_NO_STDERR,
+		     CONKER_EXEC_NO_STDERR | CONKER_EXEC_IMAGE_COMMAND | CONKER_EXEC_PLAIN,
 	OWN_STREAMS = CONKER_EXEC_MERGE_STDERR | CONKER_EXEC_NO_STDOUT | CONKER_EXEC_NO_STDERR,
 };
 
@@ -89,6 +90,8 @@ static int check_numbers(const conker_exec_opts *o, struct err *e)
 	if (o->n_rlimits > RLIMITS_MAX || (o->n_rlimits && !o->rlimits))
 		return err_set(e, EINVAL, "more than %d resource limits, or none given",
 			       RLIMITS_MAX);
+	if (o->stop_signal < 0 || o->stop_signal > SIGNO_MAX)
+		return err_set(e, EINVAL, "no signal has the number %d", o->stop_signal);
 	if (o->grace_ms < 0 || o->backoff_ms < 0 || o->backoff_max_ms < 0)
 		return err_set(e, EINVAL, "a negative grace or backoff; 0 is the default");
 	for (size_t i = 0; i < o->n_rlimits; i++)
@@ -124,8 +127,6 @@ static int read_opts(conker_exec_opts *o, const conker_exec_opts *caller, struct
 
 	if (r < 0)
 		return r;
-	if (!o->argv || !o->argv[0])
-		return err_set(e, EINVAL, "no command given");
 	set_defaults(o);
 	r = check_flags(o, e);
 	if (r == 0)
@@ -148,7 +149,7 @@ struct start_parts {
 	Conker__Tty tty;
 	Conker__Restart restart;
 	Conker__Rlimit limit[RLIMITS_MAX], *limits[RLIMITS_MAX];
-	int builtin;
+	int builtin, make_cwd;
 	struct err *e;
 };
 
@@ -219,6 +220,8 @@ static void compose(Conker__Start *s, struct start_parts *p, const conker_exec_o
 	put_flags(s, o->flags);
 	put_limits(s, p, o);
 	s->cwd = wire_text(o->cwd);
+	s->make_cwd = p->make_cwd;
+	s->stop_signal = (uint32_t)o->stop_signal;
 	s->user = wire_text(o->user);
 	s->name = wire_text(o->name);
 	s->key = wire_text(o->key);
@@ -261,10 +264,27 @@ static int start_with(conker_box *b, const conker_exec_opts *o, const conker_exe
 	return exec_open(x, &m, ret, p->e);
 }
 
+static int start_whole(conker_box *b, const conker_exec_opts *o, const conker_exec_cb *cb,
+		       struct start_parts *p, conker_exec **ret)
+{
+	size_t n = count(o->argv) + count(o->env);
+
+	if (n > ARGS_MAX)
+		return err_set(p->e, E2BIG, "more than %d arguments and environment entries",
+			       ARGS_MAX);
+	p->v = calloc(n + 1, sizeof(*p->v));
+	if (!p->v)
+		return err_set(p->e, ENOMEM, "no memory for the arguments");
+	int r = start_with(b, o, cb, p, ret);
+	free(p->v);
+	return r;
+}
+
 static int start(conker_box *b, const conker_exec_opts *opts, const conker_exec_cb *cb, int builtin,
 		 conker_exec **ret, struct err *e)
 {
 	struct start_parts p = {.builtin = builtin, .e = e};
+	struct defaults d;
 	conker_exec_opts o;
 	int r = read_opts(&o, opts, e);
 
@@ -272,15 +292,12 @@ static int start(conker_box *b, const conker_exec_opts *opts, const conker_exec_
 		return r;
 	if (!ret)
 		return err_set(e, EINVAL, "nowhere to put the execution's handle");
-	size_t n = count(o.argv) + count(o.env);
-	if (n > ARGS_MAX)
-		return err_set(e, E2BIG, "more than %d arguments and environment entries",
-			       ARGS_MAX);
-	p.v = calloc(n + 1, sizeof(*p.v));
-	if (!p.v)
-		return err_set(e, ENOMEM, "no memory for the arguments");
-	r = start_with(b, &o, cb, &p, ret);
-	free(p.v);
+	r = defaults_apply(&d, builtin ? NULL : b->image, &o, e);
+	if (r < 0)
+		return r;
+	p.make_cwd = d.make_cwd;
+	r = start_whole(b, &o, cb, &p, ret);
+	defaults_fini(&d);
 	return r;
 }
 

@@ -57,6 +57,88 @@ Test(init_life, a_stopped_execution_is_listed_so_until_it_goes_on)
 	}
 }
 
+/* ---- the end of the box ---- */
+
+static void await_server_end(void)
+{
+	for (int i = 0; i < WAIT_MS / 10 && server_pid > 0; i++) {
+		if (waitpid(server_pid, NULL, WNOHANG) == server_pid)
+			server_pid = 0;
+		else
+			usleep(10000);
+	}
+	cr_assert_eq(server_pid, 0, "it still serves");
+}
+
+/* Asks for it, and waits until it is over: milliseconds. */
+static int64_t shut_down(uint32_t grace_ms)
+{
+	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
+	Conker__Shutdown s = CONKER__SHUTDOWN__INIT;
+	struct conn c = connect_init();
+	int64_t begin_us = now_us();
+
+	s.grace_ms = grace_ms;
+	m.channel = 1;
+	m.msg_case = CONKER__CLIENT_MSG__MSG_SHUTDOWN;
+	m.shutdown = &s;
+	send_msg(&c, &m);
+	cr_expect_eq(finish(&c, 1).done, 'd');
+	await_server_end();
+	return (now_us() - begin_us) / 1000;
+}
+
+/* One that says "begun" when it is ready to be asked by SIGINT, and would be started again. */
+static struct result begin_stoppable(struct conn *c, const char *script)
+{
+	Conker__Start s = CONKER__START__INIT;
+	Conker__Restart again = CONKER__RESTART__INIT;
+
+	again.policy = CONKER__RESTART__POLICY__ALWAYS;
+	s.restart = &again;
+	s.stop_signal = SIGINT;
+	struct result r = begin(c, 1, &s, script);
+	await_output(r.start.exec, strlen("begun\n"));
+	return r;
+}
+
+Test(init_life, a_box_that_is_shut_down_waits_for_what_has_a_stop_signal)
+{
+	struct conn c = connect_init();
+	struct result r = begin_stoppable(
+		&c,
+		"trap 'sleep 0.3; echo bye; exit 0' INT; echo begun; while :; do sleep 0.05; done");
+
+	(void)sh_detached("trap '' TERM INT; sleep 30");
+	cr_expect_lt(shut_down(WAIT_MS), WAIT_MS / 2,
+		     "it has ended, and nobody else is waited for");
+	go_on(&c, 1, &r);
+	cr_expect(r.done == 'x' && r.exit.status == CONKER__STATUS__EXITED && !r.exit.restarts);
+	cr_expect(said(&r, "begun\nbye\n"), "%.*s", (int)r.out_len, r.out);
+}
+
+Test(init_life, a_box_that_is_shut_down_waits_no_longer_than_it_was_told)
+{
+	struct conn c = connect_init();
+
+	(void)begin_stoppable(&c, "trap '' INT; echo begun; while :; do sleep 0.05; done");
+	int64_t ms = shut_down(500);
+	cr_expect(ms >= 500 && ms < WAIT_MS / 2, "%d ms", (int)ms);
+}
+
+Test(init_life, a_timeout_asks_by_the_stop_signal)
+{
+	Conker__Start s = CONKER__START__INIT;
+
+	s.timeout_ms = 200;
+	s.grace_ms = 20000;
+	s.stop_signal = SIGINT;
+	struct result r = wait_exit(begin_detached(
+		&s, "trap 'exit 5' INT; trap '' TERM; while :; do sleep 0.05; done"));
+	cr_expect_eq(r.exit.status, CONKER__STATUS__TIMED_OUT);
+	cr_expect_eq(r.exit.code, 5);
+}
+
 /* ---- stdin ---- */
 
 static void send_input(struct conn *c, uint32_t channel, const char *text, int eof, int flush)

@@ -382,6 +382,36 @@ Test(init_server, runs_as_the_user_asked_for)
 	cr_assert(said(&r, "12345\n23456\n23456\n1\n"), "%.*s", (int)r.out_len, r.out);
 }
 
+Test(init_server, a_working_directory_that_is_missing_is_made_by_root_where_that_was_asked_for)
+{
+	static char dir[] = "/tmp/conker-cwd-XXXXXX", cwd[sizeof(dir) + 8];
+	Conker__Start s = CONKER__START__INIT;
+	struct conn c = connect_init();
+
+	cr_assert(mkdtemp(dir) && chmod(dir, 0755) == 0);
+	(void)snprintf(cwd, sizeof(cwd), "%s/a//b/", dir);
+	s.cwd = (ProtobufCBinaryData){strlen(cwd), (uint8_t *)cwd};
+	s.user = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "12345"};
+	start(&c, 1, &s, (const char *[]){"/bin/sh", "-c", "exit 7", NULL});
+	struct result r = finish(&c, 1);
+	cr_expect(r.done == 'e' && r.code == ENOENT, "nobody asked to make it");
+	s.make_cwd = 1;
+	for (int i = 0; i < 2; i++) { /* missing, and there */
+		start(&c, 1, &s,
+		      (const char *[]){"/bin/sh", "-c", "stat -c '%u %a' . ; touch x || pwd",
+				       NULL});
+		r = finish(&c, 1);
+		char want[128];
+		(void)snprintf(want, sizeof(want), "0 755\n%s/a/b\n", dir);
+		cr_expect(said(&r, want), "%.*s", (int)r.out_len, r.out);
+	}
+	(void)snprintf(cwd, sizeof(cwd), "%s/a/b", dir);
+	(void)rmdir(cwd);
+	*strrchr(cwd, '/') = 0;
+	(void)rmdir(cwd);
+	(void)rmdir(dir);
+}
+
 /* The reaper is the server's first child. */
 Test(init_server, the_box_survives_its_reaper)
 {

@@ -9,8 +9,10 @@
 #define BOX(field) offsetof(struct box_args, field)
 
 const struct opt box_opt_table[] = {
-	{"image", 0, OPT_STRING, BOX(image), "NAME",
-	 "root file system (default: the built-in base image)"},
+	{"image", 0, OPT_STRING, BOX(image), "IMAGE",
+	 "a local name, or as Docker has them: python:3.12-slim (the built-in base)"},
+	{"pull", 0, OPT_STRING, BOX(pull), "WHEN",
+	 "get it from its registry: always, missing (the default) or never"},
 	{"memory", 'm', OPT_MEMORY, BOX(memory_mib), "MIB", "memory (128); or with K, M, G"},
 	{"cpus", 0, OPT_UINT, BOX(cpus), "N", "virtual CPUs (1)"},
 	{"kernel", 0, OPT_STRING, BOX(kernel), "FILE", "vmlinux or bzImage of your own"},
@@ -72,6 +74,24 @@ static void tell(conker_box *b, const struct box_args *a)
 		     info.unjailed);
 }
 
+int box_pull(const struct cli *c, const struct box_args *a)
+{
+	char ref[256];
+	const char *when = a->pull ? a->pull : "missing";
+	int always = strcmp(when, "always") == 0, never = strcmp(when, "never") == 0;
+
+	if (!always && !never && strcmp(when, "missing") != 0)
+		return fail_usage(c, "--pull: '%s' is not always, missing or never", when);
+	if (!a->image || a->from || never)
+		return 0;
+	int here = conker_image_resolve(a->image, ref);
+	if (here < 0)
+		return fail_lib();
+	if (!*ref || (here && !always)) /* for a local name there is nobody to ask */
+		return 0;
+	return image_pull(c, ref, NULL);
+}
+
 int box_create(const struct cli *c, const struct box_args *a, uint32_t flags, conker_box **ret)
 {
 	conker_box_opts o = {
@@ -109,7 +129,10 @@ int box_create_and_print(const struct cli *c, const struct box_args *a)
 {
 	conker_box_info info = {.size = sizeof(info)};
 	conker_box *b;
+	int status = box_pull(c, a);
 
+	if (status)
+		return status;
 	if (box_create(c, a, CONKER_BOX_DETACHED, &b) < 0)
 		return fail_lib();
 	int r = conker_box_info_get(b, &info);

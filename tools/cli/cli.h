@@ -221,23 +221,32 @@ struct box_args {
 	struct strings disks;
 	conker_rate disk_rate, vsock_rate, console_rate;
 	int verbose, require_jail, warm;
+	const char *pull; /* NULL: missing */
 };
 
 extern const struct opt box_opt_table[], life_opt_table[];
 extern const size_t box_opt_count, life_opt_count;
 
+/* The image is here, or is got as --pull says. 0, or the exit status after a message. Before box_create(). */
+int box_pull(const struct cli *c, const struct box_args *a);
 /* Creates the box, over again when a stopped and continued terminal job interrupted it. A library
  * error; -EINTR when one of our signals did. */
 int box_create(const struct cli *c, const struct box_args *a, uint32_t flags, conker_box **ret);
 /* Creates one that stays: its name on stdout. The exit status. */
 int box_create_and_print(const struct cli *c, const struct box_args *a);
 
+/* ---- cmd_image.c --------------------------------------------------------------------------------- */
+
+/* Pulls it, with progress on a terminal. 0, or the exit status after a message. */
+int image_pull(const struct cli *c, const char *ref, const conker_image_opts *o);
+
 /* ---- execargs.c ---------------------------------------------------------------------------------- */
 
 struct exec_args {
 	int interactive, tty, verbose, merge, detach, leave_children, keep_alive;
-	const char *workdir, *user, *name, *key, *sh, *shell;
-	int timeout_ms, grace_ms, backoff_ms, await_timeout_ms;
+	int is_run; /* no command: the image's; its entrypoint comes before a command */
+	const char *workdir, *user, *name, *key, *sh, *shell, *entrypoint;
+	int timeout_ms, grace_ms, backoff_ms, await_timeout_ms, stop_signal;
 	uint64_t memory_bytes, log_bytes;
 	uint32_t pids, cpu_permille;
 	struct strings env, env_files;

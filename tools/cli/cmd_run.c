@@ -17,6 +17,8 @@ static const struct opt own_opts[] = {
 	 "leave the box running afterwards"},
 	{"idle-suspend", 0, OPT_SECONDS, offsetof(struct run_args, box.idle_suspend_ms), "SECONDS",
 	 "with --keep: suspend it when nobody has used it for that long"},
+	{"entrypoint", 0, OPT_STRING, offsetof(struct run_args, exec.entrypoint), "PROGRAM",
+	 "in place of the image's; '': none"},
 	{"timing", 0, OPT_FLAG, offsetof(struct run_args, timing), NULL,
 	 "say at the end where the time went"},
 };
@@ -54,7 +56,10 @@ static int run(const struct cli *c, const struct run_args *a, const struct exec_
 	conker_box_info info = {.size = sizeof(info)};
 	struct session s;
 	conker_box *b;
+	int status = box_pull(c, &a->box);
 
+	if (status)
+		return status;
 	if (box_create(c, &a->box, a->keep ? CONKER_BOX_DETACHED : 0, &b) < 0)
 		return fail_lib();
 	session_run(&s, b, plan, a->exec.detach_keys, a->keep ? SESSION_KILL : 0);
@@ -69,12 +74,15 @@ static int run(const struct cli *c, const struct run_args *a, const struct exec_
 
 int cmd_run(struct cli *c, int argc, char **argv)
 {
-	struct run_args a = {0}; /* no keys to detach: the box ends with us */
+	struct run_args a = {.exec.is_run = 1}; /* no keys to detach: the box ends with us */
 	struct exec_plan plan;
 	struct usage u = {
-		.operands = "[OPTIONS] [--] CMD [ARG...]",
-		.text = "Starts a box, runs the command in it and ends the box. The exit status is "
-			"the command's;\n"
+		.operands = "[OPTIONS] [--] [CMD [ARG...]]",
+		.text = "Starts a box, runs the command in it and ends the box. Without a command "
+			"it is "
+			"the image's; an\n"
+			"entrypoint of the image comes before the command. The exit status is the "
+			"command's;\n"
 			"124: timed out, 125: conker failed, 126: cannot be executed, 127: not "
 			"found,\n"
 			"128+N: ended by signal N.",

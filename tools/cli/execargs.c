@@ -17,13 +17,15 @@ const struct opt exec_opt_table[] = {
 	{"env", 'e', OPT_LIST, EXEC(env), "NAME[=VALUE]",
 	 "set a variable of its environment, or pass ours"},
 	{"env-file", 0, OPT_LIST, EXEC(env_files), "FILE", "likewise, from lines of a file"},
-	{"workdir", 'w', OPT_STRING, EXEC(workdir), "DIR", "where it starts (/)"},
+	{"workdir", 'w', OPT_STRING, EXEC(workdir), "DIR", "where it starts (the image's, or /)"},
 	{"user", 'u', OPT_STRING, EXEC(user), "USER[:GROUP]",
-	 "who it is, by name or number (root)"},
+	 "who it is, by name or number (the image's, or root)"},
 	{"timeout", 0, OPT_TIMEOUT, EXEC(timeout_ms), "SECONDS",
 	 "end it after that time: status 124"},
 	{"grace", 0, OPT_SECONDS, EXEC(grace_ms), "SECONDS",
-	 "from SIGTERM to SIGKILL at its timeout (2)"},
+	 "from there to SIGKILL at its timeout (2)"},
+	{"stop-signal", 0, OPT_SIGNAL, EXEC(stop_signal), "SIGNAL",
+	 "what asks it to end then, and when its box is stopped (the image's, or TERM)"},
 	{"merge", 0, OPT_FLAG, EXEC(merge), NULL, "its stderr goes into its stdout, in order"},
 	{"leave-children", 0, OPT_FLAG, EXEC(leave_children), NULL,
 	 "what it left behind lives on at its end"},
@@ -176,13 +178,19 @@ static int plan_argv(struct exec_plan *p, const struct cli *c, const struct exec
 		argc > 0 ? countof(shell) : countof(shell) - 1; /* $0 stands before arguments */
 	int r = 0;
 
-	if (argc == 0 && !a->sh)
+	if (argc == 0 && !a->sh && !a->is_run)
 		return fail_usage(c, "no command given; it comes after '--'");
+	if (a->sh && a->entrypoint)
+		return fail_usage(c, "either --sh or --entrypoint");
+	if (a->entrypoint && *a->entrypoint)
+		r = strings_add(&p->argv, a->entrypoint);
 	for (size_t i = 0; a->sh && i < n_shell && r == 0; i++)
 		r = strings_add(&p->argv, shell[i]);
 	for (int i = 0; i < argc && r == 0; i++)
 		r = strings_add(&p->argv, argv[i]);
 	p->opts.argv = p->argv.v;
+	if (a->is_run && !a->sh && !a->entrypoint)
+		p->opts.flags |= CONKER_EXEC_IMAGE_COMMAND;
 	return r < 0 ? fail("no memory") : 0;
 }
 
@@ -205,6 +213,7 @@ static conker_exec_opts plan_opts(const struct exec_args *a)
 		.key = a->key,
 		.timeout_ms = a->timeout_ms,
 		.grace_ms = a->grace_ms,
+		.stop_signal = a->stop_signal,
 		.restart = a->restart.policy,
 		.restart_max = a->restart.max,
 		.backoff_ms = a->backoff_ms,
