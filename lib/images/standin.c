@@ -11,7 +11,7 @@ __attribute__((weak)) int reference_parse(const char *text, struct reference *re
 	int n = snprintf(ret->full, sizeof(ret->full), "docker.io/library/%s%s", text,
 			 strchr(text, ':') ? "" : ":latest");
 
-	return *text && n > 0 && (size_t)n < sizeof(ret->full) ? 0 : err_set(e, EINVAL, "no reference");
+	return *text && !strchr(text, ' ') && n > 0 && (size_t)n < sizeof(ret->full) ? 0 : err_set(e, EINVAL, "no reference");
 }
 
 __attribute__((weak)) int fetch(const struct image_work *w, const struct reference *ref,
