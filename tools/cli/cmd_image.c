@@ -28,7 +28,7 @@ static int import(struct cli *c, int argc, char **argv)
 		note("importing %s ...", argv[0]);
 	int r = -EINTR;
 	while (r == -EINTR && !signals_caught())
-		r = conker_image_import(argv[0], argv[1]);
+		r = conker_image_import(argv[0], argv[1], NULL);
 	if (r < 0)
 		return fail_lib();
 	return 0;
@@ -39,20 +39,20 @@ struct image_ls {
 	int count;
 };
 
-static int on_image(const char *name, uint64_t bytes, int64_t created_s, void *user)
+static int on_image(const conker_image *i, void *user)
 {
 	struct image_ls *l = user;
 	char age[24];
 
 	if (l->json) {
 		fputs(l->count ? ",\n {\"name\":" : "{\"name\":", stdout);
-		json_string(name);
-		printf(",\"bytes\":%llu,\"created\":%lld}", (unsigned long long)bytes,
-		       (long long)created_s);
+		json_string(i->name);
+		printf(",\"bytes\":%llu,\"created\":%lld}", (unsigned long long)i->bytes,
+		       (long long)i->created_s);
 	} else {
-		print_column(name, 24);
-		printf(" %10.1f %6s\n", (double)bytes / (1 << 20),
-		       age_text(time(NULL) - created_s, age, sizeof(age)));
+		print_column(i->name, 24);
+		printf(" %10.1f %6s\n", (double)i->bytes / (1 << 20),
+		       age_text(time(NULL) - i->created_s, age, sizeof(age)));
 	}
 	l->count++;
 	return 0;

@@ -179,9 +179,6 @@ static int import_publish(const struct work *w, const char *name, struct err *e)
 
 	if (fd < 0)
 		return err_errno(e, "open the new image");
-	int r = erofs_check(fd, "the new image", e);
-	if (r < 0)
-		return r;
 	(void)snprintf(file, sizeof(file), "%s" IMAGE_SUFFIX, name);
 	if (fchmod(fd, 0644) < 0 || fsync(fd) < 0 ||
 	    renameat(w->fd, "image", w->images, file) < 0 || fsync(w->images) < 0)
@@ -238,8 +235,9 @@ static int import(const struct work *w, const char *path, struct err *e)
 	return r < 0 ? r : import_make_image(w, absolute, 0, e);
 }
 
-int conker_image_import(const char *name, const char *path)
+int conker_image_import(const char *name, const char *path, const conker_image_opts *opts)
 {
+	(void)opts;
 	struct err *e = api_enter();
 	struct work w = {.images = -1, .fd = -1};
 
@@ -291,7 +289,7 @@ static int is_image(const struct dirent *de)
 	       n - s < NAME_BYTES;
 }
 
-typedef int image_fn(const char *name, uint64_t bytes, int64_t created_s, void *user);
+typedef int image_fn(const conker_image *i, void *user);
 
 static int tell(int dir, const char *file, image_fn *fn, void *user)
 {
@@ -302,7 +300,8 @@ static int tell(int dir, const char *file, image_fn *fn, void *user)
 		return 0; /* removed meanwhile */
 	(void)snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(IMAGE_SUFFIX)),
 		       file);
-	return fn(name, (uint64_t)st.st_size, st.st_mtime, user);
+	conker_image i = {.size = sizeof(i), .name = name, .id = "", .bytes = (uint64_t)st.st_size, .created_s = st.st_mtime};
+	return fn(&i, user);
 }
 
 /* The base image that came with us, unless one of that name hides it. */
@@ -314,7 +313,8 @@ static int tell_built_in(int dir, image_fn *fn, void *user)
 	if (faccessat(dir, "base" IMAGE_SUFFIX, F_OK, 0) == 0 ||
 	    place_guest_path("base.erofs", path, sizeof(path), NULL) < 0 || stat(path, &st) < 0)
 		return 0;
-	return fn("base", (uint64_t)st.st_size, st.st_mtime, user);
+	conker_image i = {.size = sizeof(i), .name = "base", .id = "", .bytes = (uint64_t)st.st_size, .created_s = st.st_mtime};
+	return fn(&i, user);
 }
 
 int conker_image_list(image_fn *fn, void *user)
@@ -346,4 +346,51 @@ int conker_image_list(image_fn *fn, void *user)
 	}
 	free(list);
 	return r;
+}
+
+int conker_image_pull(const char *ref, const conker_image_opts *opts)
+{
+	(void)ref;
+	(void)opts;
+	return err_set(api_enter(), ENOSYS, "pull");
+}
+
+int conker_image_tag(const char *image, const char *name)
+{
+	(void)image;
+	(void)name;
+	return err_set(api_enter(), ENOSYS, "tag");
+}
+
+int conker_image_inspect(const char *image, conker_image **ret)
+{
+	(void)image;
+	(void)ret;
+	return err_set(api_enter(), ENOSYS, "inspect");
+}
+
+conker_image *conker_image_free(conker_image *i)
+{
+	return i;
+}
+
+int conker_image_resolve(const char *image, char ret[256])
+{
+	(void)image;
+	(void)ret;
+	return err_set(api_enter(), ENOSYS, "resolve");
+}
+
+int conker_image_usage_get(conker_image_usage *ret)
+{
+	(void)ret;
+	return err_set(api_enter(), ENOSYS, "usage");
+}
+
+int conker_image_prune(uint32_t flags, int64_t older_s, uint64_t *ret_bytes)
+{
+	(void)flags;
+	(void)older_s;
+	(void)ret_bytes;
+	return err_set(api_enter(), ENOSYS, "prune");
 }
