@@ -30,7 +30,7 @@ void birth_log(const conker_box_opts *o, const char *fmt, ...)
 }
 
 /* What a snapshot of the box will have to say, and only its birth can tell. */
-static int birth_note_manifest(const struct box *b, const conker_box_opts *o, struct manifest *m,
+static int birth_note_manifest(struct box *b, const conker_box_opts *o, struct manifest *m,
 			       struct err *e)
 {
 	(void)snprintf(m->name, sizeof(m->name), "%s", b->meta.name);
@@ -45,7 +45,12 @@ static int birth_note_manifest(const struct box *b, const conker_box_opts *o, st
 	memcpy(m->disk_rate, &o->disk_rate, sizeof(m->disk_rate));
 	memcpy(m->vsock_rate, &o->vsock_rate, sizeof(m->vsock_rate));
 	memcpy(m->console_rate, &o->console_rate, sizeof(m->console_rate));
-	return manifest_save(b->dir, "manifest", m, e);
+	int r = boximage_used(&m->disk[0], b->dir, e);
+	if (r == 0)
+		r = boximage_link(&m->disk[0], b->dir, e);
+	if (r == 0)
+		r = boximage_load(b, e);
+	return r < 0 ? r : manifest_save(b->dir, "manifest", m, e);
 }
 
 int birth_launch(struct box *b, const conker_box_opts *o, struct origin *a, struct err *e)

@@ -39,6 +39,7 @@ static void box_on_delete(conker_box *b)
 {
 	box_close_fds(box_of(b));
 	handle_fini(b);
+	image_config_free(&box_of(b)->image);
 	free(box_of(b));
 }
 

@@ -5,17 +5,19 @@
 
 #include "lib/handle/handle.h"
 #include "lib/host/boxdir.h"
+#include "lib/images/images.h"
 
 struct box {
 	conker_box handle;
 	struct meta meta;
-	int doomed;              /* the box ends with this handle */
-	int dir, starter;        /* the box's directory; the starter's lock */
-	int owner, vmm;          /* our end of the owner socket; a pidfd */
-	int grace;               /* a timer, see life_on_conn_end() */
-	int child, child_stderr; /* of a VMM that we have started */
-	uint64_t template_us;    /* see conker_box_info */
-	struct line_buf line;    /* [leader] */
+	struct image_config image; /* what its image says of itself; empty: nothing */
+	int doomed;                /* the box ends with this handle */
+	int dir, starter;          /* the box's directory; the starter's lock */
+	int owner, vmm;            /* our end of the owner socket; a pidfd */
+	int grace;                 /* a timer, see life_on_conn_end() */
+	int child, child_stderr;   /* of a VMM that we have started */
+	uint64_t template_us;      /* see conker_box_info */
+	struct line_buf line;      /* [leader] */
 	struct vm_events events;
 	int gone; /* the VMM has ended */
 };

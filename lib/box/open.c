@@ -66,11 +66,15 @@ static int open_connect(struct box *b, int alive, struct err *e)
 static int open_attach(struct box *b, const char *name, struct err *e)
 {
 	enum { TRIES = 8 }; /* each has waited for somebody else to suspend or resume it */
-	int r = -ERESTART;
+	int r;
 
 	b->dir = registry_open(name, &b->meta, e);
 	if (b->dir < 0)
 		return b->dir;
+	r = boximage_load(b, e);
+	if (r < 0)
+		return r;
+	r = -ERESTART;
 	for (int i = 0; i < TRIES && r == -ERESTART; i++) {
 		int alive = open_look(b, e);
 		r = alive < 0           ? alive

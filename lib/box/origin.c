@@ -48,7 +48,8 @@ static int origin_note(int fd, int ro, char **text, struct layer *ret)
 }
 
 /* What the box is made of, while the files are open: by name they may be others later. */
-static int origin_describe(struct origin *a, const conker_box_opts *o, struct err *e)
+static int origin_describe(struct origin *a, const conker_box_opts *o,
+			   const struct opened_image *image, struct err *e)
 {
 	struct manifest *m = a->m;
 	char *text = malloc((size_t)(a->files.ndisks + 2) * LAYER_PATH_BYTES);
@@ -65,7 +66,10 @@ static int origin_describe(struct origin *a, const conker_box_opts *o, struct er
 		r = origin_note(a->files.kernel, 1, &text, &m->kernel);
 	if (r == 0)
 		r = origin_note(a->files.initrd, 1, &text, &m->initrd);
-	for (int i = 0; i < a->files.ndisks && r == 0; i++)
+	if (r == 0)
+		r = boximage_note(image, a->files.disk[0], text, &m->disk[0]);
+	text += LAYER_PATH_BYTES;
+	for (int i = 1; i < a->files.ndisks && r == 0; i++)
 		r = origin_note(a->files.disk[i], a->files.ro[i], &text, &m->disk[i]);
 	m->ndisks = (uint64_t)a->files.ndisks;
 	return r < 0 ? err_set(e, -r, "look at the files of a box: %s", strerror(-r)) : 0;
@@ -86,7 +90,9 @@ int origin_open_cold(struct origin *a, conker_box_opts *o, struct err *e)
 	if (r < 0)
 		return r;
 	memcpy(a->m->image, image->name, sizeof(a->m->image));
-	r = artefacts_open(&a->files, o, image->fd, image->nfds, e);
+	r = artefacts_take_image(&a->files, image->fd, image->nfds, e);
+	if (r == 0)
+		r = artefacts_open(&a->files, o, e);
 	image_close(image);
-	return r < 0 ? r : origin_describe(a, o, e);
+	return r < 0 ? r : origin_describe(a, o, image, e);
 }

@@ -27,7 +27,10 @@ static int restore_check_asked(const conker_box_opts *o, const struct manifest *
 	if (o->cpus && o->cpus != m->cpus)
 		return err_set(e, EINVAL, "it is of a box with %u CPU%s; leave that out",
 			       (unsigned)m->cpus, m->cpus == 1 ? "" : "s");
-	if (o->image && strcmp(o->image, m->image) != 0)
+	int same = o->image ? boximage_is(m, o->image, e) : 1;
+	if (same < 0)
+		return same;
+	if (!same)
 		return err_set(e, EINVAL, "it is of a box with image '%s'; leave that out",
 			       m->image);
 	if (o->disks && o->disks[0])
@@ -133,6 +136,12 @@ static int restore_open_files(struct origin *a, struct err *e)
 
 		if (fd < 0 && !own)
 			return fd;
+		if (i == 0) {
+			int r = boximage_take(&a->files, l, fd, e);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		a->files.ro[a->files.ndisks] = l->ro;
 		a->files.disk[a->files.ndisks++] = fd;
 	}

@@ -359,6 +359,9 @@ static int work_finish(struct work *w, struct err *e)
 	if (fsync(w->dir) < 0 || work_take_name(w) < 0)
 		return err_errno(e, "give the snapshot its name '%s'", w->name);
 	w->made = 0;
+	r = boximage_used(&w->m.disk[0], w->dir, e);
+	if (r < 0)
+		return r;
 	(void)fsync(w->parent); /* what is lost in a crash now is all of it */
 	return 0;
 }

@@ -3,6 +3,7 @@
  *
  *	manifest.c  the manifest as text and as a structure: pure
  *	layer.c     files by identity and checksum; this host's identity
+ *	boximage.c  the image of a box
  *	suspended.c the files of a suspended box
  *	origin.c    what a box begins with, one that boots
  *	disk.c      disks: one writer or many readers; copies
@@ -99,6 +100,20 @@ must_check int layer_check(int fd, const struct layer *l);
 must_check int host_identify(struct manifest *ret);
 /* The id of this boot of the host; "" when it cannot be told. */
 void host_boot(char ret[BOOT_BYTES]);
+
+/* ---- boximage.c ------------------------------------------------------------------------------------- */
+
+/* What a manifest says of an image that is open; fd: its first file. path has room for LAYER_PATH_BYTES. */
+must_check int boximage_note(const struct opened_image *i, int fd, char *path, struct layer *ret);
+/* Its files to a; fd, which is taken: of the file that l names, checked already. */
+must_check int boximage_take(struct artefacts *a, const struct layer *l, int fd, struct err *e);
+/* The directory dir uses the image from now on. */
+must_check int boximage_used(const struct layer *l, int dir, struct err *e);
+/* Whether name, today, means the image of m: 1 or 0. */
+must_check int boximage_is(const struct manifest *m, const char *name, struct err *e);
+/* The box in dir has that image; and what a box's image says of itself, for its commands. */
+must_check int boximage_link(const struct layer *l, int dir, struct err *e);
+must_check int boximage_load(struct box *b, struct err *e);
 
 /* ---- suspended.c ------------------------------------------------------------------------------------- */
 

@@ -53,16 +53,20 @@ int artefacts_init(struct artefacts *a, struct err *e)
 	return place_vmm(a->vmm, sizeof(a->vmm), e);
 }
 
-int artefacts_open(struct artefacts *a, const conker_box_opts *o, int *image, int nfds,
-		   struct err *e)
+int artefacts_take_image(struct artefacts *a, int *image, int nfds, struct err *e)
 {
-	int r = 0;
-
 	if (nfds != 1) /* the place of an image's further files */
 		return err_set(e, ENOSYS, "an image of %d files", nfds);
 	a->disk[0] = take_fd(image[0]);
 	a->ro[0] = 1;
 	a->ndisks = 1;
+	return 0;
+}
+
+int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e)
+{
+	int r = 0;
+
 	a->kernel = open_kernel(o, e);
 	if (a->kernel < 0)
 		return a->kernel;

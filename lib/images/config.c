@@ -165,7 +165,7 @@ static int config_empty(struct image_config *ret, struct err *e)
 	return r < 0 ? err_set(e, -r, "no memory for a configuration") : 0;
 }
 
-int config_load(int dir, const char *name, struct image_config *ret, struct err *e)
+int image_config_at(int dir, const char *name, struct image_config *ret, struct err *e)
 {
 	char *text = NULL;
 
@@ -183,7 +183,7 @@ int image_config_load(const struct opened_image *i, struct image_config *ret, st
 	auto_close int dir = open(i->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (dir < 0)
 		return err_errno(e, "image '%s'", i->name);
-	return config_load(dir, i->name, ret, e);
+	return image_config_at(dir, i->name, ret, e);
 }
 
 void image_config_free(struct image_config *c)

@@ -82,6 +82,8 @@ must_check int image_config_parse(char *text, size_t len, struct image_config *r
 /* That of an opened image; of one without a configuration all empty. */
 must_check int image_config_load(const struct opened_image *i, struct image_config *ret,
 				 struct err *e);
+/* That of the image whose directory made/ID dir is; name: for messages. */
+must_check int image_config_at(int dir, const char *name, struct image_config *ret, struct err *e);
 void image_config_free(struct image_config *c);
 
 #endif

@@ -85,9 +85,4 @@ must_check int store_sub_there(int store, const char *name);
 enum { MADE_PATH_BYTES = sizeof("made/") + IMAGE_ID_BYTES };
 void made_path(const char *id, char ret[MADE_PATH_BYTES]);
 
-/* ---- config.c ------------------------------------------------------------------------------------------- */
-
-/* That of the image in dir; name: for messages. */
-must_check int config_load(int dir, const char *name, struct image_config *ret, struct err *e);
-
 #endif

@@ -105,6 +105,13 @@ static int rm(struct cli *c, int argc, char **argv)
 	return status;
 }
 
+int image_pull(const struct cli *c, const char *ref, const conker_image_opts *o)
+{
+	(void)c;
+	note("pulling %s", ref);
+	return conker_image_pull(ref, o) < 0 ? fail_lib() : 0;
+}
+
 int cmd_image(struct cli *c, int argc, char **argv)
 {
 	static const struct command table[] = {
