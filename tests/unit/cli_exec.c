@@ -81,6 +81,41 @@ Test(cli_exec, no_command_is_a_usage_error)
 	cr_assert_eq(exec_plan_init(&plan, &c, &a, 0, command), EXIT_CONKER);
 }
 
+Test(cli_exec, what_run_runs_is_the_images_unless_said)
+{
+	static const struct {
+		const char *rule, *entrypoint, *sh;
+		int argc;
+		const char *first; /* NULL: no arguments */
+		int is_image;
+	} cases[] = {
+		{"no command", NULL, NULL, 0, NULL, 1},
+		{"a command is behind its entrypoint", NULL, NULL, 1, "prog", 1},
+		{"another entrypoint", "/e", NULL, 1, "/e", 0},
+		{"another entrypoint alone", "/e", NULL, 0, "/e", 0},
+		{"no entrypoint", "", NULL, 1, "prog", 0},
+		{"a shell's string", NULL, "echo", 0, "/bin/sh", 0},
+	};
+
+	for (size_t i = 0; i < countof(cases); i++) {
+		const struct exec_args a = {
+			.is_run = 1, .entrypoint = cases[i].entrypoint, .sh = cases[i].sh};
+		char *argv[] = {(char *)"prog", NULL};
+
+		cr_assert_eq(exec_plan_init(&plan, &c, &a, cases[i].argc, argv), 0, "%s",
+			     cases[i].rule);
+		const char *first = plan.opts.argv ? plan.opts.argv[0] : NULL;
+		cr_expect(!first == !cases[i].first &&
+				  (!first || strcmp(first, cases[i].first) == 0),
+			  "%s: %s", cases[i].rule, first);
+		cr_expect_eq(!!(plan.opts.flags & CONKER_EXEC_IMAGE_COMMAND), cases[i].is_image,
+			     "%s", cases[i].rule);
+		exec_plan_fini(&plan);
+	}
+	const struct exec_args both = {.is_run = 1, .entrypoint = "/e", .sh = "echo"};
+	cr_expect_eq(init(&both), 125, "two ways to say one thing");
+}
+
 Test(cli_exec, env_overrides_env_files_and_later_overrides_earlier)
 {
 	const char *one = strdup(file("# words\nA=1\n\nB=x y=z\n", 21));

@@ -384,12 +384,12 @@ Test(init_server, runs_as_the_user_asked_for)
 
 Test(init_server, a_working_directory_that_is_missing_is_made_by_root_where_that_was_asked_for)
 {
-	static char dir[] = "/tmp/conker-cwd-XXXXXX", cwd[sizeof(dir) + 8];
+	static char top[] = "/tmp/conker-cwd-XXXXXX", cwd[sizeof(top) + 8];
 	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	cr_assert(mkdtemp(dir) && chmod(dir, 0755) == 0);
-	(void)snprintf(cwd, sizeof(cwd), "%s/a//b/", dir);
+	cr_assert(mkdtemp(top) && chmod(top, 0755) == 0);
+	(void)snprintf(cwd, sizeof(cwd), "%s/a//b/", top);
 	s.cwd = (ProtobufCBinaryData){strlen(cwd), (uint8_t *)cwd};
 	s.user = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "12345"};
 	start(&c, 1, &s, (const char *[]){"/bin/sh", "-c", "exit 7", NULL});
@@ -402,14 +402,14 @@ Test(init_server, a_working_directory_that_is_missing_is_made_by_root_where_that
 				       NULL});
 		r = finish(&c, 1);
 		char want[128];
-		(void)snprintf(want, sizeof(want), "0 755\n%s/a/b\n", dir);
+		(void)snprintf(want, sizeof(want), "0 755\n%s/a/b\n", top);
 		cr_expect(said(&r, want), "%.*s", (int)r.out_len, r.out);
 	}
-	(void)snprintf(cwd, sizeof(cwd), "%s/a/b", dir);
+	(void)snprintf(cwd, sizeof(cwd), "%s/a/b", top);
 	(void)rmdir(cwd);
 	*strrchr(cwd, '/') = 0;
 	(void)rmdir(cwd);
-	(void)rmdir(dir);
+	(void)rmdir(top);
 }
 
 /* The reaper is the server's first child. */
