@@ -35,7 +35,7 @@ unruled() { # files of the product that no rule is about
 	may 'lib/conker.h' 'nothing'
 	may 'lib/host/*.[ch]' 'util/|proto/|lib/conker\.h|lib/host/'
 	may 'lib/images/*.[ch]' 'util/|lib/conker\.h|lib/(host|images)/'
-	may 'lib/handle/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|handle)/'
+	may 'lib/handle/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|images|handle)/'
 	may 'lib/box/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|images|handle|box)/'
 	may 'lib/files/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|images|handle|box|files)/'
 	may 'guest-init/files/*.[ch]' 'util/|proto/|guest-init/files/'
