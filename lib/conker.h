@@ -197,6 +197,14 @@ typedef struct conker_box_info {
  * with conker_box_free(). */
 CONKER_PUBLIC int conker_box_create(const conker_box_opts *opts, conker_box **ret);
 
+/* The same without waiting: the VMM runs, its guest boots. The descriptor of conker_box_fd() then becomes readable as for
+ * anything else, conker_box_dispatch() reads, and conker_box_create_poll() says what came of it: 1 it is ready (or was not
+ * begun by this call); 0 not yet; else an error of conker_box_create(), and the handle is to be freed. Executions may be started
+ * at once: they begin when it is ready. It may not be left alone: the box is ended with the handle, detached or not, until it is ready. `log` is used until
+ * then. With CONKER_BOX_WARM a template that has to be made first is waited for. */
+CONKER_PUBLIC int conker_box_create_start(const conker_box_opts *opts, conker_box **ret);
+CONKER_PUBLIC int conker_box_create_poll(conker_box *b);
+
 /* A handle on an existing box, found by name or id. Freeing it leaves the box alone. A suspended one is resumed
  * first, which waits. One that may suspend itself is asked first whether it is about to, and if so waited for.
  * -ENOENT: no such box; -ESHUTDOWN: it is there but no longer runs; -ETIMEDOUT: its guest does not answer. */
@@ -356,7 +364,7 @@ enum {
 	CONKER_RLIMITS_MAX = 16,
 	CONKER_PORTS_MAX = 32,
 	CONKER_LOG_MAX = 8 << 20,
-	CONKER_BOX_NAME_MAX = 63, /* also of an image's local names */
+	CONKER_BOX_NAME_MAX = 63,    /* also of an image's local names */
 	CONKER_IMAGE_NAME_MAX = 255, /* a reference, whole */
 };
 

@@ -13,7 +13,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 void birth_log(const conker_box_opts *o, const char *fmt, ...)
@@ -81,7 +83,7 @@ int birth_launch(struct box *b, const conker_box_opts *o, struct origin *a, stru
 	if (r == -ECONNREFUSED)
 		return 0; /* it has ended already, and has said why */
 	/* Who keeps the handle learns of a failure later; see birth_await_ready() for the others. */
-	return r == 0 && restored && !(b->meta.flags & CONKER_BOX_DETACHED)
+	return r == 0 && restored && (b->pending || !(b->meta.flags & CONKER_BOX_DETACHED))
 		       ? box_resume_send(&b->handle, o, e)
 		       : r;
 }
@@ -124,13 +126,13 @@ static int birth_failed(struct box *b, int r, const conker_box_opts *o, struct e
 		       name, b->handle.reason, tail);
 }
 
-int birth_await_ready(struct box *b, const conker_box_opts *o, const struct origin *a,
-		      struct err *e)
+/* It is ready, or it failed: r is how the wait for it ended. */
+static int birth_finish(struct box *b, int r, const conker_box_opts *o, const struct origin *a,
+			struct err *e)
 {
-	int restored = a->files.state >= 0;
+	int restored = a && a->files.state >= 0;
 
 	pthread_mutex_lock(&b->handle.lock);
-	int r = wait_for(&b->handle, birth_is_over, b, o->ready_timeout_ms);
 	int ready = b->events.ready && !b->events.over && !b->handle.lost;
 	box_unlock(&b->handle);
 	if (r < 0 || !ready)
@@ -149,4 +151,54 @@ int birth_await_ready(struct box *b, const conker_box_opts *o, const struct orig
 	if (b->starter >= 0)
 		close(take_fd(b->starter));
 	return 0;
+}
+
+int birth_await_ready(struct box *b, const conker_box_opts *o, const struct origin *a,
+		      struct err *e)
+{
+	pthread_mutex_lock(&b->handle.lock);
+	int r = wait_for(&b->handle, birth_is_over, b, o->ready_timeout_ms);
+	box_unlock(&b->handle);
+	return birth_finish(b, r, o, a, e);
+}
+
+int birth_poll(struct box *b, struct err *e)
+{
+	pthread_mutex_lock(&b->handle.lock);
+	int over = birth_is_over(b);
+	box_unlock(&b->handle);
+	if (!over && now_ms() < b->pending->until_ms)
+		return 0;
+	int r = birth_finish(b, over ? 0 : -ETIMEDOUT, &b->pending->o, NULL, e);
+	if (r < 0)
+		return r; /* and again, whenever it is asked */
+	free(take_ptr(b->pending));
+	return 1;
+}
+
+/* Its descriptor becomes readable when its time is up. */
+static int birth_start_timer(struct box *b, int timeout_ms)
+{
+	struct itimerspec t = {
+		.it_value = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L}};
+
+	b->ready_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (b->ready_timer < 0 || timerfd_settime(b->ready_timer, 0, &t, NULL) < 0)
+		return -errno;
+	return box_watch(&b->handle, b->ready_timer, SRC_READY_TIMER, EPOLLIN | EPOLLONESHOT);
+}
+
+int birth_let_poll(struct box *b, const conker_box_opts *o, struct err *e)
+{
+	b->pending = malloc(sizeof(*b->pending));
+	if (!b->pending)
+		return err_set(e, ENOMEM, "no memory for a box that is being created");
+	b->pending->o = (conker_box_opts){.size = sizeof(*o),
+					  .flags = o->flags,
+					  .ready_timeout_ms = o->ready_timeout_ms,
+					  .log = o->log,
+					  .log_user = o->log_user};
+	b->pending->until_ms = now_ms() + o->ready_timeout_ms;
+	int r = o->ready_timeout_ms < 0 ? 0 : birth_start_timer(b, o->ready_timeout_ms);
+	return r < 0 ? err_set(e, -r, "set a timer: %s", strerror(-r)) : 0;
 }

@@ -26,8 +26,8 @@ static void box_on_teardown(conker_box *b)
 
 static void box_close_fds(struct box *b)
 {
-	int *all[] = {&b->dir,   &b->starter, &b->owner,       &b->vmm,
-		      &b->grace, &b->child,   &b->child_stderr};
+	int *all[] = {&b->dir,   &b->starter, &b->owner,        &b->vmm,
+		      &b->grace, &b->child,   &b->child_stderr, &b->ready_timer};
 
 	handle_close_fds(&b->handle);
 	for (size_t i = 0; i < countof(all); i++)
@@ -40,6 +40,7 @@ static void box_on_delete(conker_box *b)
 	box_close_fds(box_of(b));
 	handle_fini(b);
 	image_config_free(&box_of(b)->image);
+	free(box_of(b)->pending);
 	free(box_of(b));
 }
 
@@ -55,6 +56,7 @@ struct box *box_new(struct err *e)
 		return NULL;
 	}
 	b->dir = b->starter = b->owner = b->vmm = b->grace = b->child = b->child_stderr = -1;
+	b->ready_timer = -1;
 	int r = handle_init(&b->handle, &box_handle_ops);
 	b->handle.name = b->meta.name;
 	if (r < 0) {

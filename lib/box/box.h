@@ -7,6 +7,11 @@
 #include "lib/host/boxdir.h"
 #include "lib/images/images.h"
 
+struct pending {           /* of a box that is being created, by conker_box_create_start() */
+	conker_box_opts o; /* its numbers and flags; no strings */
+	int64_t until_ms;
+};
+
 struct box {
 	conker_box handle;
 	struct meta meta;
@@ -17,13 +22,15 @@ struct box {
 	int grace;                 /* a timer, see life_on_conn_end() */
 	int child, child_stderr;   /* of a VMM that we have started */
 	uint64_t template_us;      /* see conker_box_info */
+	struct pending *pending;   /* NULL: nobody asks whether it is ready */
+	int ready_timer;           /* when it has to be */
 	struct line_buf line;      /* [leader] */
 	struct vm_events events;
 	int gone; /* the VMM has ended */
 };
 
 /* Its own descriptors in the handle's epoll. */
-enum { SRC_VMM = SRC_OWNER + 1, SRC_GRACE };
+enum { SRC_VMM = SRC_OWNER + 1, SRC_GRACE, SRC_READY_TIMER /* only wakes */ };
 
 static inline struct box *box_of(const conker_box *b)
 {

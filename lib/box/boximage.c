@@ -84,7 +84,7 @@ int boximage_is(const struct manifest *m, const char *name, struct err *e)
 	auto_free struct opened_image *i = malloc(sizeof(*i));
 	int r = i ? image_open(name, i, e) : err_set(e, ENOMEM, "no memory for an image");
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? 0 : r; /* none that is here */
 	const char *its = made_of(&m->disk[0], path) ? path : m->disk[0].path;
 	int same = strcmp(i->path, its) == 0;
 	image_close(i);

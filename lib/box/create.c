@@ -106,7 +106,8 @@ static int make_template(const conker_box_opts *o, const char *path, struct err 
 	return r;
 }
 
-static int create_with(conker_box_opts *o, struct origin *a, conker_box **ret, struct err *e)
+static int create_with(conker_box_opts *o, struct origin *a, int waits, conker_box **ret,
+		       struct err *e)
 {
 	int r = origin_init(a, e);
 
@@ -119,8 +120,10 @@ static int create_with(conker_box_opts *o, struct origin *a, conker_box **ret, s
 	if (!b)
 		return -e->code;
 	b->template_us = a->template_us;
-	r = create_start_vmm(b, o, a, e);
+	r = waits ? 0 : birth_let_poll(b, o, e);
 	if (r == 0)
+		r = create_start_vmm(b, o, a, e);
+	if (r == 0 && waits)
 		r = birth_await_ready(b, o, a, e);
 	if (r < 0)
 		box_teardown(b);
@@ -129,7 +132,7 @@ static int create_with(conker_box_opts *o, struct origin *a, conker_box **ret, s
 	return r;
 }
 
-int conker_box_create(const conker_box_opts *opts, conker_box **ret)
+static int create(const conker_box_opts *opts, int waits, conker_box **ret)
 {
 	struct err *e = api_enter();
 	struct origin a;
@@ -142,7 +145,27 @@ int conker_box_create(const conker_box_opts *opts, conker_box **ret)
 		r = create_read_opts(&o, opts, e);
 	if (r < 0)
 		return r;
-	r = create_with(&o, &a, ret, e);
+	r = create_with(&o, &a, waits, ret, e);
 	origin_close(&a);
 	return api_descriptors(r, e);
+}
+
+int conker_box_create(const conker_box_opts *opts, conker_box **ret)
+{
+	return create(opts, 1, ret);
+}
+
+int conker_box_create_start(const conker_box_opts *opts, conker_box **ret)
+{
+	return create(opts, 0, ret);
+}
+
+int conker_box_create_poll(conker_box *b)
+{
+	struct err *e;
+	int r = box_enter(b, &e);
+
+	if (r < 0)
+		return r;
+	return box_of(b)->pending ? birth_poll(box_of(b), e) : 1;
 }

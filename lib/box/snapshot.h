@@ -201,6 +201,10 @@ must_check int birth_launch(struct box *b, const conker_box_opts *o, struct orig
 must_check int birth_await_ready(struct box *b, const conker_box_opts *o, const struct origin *a,
 				 struct err *e);
 
+/* In place of waiting: before birth_launch(); and whether it is ready: 1, 0, or as birth_await_ready(). */
+must_check int birth_let_poll(struct box *b, const conker_box_opts *o, struct err *e);
+must_check int birth_poll(struct box *b, struct err *e);
+
 /* ---- suspend.c --------------------------------------------------------------------------------------- */
 
 /* Makes the suspended box of b->dir run again: b is then as after birth_await_ready(). -ERESTART: somebody else does, or

@@ -174,3 +174,86 @@ Test(lib_birth, one_of_many_creators_of_a_name_wins)
 	cr_expect_eq(losses, N - 1);
 	cr_expect_eq(conker_box_remove("b", CONKER_RM_FORCE), 0);
 }
+
+/* ---- without waiting ------------------------------------------------------------------------------------- */
+
+/* What conker_box_create_poll() says once it says something, by descriptor and dispatch alone. */
+static int await_poll(conker_box *b, int *ret_turns)
+{
+	int r = 0;
+
+	for (*ret_turns = 0; r == 0 && *ret_turns < 1000; ++*ret_turns) {
+		struct pollfd p = {.fd = conker_box_fd(b), .events = POLLIN};
+
+		cr_assert_eq(poll(&p, 1, 20000), 1, "nobody woke us");
+		(void)conker_box_dispatch(b);
+		r = conker_box_create_poll(b);
+	}
+	return r;
+}
+
+Test(lib_birth, a_creation_need_not_be_waited_for)
+{
+	static const uint32_t flags[] = {0, CONKER_BOX_DETACHED};
+	int fds = open_fds(), turns;
+
+	for (size_t i = 0; i < countof(flags); i++) {
+		conker_box_opts o = {.size = sizeof(o), .name = "b", .flags = flags[i]};
+		conker_box *b = NULL;
+
+		cr_assert_eq(conker_box_create_start(&o, &b), 0, "%s", conker_errmsg());
+		cr_expect_eq(await_poll(b, &turns), 1, "%s", conker_errmsg());
+		cr_expect_eq(conker_box_create_poll(b), 1, "and stays so");
+		cr_expect_eq(conker_box_ping(b, 20000), 0, "%s", conker_errmsg());
+		conker_box_free(b);
+		cr_expect_eq(boxes(), flags[i] ? 1 : 0, "detached it is on its own, else over");
+		if (flags[i])
+			cr_expect_eq(conker_box_remove("b", CONKER_RM_FORCE), 0);
+		cr_expect_eq(open_fds(), fds);
+	}
+}
+
+Test(lib_birth, one_that_fails_or_takes_too_long_says_so_as_often_as_it_is_asked)
+{
+	static const struct {
+		const char *append;
+		int timeout_ms, want;
+	} cases[] = {
+		{"fake=noready", 200, -ETIMEDOUT},
+		{"fake=panic", 20000, -ECONNABORTED},
+	};
+	int fds = open_fds(), turns;
+
+	for (size_t i = 0; i < countof(cases); i++) {
+		conker_box_opts o = {.size = sizeof(o),
+				     .name = "b",
+				     .flags = CONKER_BOX_DETACHED,
+				     .cmdline_append = cases[i].append,
+				     .ready_timeout_ms = cases[i].timeout_ms};
+		conker_box *b = NULL;
+
+		cr_assert_eq(conker_box_create_start(&o, &b), 0, "%s", conker_errmsg());
+		cr_expect_eq(await_poll(b, &turns), cases[i].want, "%s", conker_errmsg());
+		cr_expect_eq(conker_box_create_poll(b), cases[i].want);
+		cr_expect_lt(turns, 20, "no busy wait: %d turns", turns);
+		conker_box_free(b);
+		cr_expect_eq(boxes(), 0);
+		cr_expect_eq(open_fds(), fds);
+	}
+}
+
+Test(lib_birth, one_that_is_let_go_before_it_is_ready_leaves_nothing)
+{
+	conker_box_opts o = {.size = sizeof(o),
+			     .name = "b",
+			     .flags = CONKER_BOX_DETACHED,
+			     .cmdline_append = "fake=noready"};
+	int fds = open_fds();
+	conker_box *b = NULL;
+
+	cr_assert_eq(conker_box_create_start(&o, &b), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_box_create_poll(b), 0, "not yet");
+	conker_box_free(b);
+	cr_expect_eq(boxes(), 0);
+	cr_expect_eq(open_fds(), fds);
+}
