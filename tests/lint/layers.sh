@@ -4,7 +4,7 @@
 # #include lines. Prints each offence, and each file that no rule is about; fails if there is one.
 #
 #   util < proto < lib < tools;  util, proto < guest-init;  util, proto < vmm;  util < image
-#   inside lib: host < handle < box < files
+#   inside lib: host < images < handle < box < files
 #   inside guest-init: sys < exec < serve < main; files is a program of its own, which main alone knows
 #   inside vmm: util < mem < virtio/queue < virtio/*, disk, arch < snap < vm < main
 set -u
@@ -34,9 +34,10 @@ unruled() { # files of the product that no rule is about
 	may 'proto/*.[ch]' 'util/|proto/|exec\.pb-c\.h'
 	may 'lib/conker.h' 'nothing'
 	may 'lib/host/*.[ch]' 'util/|proto/|lib/conker\.h|lib/host/'
+	may 'lib/images/*.[ch]' 'util/|lib/conker\.h|lib/(host|images)/'
 	may 'lib/handle/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|handle)/'
-	may 'lib/box/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|handle|box)/'
-	may 'lib/files/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|handle|box|files)/'
+	may 'lib/box/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|images|handle|box)/'
+	may 'lib/files/*.[ch]' 'util/|proto/|lib/conker\.h|lib/(host|images|handle|box|files)/'
 	may 'guest-init/files/*.[ch]' 'util/|proto/|guest-init/files/'
 	may 'guest-init/sys/*.[ch]' 'util/|proto/|guest-init/sys/'
 	may 'guest-init/exec/*.[ch]' 'util/|proto/|guest-init/(sys|exec)/'
