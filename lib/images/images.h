@@ -37,7 +37,7 @@ struct image_watch {                /* progress and cancellation, see conker_ima
 	conker_image_progress now;
 };
 
-/* Tells it. 0, or -ECANCELED as its function asked, or -EINTR when a signal handler ran meanwhile. */
+/* Tells it. 0, or -ECANCELED as its function asked. (Of a signal handler who polls hears.) */
 must_check int image_tell(struct image_watch *w, struct err *e);
 
 /* Gets what ref names in its registry: w->fd then has a directory "layout" with oci-layout and index.json of one manifest, and
