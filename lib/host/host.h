@@ -15,9 +15,9 @@ must_check int place_images(struct err *e); /* likewise of images */
 must_check int place_state(const char *sub, char *ret, size_t size, struct err *e);
 must_check int place_cache_path(const char *sub, char *ret, size_t size, struct err *e);
 must_check int place_cache(const char *sub, struct err *e);
-must_check int place_vmm(char *ret, size_t size, struct err *e); /* path of conker-vmm */
-must_check int place_image_program(char *ret, size_t size, struct err *e);
-must_check int place_guest(const char *file, struct err *e);     /* opened artefact */
+must_check int place_vmm(char *ret, size_t size, struct err *e);           /* path of conker-vmm */
+must_check int place_image_program(char *ret, size_t size, struct err *e); /* of conker-image */
+must_check int place_guest(const char *file, struct err *e);               /* opened artefact */
 must_check int place_guest_path(const char *file, char *ret, size_t size, struct err *e);
 
 /* ---- dir.c: directories and small files -------------------------------------------------------------- */

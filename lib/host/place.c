@@ -217,7 +217,7 @@ static int beside_or_installed(const char *file, char *ret, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-static int place_program(const char *file, const char *var, char *ret, size_t size, struct err *e)
+static int place_program(const char *var, const char *file, char *ret, size_t size, struct err *e)
 {
 	const char *set = env(var);
 	int r = 0;
@@ -236,12 +236,12 @@ static int place_program(const char *file, const char *var, char *ret, size_t si
 
 int place_vmm(char *ret, size_t size, struct err *e)
 {
-	return place_program("conker-vmm", "CONKER_VMM", ret, size, e);
+	return place_program("CONKER_VMM", "conker-vmm", ret, size, e);
 }
 
 int place_image_program(char *ret, size_t size, struct err *e)
 {
-	return place_program("conker-image", "CONKER_IMAGE_PROGRAM", ret, size, e);
+	return place_program("CONKER_IMAGE_PROGRAM", "conker-image", ret, size, e);
 }
 
 int place_guest_path(const char *file, char *ret, size_t size, struct err *e)

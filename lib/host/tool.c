@@ -19,6 +19,7 @@ static const struct {
 	{"mkfs.erofs", "erofs-utils"},
 	{"tar", "tar"},
 	{"fakeroot", "fakeroot"},
+	{"skopeo", "skopeo"},
 };
 
 static const struct {
