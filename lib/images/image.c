@@ -158,20 +158,34 @@ static int is_here(const char *name, const char *manifest)
 	return here;
 }
 
+/* Of the layout that fetch() left, whose index.json is ours; "": it cannot be told. */
+static void layout_manifest(int layout, char ret[SHA256_TEXT_BYTES])
+{
+	char index[1024];
+	const char *at = strstr(dir_slurp(layout, "index.json", index, sizeof(index)), "\"sha256:");
+
+	ret[0] = 0;
+	if (at && sha256_is_at(at + sizeof("sha256:")))
+		(void)snprintf(ret, SHA256_TEXT_BYTES, "%.64s", at + sizeof("sha256:"));
+}
+
 static int pull(struct call *c, const struct reference *ref, struct err *e)
 {
-	char manifest[SHA256_TEXT_BYTES] = "";
+	char manifest[SHA256_TEXT_BYTES];
+	int r = fetch(&c->w, ref, &c->watch, e);
 
-	c->watch.now.step = CONKER_IMAGE_RESOLVE;
-	int r = image_tell(&c->watch, e);
-	if (r == 0)
-		r = fetch(&c->w, ref, &c->watch, e);
-	if (r < 0 || (*manifest && is_here(ref->full, manifest)))
+	if (r < 0)
 		return r;
 	auto_close int layout = store_sub_there(c->w.fd, "layout");
 	if (layout < 0)
 		return err_set(e, -layout, "what was fetched: %s", strerror(-layout));
-	return make_until_published(c, layout, ref->full, e);
+	layout_manifest(layout, manifest);
+	if (*manifest && is_here(ref->full, manifest))
+		return 0;
+	r = make_until_published(c, layout, ref->full, e);
+	if (r == -EBADMSG)
+		fetch_distrust(&c->w);
+	return r;
 }
 
 int conker_image_pull(const char *ref, const conker_image_opts *opts)
