@@ -237,6 +237,8 @@ int publish(const struct image_work *w, const char *name, struct err *e)
 		r = made_load(out, NULL, m, e);
 	if (r == 0 && file_bytes(out, "meta.erofs") != (int64_t)m->meta_bytes)
 		r = err_set(e, EPROTO, "what was made is not what its manifest says");
+	if (r == 0 && m->inodes <= 1)
+		r = err_set(e, EINVAL, "there is no file in it");
 	if (r == 0)
 		r = out_sync(w, e);
 	if (r == 0)
