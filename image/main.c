@@ -15,9 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image/blobs.h"
 #include "image/door.h"
 #include "image/jail.h"
 #include "image/make.h"
+#include "util/cleanup.h"
 #include "util/num.h"
 
 enum { KEPT = 6 /* descriptors of the reader */, PLATFORM_BYTES = 64, FILE_SLACK_BYTES = 1 << 30 };
@@ -26,6 +28,7 @@ struct options {
 	struct keeper keeper;
 	struct make_job job;
 	enum jail_mode jail;
+	int plan; /* lines about a manifest are wanted, and no image */
 	char platform[PLATFORM_BYTES];
 };
 
@@ -81,6 +84,7 @@ static int option_parse(struct options *o, int option, const char *value)
 	case 'p': return parse_fd(value, &o->job.progress.fd);
 	case 'P': return parse_platform(o, value);
 	case 'r': o->job.want.ref = value; return 0;
+	case 'n': o->plan = 1; return 0;
 	case 'j': return jail_mode_parse(value, &o->jail);
 	case 'e': return parse_number(value, UINT32_MAX, &l->entries);
 	case 's': return parse_number(value, INT64_MAX, &l->bytes);
@@ -92,12 +96,19 @@ static int option_parse(struct options *o, int option, const char *value)
 }
 
 static const struct option known[] = {
-	{"work-fd", required_argument, NULL, 'w'},     {"input-fd", required_argument, NULL, 'i'},
-	{"layers-fd", required_argument, NULL, 'l'},   {"blobs-fd", required_argument, NULL, 'b'},
-	{"progress-fd", required_argument, NULL, 'p'}, {"platform", required_argument, NULL, 'P'},
-	{"ref", required_argument, NULL, 'r'},         {"jail", required_argument, NULL, 'j'},
-	{"max-entries", required_argument, NULL, 'e'}, {"max-bytes", required_argument, NULL, 's'},
-	{"max-ratio", required_argument, NULL, 'x'},   {0},
+	{"work-fd", required_argument, NULL, 'w'},
+	{"input-fd", required_argument, NULL, 'i'},
+	{"layers-fd", required_argument, NULL, 'l'},
+	{"blobs-fd", required_argument, NULL, 'b'},
+	{"progress-fd", required_argument, NULL, 'p'},
+	{"platform", required_argument, NULL, 'P'},
+	{"ref", required_argument, NULL, 'r'},
+	{"jail", required_argument, NULL, 'j'},
+	{"max-entries", required_argument, NULL, 'e'},
+	{"max-bytes", required_argument, NULL, 's'},
+	{"max-ratio", required_argument, NULL, 'x'},
+	{"plan", no_argument, NULL, 'n'},
+	{0},
 };
 
 static int options_parse(struct options *o, int argc, char **argv, struct err *e)
@@ -115,7 +126,7 @@ static int options_parse(struct options *o, int argc, char **argv, struct err *e
 	}
 	if (optind < argc)
 		return err_set(e, EINVAL, "%s: not an option", argv[optind]);
-	return o->keeper.work < 0 ? err_set(e, EINVAL, "--work-fd is missing") : 0;
+	return o->keeper.work < 0 && !o->plan ? err_set(e, EINVAL, "--work-fd is missing") : 0;
 }
 
 /* A directory is the keeper's. */
@@ -134,6 +145,15 @@ static int take_input(struct options *o, struct err *e)
 
 /* ---- the two processes ------------------------------------------------------------------------------- */
 
+static int plan(const struct options *o, struct err *e)
+{
+	auto_json json_t *document = NULL;
+	struct span s = span_of(o->job.input);
+	int r = json_read(&s, NULL, "the manifest", NULL, &document, e);
+
+	return r < 0 ? r : oci_plan(document, &o->job.want, STDOUT_FILENO, e);
+}
+
 static int reader(struct options *o, struct err *e)
 {
 	int keep[KEPT] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO,
@@ -144,7 +164,9 @@ static int reader(struct options *o, struct err *e)
 			 .e = e};
 	int r = jail_enter(&j, keep, countof(keep));
 
-	return r < 0 ? r : make_image(&o->job, e);
+	if (r < 0)
+		return r;
+	return o->plan ? plan(o, e) : make_image(&o->job, e);
 }
 
 _Noreturn static void reader_main(struct options *o, int door, const sigset_t *was)

@@ -3,11 +3,13 @@
 #include "image/oci.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "util/cleanup.h"
+#include "util/io.h"
 
-enum { NESTED_MAX = 3 /* indices in indices */ };
+enum { NESTED_MAX = 3 /* indices in indices */, PLATFORMS_BYTES = 200, PLAN_LINE_BYTES = 128 };
 
 struct search { /* through indices */
 	const struct blobs *blobs;
@@ -115,7 +117,7 @@ static int search_index(struct search *s, const json_t *index, int named, int de
 static int not_found(const struct search *s)
 {
 	if (s->platforms)
-		return err_set(s->e, ENOENT,
+		return err_set(s->e, ENOEXEC,
 			       "the image is there for other platforms than %s/%s%s%s", s->want->os,
 			       s->want->arch, *s->want->variant ? "/" : "", s->want->variant);
 	if (s->refs)
@@ -218,6 +220,102 @@ int oci_open(const struct blobs *b, const struct image_want *want, struct image 
 		r = image_take_config(ret, want, e);
 	json_decref(s.found);
 	return r;
+}
+
+/* ---- what is to be fetched ------------------------------------------------------------------------------- */
+
+/* Not by dprintf(), which asks a terminal what it is: no call of the jail's. */
+static int plan_line(int fd, const char *what, const json_t *d, struct err *e)
+{
+	const json_t *size = json_object_get(d, "size");
+	char hex[SHA256_TEXT_BYTES], line[PLAN_LINE_BYTES];
+	int r = digest_parse(json_text(d, "digest"), hex, e);
+
+	if (r < 0)
+		return r;
+	if (!json_is_integer(size) || json_integer_value(size) < 0)
+		return err_set(e, EINVAL, "sha256:%s: without a size", hex);
+	int n = snprintf(line, sizeof(line), "%s %s %lld\n", what, hex,
+			 (long long)json_integer_value(size));
+	r = io_write_all(fd, line, (size_t)n);
+	return r < 0 ? err_set(e, -r, "write the plan: %s", strerror(-r)) : 0;
+}
+
+/* The first one of the platform, or better one that is of no special variant if none is wanted. */
+static const json_t *plan_choose(const json_t *list, const struct image_want *want)
+{
+	const json_t *found = NULL;
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *d = json_array_get(list, i), *p = json_object_get(d, "platform");
+		int exact = strcmp(json_text(p, "variant"), want->variant) == 0;
+
+		if (is_note(d) || !platform_fits(d, want))
+			continue;
+		if (exact)
+			return d;
+		found = found ? found : d;
+	}
+	return found;
+}
+
+static int plan_no_platform(const json_t *list, const struct image_want *want, struct err *e)
+{
+	char text[PLATFORMS_BYTES] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < json_array_size(list) && n < sizeof(text); i++) {
+		const json_t *d = json_array_get(list, i), *p = json_object_get(d, "platform");
+		const char *variant = json_text(p, "variant");
+
+		if (!is_note(d))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s/%s%s%s",
+					      n ? ", " : "", json_text(p, "os"),
+					      json_text(p, "architecture"), *variant ? "/" : "",
+					      variant);
+	}
+	return err_set(e, ENOEXEC, "%s/%s%s%s is not among the image's platforms: %s%s", want->os,
+		       want->arch, *want->variant ? "/" : "", want->variant, text,
+		       n < sizeof(text) ? "" : "...");
+}
+
+static int plan_index(const json_t *list, const struct image_want *want, int fd, struct err *e)
+{
+	const json_t *d = plan_choose(list, want);
+
+	return d ? plan_line(fd, "manifest", d, e) : plan_no_platform(list, want, e);
+}
+
+static int plan_manifest(const json_t *manifest, int fd, struct err *e)
+{
+	const json_t *layers = json_object_get(manifest, "layers");
+	int r = plan_line(fd, "blob", json_object_get(manifest, "config"), e);
+
+	if (json_array_size(layers) > LIMIT_LAYERS)
+		return err_set(e, E2BIG, "more than %d layers", LIMIT_LAYERS);
+	for (size_t i = 0; i < json_array_size(layers) && r == 0; i++) {
+		const json_t *d = json_array_get(layers, i);
+
+		if (!is_layer_type(json_text(d, "mediaType")))
+			return err_set(e, ENOTSUP, "a layer of the kind '%s'",
+				       json_text(d, "mediaType"));
+		r = plan_line(fd, "blob", d, e);
+	}
+	return r;
+}
+
+int oci_plan(const json_t *document, const struct image_want *want, int fd, struct err *e)
+{
+	const json_t *list = json_object_get(document, "manifests");
+
+	if (json_is_array(list))
+		return plan_index(list, want, fd, e);
+	if (json_is_array(json_object_get(document, "layers")))
+		return plan_manifest(document, fd, e);
+	if (json_is_array(json_object_get(document, "fsLayers")))
+		return err_set(e, ENOTSUP,
+			       "a manifest of Docker's first schema, of 2016 and before");
+	return err_set(e, EINVAL, "neither an index nor a manifest");
 }
 
 void image_free(struct image *i)

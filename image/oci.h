@@ -44,6 +44,12 @@ must_check int oci_open(const struct blobs *b, const struct image_want *want, st
 			struct err *e);
 void image_free(struct image *i);
 
+/* What has to be fetched before oci_open() finds all of it, by an index or a manifest alone. Lines to fd: `manifest SHA256 BYTES` of
+ * an index, which is to be asked again; `blob SHA256 BYTES` of a manifest, its configuration and its layers in their
+ * order. -ENOEXEC: the index has none of the platform. */
+must_check int oci_plan(const json_t *document, const struct image_want *want, int fd,
+			struct err *e);
+
 /* For docker.c too: the layers' diff_ids out of the configuration, and whether it is of the platform wanted. */
 must_check int image_take_config(struct image *i, const struct image_want *want, struct err *e);
 

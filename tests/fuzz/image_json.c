@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* image_json - any bytes as the index, the manifest or the configuration of an OCI layout, or as the manifest.json of a
  * docker archive, whose first byte says which; what leads there has right digests. Refused with a message, or an image
- * of sound digests that can be described. */
+ * of sound digests that can be described. The same bytes alone, as what a registry has: refused with a message, or planned. */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "image/docker.h"
 #include "image/oci.h"
 #include "tests/lib/image_fixture.h"
+#include "util/cleanup.h"
 
 enum { TEXT_BYTES = 1024 };
 
@@ -109,6 +111,20 @@ static void check(struct image *i, const struct image_want *want)
 	check_text(describe_manifest(&parts));
 }
 
+static void check_plan(const char *p, size_t len, const struct image_want *want)
+{
+	static int nowhere = -1;
+	struct err e = {0};
+	auto_json json_t *j = json_loadb(p, len, JSON_REJECT_DUPLICATES, NULL);
+
+	if (nowhere < 0)
+		nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (!j)
+		return;
+	int r = oci_plan(j, want, nowhere, &e);
+	assert(r == 0 || (e.code == -r && e.msg[0]));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct image image;
@@ -119,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1)
 		return 0;
+	check_plan((const char *)data + 1, size - 1, &want);
 	make_archive(&b, data[0], data + 1, size - 1);
 	int fd = bytes_file(&b);
 	int r = archive_scan(&a, fd, &e);

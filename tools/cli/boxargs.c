@@ -89,7 +89,7 @@ int box_pull(const struct cli *c, const struct box_args *a)
 		return fail_lib();
 	if (!*ref || (here && !always)) /* for a local name there is nobody to ask */
 		return 0;
-	return image_pull(c, ref, NULL);
+	return image_get_pull(&(const struct getting){0}, ref);
 }
 
 int box_create(const struct cli *c, const struct box_args *a, uint32_t flags, conker_box **ret)
