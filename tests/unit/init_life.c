@@ -388,11 +388,16 @@ static size_t fill_terminal(size_t most, struct result *ret)
 Test(init_life, the_end_of_input_waits_until_a_terminal_has_room_for_it)
 {
 	struct result r;
-	size_t room = fill_terminal(0, &r);
+	size_t room = 0, taken = 1;
 	char sum[32];
 
-	cr_assert_gt(room, 4096);
-	cr_assert_eq(fill_terminal(room, &r), room);
+	/* How much a terminal takes depends on when the kernel moves it on: until one takes as much as the one before. */
+	for (int i = 0; i < 10 && taken != room; i++) {
+		room = fill_terminal(0, &r);
+		cr_assert_gt(room, 4096);
+		taken = fill_terminal(room, &r);
+	}
+	cr_assert_eq(taken, room);
 	(void)snprintf(sum, sizeof(sum), "\r\n%zu\r\n", room);
 	cr_assert(said(&r, sum), "%.*s", (int)r.out_len, r.out);
 }
