@@ -236,7 +236,7 @@ test_timeout_is_124_and_kills() {
 }
 
 test_timeout_gives_grace_then_kills_all_that_was_started() { # all
-	exits 124 x --timeout 1 --grace 30 shared -- sh -c 'trap "echo cleaned up; exit 0" TERM; while :; do sleep 0.1; done'
+	exits 124 x --timeout $(by_host 8 2) --grace 30 shared -- sh -c 'trap "echo cleaned up; exit 0" TERM; while :; do sleep 0.1; done'
 	is "$out" 'cleaned up'
 	start=$(date +%s)
 	exits 124 x --timeout 1 --grace 1 shared -- sh -c 'trap "" TERM; (trap "" TERM; exec sleep 4711) & setsid sleep 4711 & while :; do sleep 0.1; done'
