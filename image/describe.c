@@ -72,10 +72,10 @@ static int is_repeated(const struct image_parts *p, size_t i)
 	return 0;
 }
 
+/* Not the blob that it came as: one content is one image, however it was packed. */
 static void put_layer(struct text *t, const struct layer_result *l)
 {
-	(void)fprintf(t->f, "layer=%s %" PRIu64 " %" PRIu64 " %s\n", l->diff_id, l->stream_bytes,
-		      l->blob_bytes, *l->blob ? l->blob : "-");
+	(void)fprintf(t->f, "layer=%s %" PRIu64 "\n", l->diff_id, l->stream_bytes);
 }
 
 static uint64_t xattrs_left_out(const struct image_parts *p)

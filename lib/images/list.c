@@ -34,8 +34,8 @@ static void entry_point(struct entry *x)
 		const char *const **to;
 		char *const *from;
 	} lists[] = {
-		{&i->entrypoint, c->entrypoint}, {&i->cmd, c->cmd},	{&i->env, c->env},
-		{&i->ports, c->ports},		 {&i->labels, c->labels}, {&i->ignored, c->ignored},
+		{&i->entrypoint, c->entrypoint}, {&i->cmd, c->cmd},       {&i->env, c->env},
+		{&i->ports, c->ports},           {&i->labels, c->labels}, {&i->ignored, c->ignored},
 	};
 
 	for (size_t k = 0; k < countof(lists); k++)

@@ -51,12 +51,11 @@ static int word_sum(char **s, char ret[SHA256_TEXT_BYTES])
 	return 0;
 }
 
-/* "none" is how it is written that there is none. */
-static int word_sum_or(const char *none, char **s, char ret[SHA256_TEXT_BYTES])
+/* Nothing behind the '=': there is none. */
+static int word_sum_or_none(char **s, char ret[SHA256_TEXT_BYTES])
 {
-	if (strcmp(*s, none) != 0)
+	if (**s)
 		return word_sum(s, ret);
-	*s += strlen(*s);
 	ret[0] = 0;
 	return 0;
 }
@@ -68,8 +67,7 @@ static int line_layer(struct made *m, char *s)
 	struct made_layer *l = &m->layer[m->nlayers];
 
 	if (m->nlayers == IMAGE_LAYERS_MAX || word_sum(&s, l->diff_id) < 0 ||
-	    word_number(&s, &l->stream_bytes) < 0 || word_number(&s, &l->blob_bytes) < 0 ||
-	    word_sum_or("-", &s, l->blob) < 0 || *s)
+	    word_number(&s, &l->stream_bytes) < 0 || *s)
 		return -EBADMSG;
 	m->nlayers++;
 	return 0;
@@ -107,10 +105,9 @@ static int line_text(char *ret, size_t size, char *s)
 	return 0;
 }
 
-static const char *const keys[] = {"os",     "architecture", "manifest",
-				   "config", "layer",        "meta",
-				   "data",   "inodes",       "entries_left_out",
-				   "attributes_left_out"};
+static const char *const keys[] = {
+	"os",   "architecture", "manifest", "config",           "layer",
+	"meta", "data",         "inodes",   "entries_left_out", "attributes_left_out"};
 enum key { OS, ARCHITECTURE, MANIFEST, CONFIG, LAYER, META, DATA, INODES, ENTRIES, ATTRIBUTES };
 
 static int line_value(struct made *m, enum key key, char *s)
@@ -118,8 +115,8 @@ static int line_value(struct made *m, enum key key, char *s)
 	switch (key) {
 	case OS: return line_text(m->os, sizeof(m->os), s);
 	case ARCHITECTURE: return line_text(m->architecture, sizeof(m->architecture), s);
-	case MANIFEST: return word_sum_or("", &s, m->manifest);
-	case CONFIG: return word_sum_or("", &s, m->config);
+	case MANIFEST: return word_sum_or_none(&s, m->manifest);
+	case CONFIG: return word_sum_or_none(&s, m->config);
 	case LAYER: return line_layer(m, s);
 	case META: return line_meta(m, s);
 	case DATA: return line_data(m, s);
@@ -277,6 +274,7 @@ int made_load(int dir, const char *id, struct made *ret, struct err *e)
 	if (r < 0)
 		return r;
 	if (id && strcmp(id, ret->id) != 0)
-		return err_set(e, EBADMSG, "its manifest is another one's; import or pull it again");
+		return err_set(e, EBADMSG,
+			       "its manifest is another one's; import or pull it again");
 	return 0;
 }

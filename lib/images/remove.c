@@ -134,7 +134,9 @@ int blobs_prune(int store, int64_t before_s, int remove, uint64_t *ret_bytes)
 {
 	struct blob_prune p = {.before_s = before_s, .remove = remove};
 	auto_close int blobs = store_sub_there(store, "blobs");
-	int r = blobs == -ENOENT ? 0 : blobs < 0 ? blobs : store_walk(blobs, "sha256", blob_prune, &p);
+	int r = blobs == -ENOENT ? 0
+		: blobs < 0      ? blobs
+				 : store_walk(blobs, "sha256", blob_prune, &p);
 
 	*ret_bytes += p.bytes;
 	return r;

@@ -55,8 +55,8 @@ enum {
 };
 
 struct made_layer {
-	char diff_id[SHA256_TEXT_BYTES], blob[SHA256_TEXT_BYTES]; /* blob "": not known */
-	uint64_t stream_bytes, blob_bytes;
+	char diff_id[SHA256_TEXT_BYTES];
+	uint64_t stream_bytes;
 };
 
 struct made_data {

@@ -107,6 +107,15 @@ tree() { # DIR
 	touch -d '2001-02-03 04:05:06.789' "$1/etc/empty"
 }
 
+# blob_of LAYOUT TAG N: the digest of the N-th layer's blob
+blob_of() {
+	python3 -c '
+import json, sys
+def blob(d): return json.load(open(f"{sys.argv[1]}/blobs/sha256/{d.split(chr(58))[1]}"))
+tags = {m["annotations"]["org.opencontainers.image.ref.name"]: m["digest"] for m in json.load(open(f"{sys.argv[1]}/index.json"))["manifests"]}
+print(blob(tags[sys.argv[2]])["layers"][int(sys.argv[3])]["digest"].split(":")[1])' "$@"
+}
+
 umoci_base() { # TAG: in lay, of one layer
 	umoci init --layout lay
 	umoci new --image "lay:$1"
@@ -273,7 +282,7 @@ test_a_second_image_reads_only_its_own_layers() {
 	mkdir layers
 	mv out/*.index out/*.data layers
 	mkdir next
-	rm "lay/blobs/sha256/$(sed -n '/^layer=/{s/.* //p;q}' out/manifest)"
+	rm "lay/blobs/sha256/$(blob_of lay base 0)" # of a layer that is there it is not asked for
 	"$PROGRAM" --work-fd 3 --input-fd 4 --layers-fd 5 --progress-fd 6 --ref more 3<next 4<lay 5<layers 6>progress
 	grep -qx 'have 1 2' progress || fail "$(cat progress)"
 	[ "$(ls next/*.data | wc -l)" = 1 ] || fail "$(ls next)"
