@@ -51,9 +51,9 @@ static void up(void)
 
 static void down(void)
 {
-	static const char *const names[] = {"vmm",       "words", "seen",         "console",
-					    "state",     "lock",  "exec.sock",    "forward.sock",
-					    "ctl.sock",  "cgroup"};
+	static const char *const names[] = {"vmm",      "words", "seen",      "console",
+					    "state",    "lock",  "exec.sock", "forward.sock",
+					    "ctl.sock", "cgroup"};
 
 	cgroup_remove(dir);
 	for (size_t i = 0; i < countof(names); i++)
