@@ -91,8 +91,8 @@ static int plan_refused(int said, int status, struct err *e)
 	static const struct {
 		const char *word;
 		int error;
-	} words[] = {{"ENOEXEC ", ENOEXEC}, {"ENOTSUP ", ENOTSUP}, {"E2BIG ", E2BIG},
-		     {"EFBIG ", EFBIG},     {"ENOMEM ", ENOMEM},   {"EINVAL ", EBADMSG}};
+	} words[] = {{"ENOEXEC ", ENOEXEC}, {"EOPNOTSUPP ", EOPNOTSUPP}, {"E2BIG ", E2BIG},
+		     {"EFBIG ", EFBIG},     {"ENOMEM ", ENOMEM},         {"EINVAL ", EBADMSG}};
 	char line[TEXT_BYTES];
 
 	spawn_complaint(said, line, sizeof(line));
