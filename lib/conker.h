@@ -165,7 +165,7 @@ typedef struct conker_box_opts {
 typedef struct conker_box_info {
 	size_t size;
 	/* reason: detail of the state, or ""; of one that runs: why it could not suspend itself. */
-	char name[64], id[16], image[64], reason[256];
+	char name[64], id[16], image[256], reason[256];
 	enum conker_box_state state;
 	uint32_t memory_mib, cpus;
 	uint32_t flags;
@@ -288,7 +288,7 @@ typedef struct conker_snapshot_result {
  * are others by now, the two that were used last are kept, and sixteen in all: whoever makes one removes the others. */
 typedef struct conker_template_info {
 	size_t size;
-	char name[40], image[64]; /* name: 32 hex digits */
+	char name[40], image[256]; /* name: 32 hex digits */
 	uint32_t memory_mib, cpus;
 	int fits; /* a box can still begin with it */
 	int64_t created_s, used_s;
@@ -355,7 +355,8 @@ enum {
 	CONKER_RLIMITS_MAX = 16,
 	CONKER_PORTS_MAX = 32,
 	CONKER_LOG_MAX = 8 << 20,
-	CONKER_BOX_NAME_MAX = 63, /* also of an image */
+	CONKER_BOX_NAME_MAX = 63, /* also of an image's local names */
+	CONKER_IMAGE_NAME_MAX = 255, /* a reference, whole */
 };
 
 enum {

@@ -53,7 +53,7 @@ struct layer {
 
 struct manifest {
 	char version[32]; /* of conker */
-	char name[NAME_BYTES], id[ID_BYTES], image[NAME_BYTES];
+	char name[NAME_BYTES], id[ID_BYTES], image[IMAGE_BYTES];
 	char host[16];               /* kind of KVM */
 	char cpu[SHA256_TEXT_BYTES]; /* what of its CPUID matters */
 	char cpu_name[64];

@@ -58,7 +58,7 @@ enum liveness {
 };
 
 struct meta { /* the file `box` */
-	char name[NAME_BYTES], id[ID_BYTES], image[NAME_BYTES], from[256];
+	char name[NAME_BYTES], id[ID_BYTES], image[IMAGE_BYTES], from[256];
 	uint32_t memory_mib, cpus, flags;
 	uint32_t idle_suspend_ms; /* 0: it does not suspend itself */
 	uint32_t idle_timeout_ms, max_life_ms;

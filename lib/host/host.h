@@ -70,15 +70,6 @@ int pidfd_wait(int pidfd, int timeout_ms);
 int pidfd_of(pid_t pid);
 int pidfd_kill(int pidfd, int signo);
 
-/* ---- tool.c: programs that make images ---------------------------------------------------------------- */
-
-/* Runs a program of the host to its end. It works in the directory dir (or -1), whose descriptor, and any
- * flock on it, it keeps. 0; -ENOENT when it is not installed; -EINTR; or what its complaint amounts to,
- * with it as message. */
-must_check int tool_run(const char *const *argv, int dir, struct err *e);
-int tool_present(const char *name);
-const char *tool_package(const char *name); /* the Debian package that has it */
-
 /* ---- doctor.c, isolation.c: what this host can do ------------------------------------------------------ */
 
 typedef void doctor_fn(enum conker_check verdict, const char *what, const char *found,

@@ -24,13 +24,11 @@ struct artefacts {          /* the files that a VMM gets; -1: not this one */
 
 /* Comes first: nothing is open yet. Ends with artefacts_close(), also on failure. */
 must_check int artefacts_init(struct artefacts *a, struct err *e);
-/* Opens everything that a box with these options needs to boot, and says the name of its image. */
-must_check int artefacts_open(struct artefacts *a, const conker_box_opts *o,
-			      char ret_image[NAME_BYTES], struct err *e);
+/* Opens everything that a box with these options needs to boot, but its image: the descriptors of that, in the order of the
+ * disk, become its own. */
+must_check int artefacts_open(struct artefacts *a, const conker_box_opts *o, int *image, int nfds,
+			      struct err *e);
 void artefacts_close(struct artefacts *a);
-/* An image's file, checked to be a whole EROFS. */
-must_check int image_open(const char *name, char ret_name[NAME_BYTES], struct err *e);
-must_check int erofs_check(int fd, const char *what, struct err *e);
 
 struct launched {
 	int pidfd, owner,

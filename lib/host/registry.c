@@ -152,6 +152,8 @@ int registry_kill(int dir)
 	return -ETIMEDOUT;
 }
 
+enum { META_BYTES = 2048 }; /* of the file `box`, at most */
+
 static void parse_line(struct meta *m, const char *key, const char *value)
 {
 	const struct {
@@ -183,7 +185,7 @@ static void parse_line(struct meta *m, const char *key, const char *value)
 
 int meta_load(int dir, struct meta *ret)
 {
-	char buf[1024];
+	char buf[META_BYTES];
 	char *save;
 	auto_close int fd = openat(dir, "box", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
@@ -214,7 +216,7 @@ static int is_no_box(int r)
 /* Written beside and renamed: who reads it sees all or nothing. */
 static int meta_save(int dir, const struct meta *m)
 {
-	char buf[1024];
+	char buf[META_BYTES];
 	auto_close int fd = openat(dir, "box.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)

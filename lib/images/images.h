@@ -7,7 +7,6 @@
 #include "lib/host/host.h"
 
 enum {
-	IMAGE_BYTES = 256,    /* a name or a whole reference, with its NUL */
 	IMAGE_ID_BYTES = 65,  /* 64 hex digits */
 	IMAGE_PARTS_MAX = 513 /* files of one disk: metadata, and 512 layers */
 };
@@ -38,7 +37,7 @@ struct image_watch {                /* progress and cancellation, see conker_ima
 	conker_image_progress now;
 };
 
-/* Tells it. 0, or -ECANCELED as its function asked, or -EINTR when a signal handler ran meanwhile. */
+/* Tells it. 0, or -ECANCELED as its function asked. (Of a signal handler who polls hears.) */
 must_check int image_tell(struct image_watch *w, struct err *e);
 
 /* Gets what ref names in its registry: w->fd then has a directory "layout", an OCI layout of one manifest, the registry's own, whole
@@ -66,19 +65,23 @@ must_check int image_open(const char *name, struct opened_image *ret, struct err
 must_check int image_open_made(const char *path, struct opened_image *ret, struct err *e);
 void image_close(struct opened_image *i);
 
-/* path, the absolute one of a file or directory, uses the image from now on, until it is gone. */
+/* path, the absolute one of a file or directory that is there, uses the image from now on, until it is gone: a path of one
+ * image at a time. -ENOENT: path is not there (a link to nothing would be swept); or the image was removed since it was opened. */
 must_check int image_used_by(const struct opened_image *i, const char *path, struct err *e);
 
 /* ---- config.c: what an image says of itself; pure ------------------------------------------------------ */
 
-struct image_config { /* lists end with NULL; strings are in text */
+struct image_config { /* lists end with NULL, and are never NULL; strings are in text */
 	char *text;
-	char **entrypoint, **cmd, **env;
-	const char *workdir, *user; /* NULL: nothing said */
-	int stop_signal;            /* 0: nothing said */
+	char **all; /* the lists, one behind the other */
+	char **entrypoint, **cmd, **env, **ports, **labels;
+	char **ignored;                                    /* what no box heeds */
+	const char *workdir, *user, *created, *stop_signal_name; /* NULL: nothing said */
+	int stop_signal; /* 0: nothing said, or nothing that is a signal */
 };
 
-/* The file `config` of an image (image/README.md has the format); text is changed and kept. -EBADMSG. */
+/* The file `config` of an image (image/README.md has the format); text, which has room for a NUL, is changed, and is the
+ * configuration's from now on, also on failure. -EBADMSG. */
 must_check int image_config_parse(char *text, size_t len, struct image_config *ret, struct err *e);
 /* That of an opened image; of one without a configuration all empty. */
 must_check int image_config_load(const struct opened_image *i, struct image_config *ret,

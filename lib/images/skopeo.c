@@ -241,7 +241,6 @@ int skopeo_run(const struct skopeo *s, const char *const *args, int out, struct 
 	auto_close int said = -1;
 	int r = run_watched(&run, &said, e);
 	if (r == -ENOENT)
-		return err_set(e, ENOENT, "skopeo is not installed; install the package %s",
-			       tool_package("skopeo"));
+		return err_set(e, ENOENT, "skopeo is not installed; install the package skopeo");
 	return r <= 0 ? r : complain(s, said, r, e);
 }

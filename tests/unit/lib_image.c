@@ -16,7 +16,7 @@
 
 #include "lib/conker.h"
 #include "lib/host/host.h"
-#include "lib/host/launch.h"
+#include "lib/images/images.h"
 #include "tests/lib/fakeinit.h"
 
 static const char *dir;
@@ -78,25 +78,24 @@ static int entries(void)
 
 static int is_whole(const char *name)
 {
-	char got[NAME_BYTES];
-	int fd = image_open(name, got, NULL);
+	static struct opened_image got;
 
-	if (fd < 0)
+	if (image_open(name, &got, NULL) < 0)
 		return 0;
-	close(fd);
+	image_close(&got);
 	return 1;
 }
 
 static void expect_imported(const char *path)
 {
-	cr_expect_eq(conker_image_import("x", path), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_image_import("x", path, NULL), 0, "%s", conker_errmsg());
 	cr_expect(is_whole("x"));
 	cr_expect_eq(entries(), 1);
 }
 
 static void expect_refused(const char *path, int error, const char *says)
 {
-	cr_expect_eq(conker_image_import("x", path), -error, "%s", conker_errmsg());
+	cr_expect_eq(conker_image_import("x", path, NULL), -error, "%s", conker_errmsg());
 	cr_expect(strstr(conker_errmsg(), says), "%s", conker_errmsg());
 	cr_expect_null(strchr(conker_errmsg(), '\n'));
 	cr_expect_eq(entries(), 0, "%s leaves something", path);
@@ -194,7 +193,7 @@ Test(lib_image, a_link_out_of_the_root_is_not_followed)
 		   "tar --force-local -cf %s -C p l && tar --force-local -rf %s -C q l/f",
 		   dir, dir, tar, tar),
 		0);
-	(void)conker_image_import("x", tar);
+	(void)conker_image_import("x", tar, NULL);
 	char path[200];
 	snprintf(path, sizeof(path), "%s/out/f", dir);
 	cr_expect_neq(access(path, F_OK), 0, "the archive wrote outside of its root");
@@ -202,25 +201,25 @@ Test(lib_image, a_link_out_of_the_root_is_not_followed)
 
 Test(lib_image, impossible_names_are_refused)
 {
-	cr_expect_eq(conker_image_import("../x", src), -EINVAL);
-	cr_expect_eq(conker_image_import("", src), -EINVAL);
-	cr_expect_eq(conker_image_import(NULL, src), -EINVAL);
+	cr_expect_eq(conker_image_import("../x", src, NULL), -EINVAL);
+	cr_expect_eq(conker_image_import("", src, NULL), -EINVAL);
+	cr_expect_eq(conker_image_import(NULL, src, NULL), -EINVAL);
 	cr_expect_eq(conker_image_remove("../x"), -EINVAL);
 }
 
 Test(lib_image, an_old_image_stays_until_the_new_is_whole)
 {
 	expect_imported(src);
-	cr_expect_eq(conker_image_import("x", "/dev/null"), -EINVAL);
+	cr_expect_eq(conker_image_import("x", "/dev/null", NULL), -EINVAL);
 	cr_expect(is_whole("x"));
 	cr_expect_eq(entries(), 1);
 }
 
-static int collect(const char *name, uint64_t bytes, int64_t created_s, void *user)
+static int collect(const conker_image *i, void *user)
 {
-	cr_expect_geq(bytes, 4096);
-	cr_expect_gt(created_s, 1600000000);
-	snprintf((char *)user + strlen(user), 100 - strlen(user), "%s ", name);
+	cr_expect_geq(i->bytes, 4096);
+	cr_expect_gt(i->created_s, 1600000000);
+	snprintf((char *)user + strlen(user), 100 - strlen(user), "%s ", i->name);
 	return 0;
 }
 
@@ -228,8 +227,8 @@ Test(lib_image, list_and_remove)
 {
 	char all[200] = "";
 
-	cr_assert_eq(conker_image_import("zz", src), 0);
-	cr_assert_eq(conker_image_import("aa", src), 0);
+	cr_assert_eq(conker_image_import("zz", src, NULL), 0);
+	cr_assert_eq(conker_image_import("aa", src, NULL), 0);
 	cr_expect_eq(conker_image_list(collect, all), 0);
 	cr_expect_str_eq(all, "base aa zz ");
 	cr_expect_eq(conker_image_remove("aa"), 0);
@@ -288,7 +287,7 @@ Test(lib_image, what_a_killed_import_left_is_swept)
 	int hold = open(path, O_RDWR);
 	pid_t pid = fork();
 	if (pid == 0) {
-		conker_image_import("x", path);
+		conker_image_import("x", path, NULL);
 		_exit(0);
 	}
 	for (int i = 0; i < 2000 && entries() == 0; i++)
