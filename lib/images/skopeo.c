@@ -22,7 +22,7 @@
 #include "lib/images/fetch.h"
 #include "util/io.h"
 
-enum { ENV_MAX = 32, ARGS_MAX = 20, SAID_MAX = 16 << 10, SHOWN_MAX = 280, CREDS_MAX = 12 << 10 };
+enum { ENV_MAX = 32, ARGS_MAX = 20, SAID_MAX = 16 << 10, SHOWN_MAX = 280, CREDS_MAX = 8 << 10 };
 
 /* ---- environment --------------------------------------------------------------------------------------- */
 

@@ -362,15 +362,17 @@ def a_store() -> Iterator[str]:
         yield store
 
 
-def start(store: str, ref: str, platform: str = "", prefix: list[str] | None = None, **env: str) -> Fetched:
+def start(store: str, ref: str, platform: str = "", prefix: list[str] | None = None, more: dict[str, str] | None = None,
+          **env: str) -> Fetched:
     given = {"HOME": f"{W.top}/home", "XDG_RUNTIME_DIR": f"{W.top}/run", "CONKER_REGISTRIES_CONF": f"{W.top}/registries.conf",
-             "CONKER_IMAGE_PROGRAM": f"{BUILD}/conker-image", "PATH": os.environ["PATH"], **env}
+             "CONKER_IMAGE_PROGRAM": f"{BUILD}/conker-image", "PATH": os.environ["PATH"], **(more or {}), **env}
     return Fetched(store, subprocess.Popen([*(prefix or []), PROGRAM, store, ref, *([platform] if platform else [])], env=given,
                                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
 
 
-def fetch(store: str, ref: str, platform: str = "", prefix: list[str] | None = None, **env: str) -> Fetched:
-    return start(store, ref, platform, prefix, **env).end()
+def fetch(store: str, ref: str, platform: str = "", prefix: list[str] | None = None, more: dict[str, str] | None = None,
+          **env: str) -> Fetched:
+    return start(store, ref, platform, prefix, more, **env).end()
 
 
 def below(pid: int) -> list[int]:
@@ -514,7 +516,7 @@ def test_credentials_of_docker_and_podman() -> None:
         for env in ({"REGISTRY_AUTH_FILE": f"{top}/podman/auth.json"}, {"HOME": f"{top}/home"},
                     {"DOCKER_CONFIG": f"{top}/docker"}, {"XDG_RUNTIME_DIR": f"{top}/run"}):
             with a_store() as store:
-                got = fetch(store, f"{W.locked.host}/t/small:1", **env)
+                got = fetch(store, f"{W.locked.host}/t/small:1", more=env)
                 assert got.verdict == "ok", (env, got.lines)
 
 
@@ -756,6 +758,50 @@ def slow_test_many_at_once() -> None:
             run.end(110).fetched(W.small if name == "many" else getattr(W, name))
 
 
+# --- the command ----------------------------------------------------------------------------------
+
+def pull(store: str, *args: str, **env: str) -> subprocess.Popen[str]:
+    given = {"HOME": f"{W.top}/home", "XDG_RUNTIME_DIR": f"{W.top}/run", "CONKER_REGISTRIES_CONF": f"{W.top}/registries.conf",
+             "PATH": os.environ["PATH"], "CONKER_IMAGES": store, **env}
+    return subprocess.Popen([f"{BUILD}/conker", "image", *args], env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def test_the_command_pulls_and_asks_once_more_only_for_the_tag() -> None:
+    with a_store() as store:
+        ref = f"{W.locked.host}/t/many:1"
+        run = pull(store, "pull", "--creds", "-", ref)
+        out, err = run.communicate("user:right\n", timeout=60)
+        assert run.returncode == 0, out + err
+        out, err = pull(store, "inspect", ref).communicate(timeout=60)
+        assert W.small.hex in out, out + err
+        before = len(W.locked.asked())
+        again = pull(store, "pull", "--creds", "user:right", ref)
+        out, err = again.communicate(timeout=60)
+        assert again.returncode == 0, out + err
+        assert [a for a in W.locked.asked()[before:] if a] == ["t/many/manifests/1"], W.locked.asked()[before:]
+        assert not [name for name in os.listdir(store) if name.startswith(".work")]
+
+
+def test_the_command_is_interrupted_from_the_keyboard() -> None:
+    with a_store() as store, odd(W.small) as server:
+        server.stops = {W.small.layers[1]: 0}
+        run = pull(store, "pull", f"{server.host}/x:1")
+        for _ in range(1000):
+            if os.path.exists(f"{store}/blobs/sha256/{W.small.layers[0]}"):
+                break
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=10)
+        assert run.returncode == 130, (run.returncode, out, err)
+        whole(store)
+        assert os.path.exists(f"{store}/blobs/sha256/{W.small.layers[0]}")
+        server.stops, server.requests = {}, []
+        run = pull(store, "pull", f"{server.host}/x:1")
+        out, err = run.communicate(timeout=60)
+        assert run.returncode == 0 and W.small.layers[0] not in server.blobs_asked(), out + err
+
+
 def main() -> int:
     tests: dict[str, object] = dict(globals())
     if RING != "test":
@@ -765,7 +811,7 @@ def main() -> int:
             print(f"skip registry: no {program}, which is in the package {package}")
             return 0
     with world():
-        return rules.run("registry", tests)
+        return int(rules.run("registry", tests))
 
 
 if __name__ == "__main__":
