@@ -430,6 +430,34 @@ def test_layers_without_compression_stay_as_they_are() -> None:
         fetch(store, f"{W.plain.host}/t/whole:1").fetched(W.whole)
 
 
+def test_layers_of_zstd_stay_as_they_are() -> None:
+    if not shutil.which("zstd"):
+        raise rules.Skip("no zstd")
+    raw = layer("z", 50000)
+    data = subprocess.run(["zstd", "-q", "-c"], input=raw, stdout=subprocess.PIPE, check=True).stdout
+    text, made = json.loads(image(raw).manifest), Image(kind=TYPES["oci"][0])
+    text["layers"] = [made.put(data, f"{OCI}.layer.v1.tar+zstd")]
+    made.blobs.update({d: b for d, b in image(raw).blobs.items() if b.startswith(b"{")})
+    made.manifest = json.dumps(text).encode()
+    with a_store() as store, odd(made) as server:
+        fetch(store, f"{server.host}/x:1").fetched(made)
+
+
+def test_what_the_store_has_is_not_written_to() -> None:
+    """Somebody else may be reading it."""
+    def files(store: str) -> dict[str, tuple[int, int]]:
+        found = {e.name: e.stat() for e in os.scandir(f"{store}/blobs/sha256")}
+        return {name: (st.st_ino, st.st_mtime_ns) for name, st in found.items()}
+
+    with a_store() as store:
+        fetch(store, f"{W.plain.host}/t/small:1").fetched(W.small)
+        os.unlink(f"{store}/blobs/sha256/{W.small.layers[1]}")
+        before = files(store)
+        fetch(store, f"{W.plain.host}/t/small:1").fetched(W.small)
+        after = files(store)
+        assert W.small.hex in before and {name: after[name] for name in before} == before
+
+
 def test_an_index_leads_to_the_platform() -> None:
     with a_store() as store:
         ref = f"{W.plain.host}/t/many:1"
