@@ -21,7 +21,7 @@
  *
  * Limits: names of 4,095 bytes, TAR_SEGMENTS_MAX stretches of data in a sparse file, TAR_XATTR_BYTES of extended
  * attributes (what is more is left out and told), TAR_GLOBAL_BYTES of global records. Not understood: ACLs as text
- * (skipped), archives of several volumes (refused). Writing knows no extended attributes.
+ * (skipped), archives of several volumes (refused).
  */
 #ifndef UTIL_TAR_H
 #define UTIL_TAR_H
@@ -66,11 +66,21 @@ struct tar_entry {
  * components; "" is the directory itself. 0, or -EINVAL: it would leave the directory. */
 must_check int tar_clean(char *path);
 
+struct tar_xattr {
+	const char *name; /* with its namespace: "user.x" */
+	const uint8_t *value;
+	size_t len;
+};
+
 /* ---- writing -------------------------------------------------------------------------------------- */
 
 /* Everything in front of an entry's data, for an entry without fault: sizes, names and map as above. Returns
  * the bytes, whole blocks. */
 size_t tar_head(const struct tar_entry *e, uint8_t *buf);
+/* In front of that, for an entry with extended attributes: one record for each, behind the head of them all. The bytes of a
+ * record, 0 if buf has no room for it; the head is one block, and the records are padded to blocks. */
+size_t tar_xattr(const struct tar_xattr *x, uint8_t *buf, size_t room);
+void tar_xattr_head(uint64_t records, uint8_t *buf);
 /* The map of a sparse file comes first in its data: lines 0 to n_segments, then zeros up to a whole block. */
 size_t tar_map_line(const struct tar_entry *e, size_t line, char *buf);
 /* Bytes that follow the head: map, padding of the map, data; without the padding at the end. */
@@ -135,12 +145,6 @@ struct tar_reader {
 	uint8_t extra[TAR_PAX_BYTES + 1];
 };
 
-struct tar_xattr {
-	const char *name; /* with its namespace: "user.x" */
-	const uint8_t *value;
-	size_t len;
-};
-
 void tar_reader_init(struct tar_reader *r);
 
 /* Reads on, up to the next event. 0 with *ret, or -EINVAL with r->why; then the archive is beyond help. */
@@ -153,11 +157,13 @@ must_check int tar_next_xattr(const struct tar_reader *r, size_t *at, struct tar
 /* Right after TAR_ENTRY: leaves out the entry's data. Returns how many bytes of the stream are not to be given. */
 must_check uint64_t tar_skip(struct tar_reader *r);
 
-/* Whether the stream may end here: behind the end mark, or between two entries. */
+/* Whether the stream may end here: behind the end mark, or between two entries; some writers leave out the padding of the
+ * last one, which readers of others do not miss. */
 static inline int tar_may_end(const struct tar_reader *r)
 {
-	return r->state == TAR_S_END || (r->state == TAR_S_HEADER && r->block_len == 0 &&
-					 !r->over.pax && !r->over.path && !r->over.link);
+	return r->state == TAR_S_END || (r->state == TAR_S_PADDING && r->announced) ||
+	       (r->state == TAR_S_HEADER && r->block_len == 0 && !r->over.pax && !r->over.path &&
+		!r->over.link);
 }
 
 #endif

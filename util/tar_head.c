@@ -20,13 +20,21 @@ struct pax { /* records being written */
 	size_t len;
 };
 
-/* "LENGTH KEY=VALUE\n", where LENGTH counts its own digits. */
-static void pax_add(struct pax *p, const char *key, const char *value)
+/* Digits of a LENGTH that counts them and the rest. */
+static size_t pax_digits(size_t rest)
 {
-	size_t rest = strlen(key) + strlen(value) + 3, digits = 1;
+	size_t digits = 1;
 
 	for (size_t power = 10; rest + digits >= power; power *= 10)
 		digits++;
+	return digits;
+}
+
+/* "LENGTH KEY=VALUE\n" */
+static void pax_add(struct pax *p, const char *key, const char *value)
+{
+	size_t rest = strlen(key) + strlen(value) + 3, digits = pax_digits(rest);
+
 	p->len += (size_t)snprintf(p->buf + p->len, rest + digits + 1, "%zu %s=%s\n", rest + digits,
 				   key, value);
 }
@@ -107,6 +115,33 @@ static void ustar(uint8_t *b, char type, const char *name, uint64_t size)
 	memcpy(b + 257, magic, sizeof(magic));
 }
 
+static void put_pax_head(uint64_t records, uint8_t *buf)
+{
+	ustar(buf, 'x', "PaxHeader", records);
+	octal(buf + 100, 8, 0644, MODE_BITS);
+	octal(buf + 136, 12, 0, 0);
+	checksum(buf);
+}
+
+void tar_xattr_head(uint64_t records, uint8_t *buf)
+{
+	put_pax_head(records, buf);
+}
+
+/* "LENGTH SCHILY.xattr.NAME=value\n", where the value is any bytes. */
+size_t tar_xattr(const struct tar_xattr *x, uint8_t *buf, size_t room)
+{
+	static const char key[] = "SCHILY.xattr.";
+	size_t rest = strlen(key) + strlen(x->name) + x->len + 3, n = rest + pax_digits(rest);
+
+	if (n >= room)
+		return 0;
+	int head = snprintf((char *)buf, room, "%zu %s%s=", n, key, x->name);
+	memcpy(buf + head, x->value, x->len);
+	buf[n - 1] = '\n';
+	return n;
+}
+
 /* Returns its bytes: header, records, padding. */
 static size_t put_pax(const struct tar_entry *e, uint64_t payload, uint8_t *buf)
 {
@@ -115,10 +150,7 @@ static size_t put_pax(const struct tar_entry *e, uint64_t payload, uint8_t *buf)
 	pax_of(e, payload, &p);
 	if (p.len == 0)
 		return 0;
-	ustar(buf, 'x', "PaxHeader", p.len);
-	octal(buf + 100, 8, 0644, MODE_BITS);
-	octal(buf + 136, 12, 0, 0);
-	checksum(buf);
+	put_pax_head(p.len, buf);
 	memset(p.buf + p.len, 0, tar_padding(p.len));
 	return TAR_BLOCK_BYTES + p.len + tar_padding(p.len);
 }

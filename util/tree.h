@@ -16,7 +16,7 @@
  * What cannot be taken along is counted, not fatal: sockets, device nodes where they are not wanted.
  *
  * Limits: TREE_DEPTH_MAX directories deep; names of TAR_NAME_BYTES; of the hard links of a tree the first
- * TREE_LINKS_MAX files with several names, the rest become copies. No extended attributes, no ACLs. A directory's mode
+ * TREE_LINKS_MAX files with several names, the rest become copies. Extended attributes only by who packs (tree_before_fn). A directory's mode
  * and times are set when the stream leaves it; a stream that comes back to it changes its time.
  */
 #ifndef UTIL_TREE_H
@@ -47,7 +47,12 @@ struct tree_left_out {
 
 typedef int tree_put_fn(void *arg, const void *buf, size_t len); /* 0 or -errno, which ends it */
 
-enum { TREE_FOLLOW = 1 << 0 /* the top, if a symbolic link */ };
+enum {
+	TREE_FOLLOW = 1 << 0,   /* the top, if a symbolic link */
+	TREE_ALL_ROOT = 1 << 1, /* all owners are 0 */
+};
+/* What goes in front of a file's or directory's head, whole blocks: a piece of the archive, which stays the giver's. -errno. */
+typedef ssize_t tree_before_fn(int fd, const uint8_t **ret, void *arg);
 
 struct tree_pack {
 	const char *path; /* of this machine */
@@ -55,6 +60,7 @@ struct tree_pack {
 	int flags;
 	tree_put_fn *put;
 	tree_progress_fn *progress; /* or NULL */
+	tree_before_fn *before;     /* or NULL */
 	void *arg;
 	struct tree_left_out left_out, shrank, mounts; /* returned */
 };

@@ -170,8 +170,8 @@ static void entry_set(struct walk *w, enum tar_type type, const struct stat *st)
 
 	t->type = type;
 	t->mode = st->st_mode & 07777;
-	t->uid = st->st_uid;
-	t->gid = st->st_gid;
+	t->uid = w->p->flags & TREE_ALL_ROOT ? 0 : st->st_uid;
+	t->gid = w->p->flags & TREE_ALL_ROOT ? 0 : st->st_gid;
 	t->mtime_s = st->st_mtim.tv_sec;
 	t->mtime_ns = (uint32_t)st->st_mtim.tv_nsec;
 	t->size = type == TAR_FILE ? (uint64_t)st->st_size : 0;
@@ -189,6 +189,23 @@ static int head(struct walk *w)
 		w->n += tar_head(w->entry, w->buf + w->n);
 	progress(w);
 	return r;
+}
+
+/* What the packer has to say of the file before its head. */
+static int before(struct walk *w, int fd)
+{
+	const uint8_t *piece;
+	ssize_t n = w->p->before ? w->p->before(fd, &piece, w->p->arg) : 0;
+
+	if (n < 0)
+		return fail(w, (int)-n);
+	for (size_t done = 0, k; done < (size_t)n; done += k) {
+		k = min_((size_t)n - done, (size_t)BUFFER_BYTES);
+		int r = put(w, piece + done, k);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 /* Looks for holes; what does not fit the map is stored with them. Files without any, and file systems that
@@ -359,6 +376,9 @@ static int pack_file(struct walk *w, int fd, const struct stat *st)
 		find_holes(w->entry, fd);
 		(void)lseek(fd, 0, SEEK_SET);
 	}
+	r = before(w, fd);
+	if (r < 0)
+		return r;
 	if (!w->entry->sparse && w->entry->size <= BUFFER_BYTES) {
 		r = pack_unsized(w, fd);
 	} else {
@@ -487,7 +507,9 @@ static int pack_dir(struct walk *w, int fd, const struct stat *st)
 	if (r < 0)
 		return r;
 	entry_set(w, TAR_DIR, st);
-	r = head(w);
+	r = before(w, fd);
+	if (r == 0)
+		r = head(w);
 	if (r < 0)
 		return r;
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -191,16 +191,34 @@ static void check_dir(struct doctor *d, const char *what, int (*open_dir)(struct
 	doctor_say(d, CONKER_CHECK_OK, what, path, "");
 }
 
-static void check_tool(struct doctor *d, const char *name)
+static int is_installed(const char *program)
 {
-	char what[64], advice[128];
+	static const char *const dirs[] = {"/usr/local/bin", "/usr/bin", "/bin"};
+	char path[256];
 
-	(void)snprintf(what, sizeof(what), "%s (for image import)", name);
-	(void)snprintf(advice, sizeof(advice), "apt-get install %s", tool_package(name));
-	if (tool_present(name))
-		doctor_say(d, CONKER_CHECK_OK, what, "installed", "");
+	for (size_t i = 0; i < countof(dirs); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", dirs[i], program);
+		if (access(path, X_OK) == 0)
+			return 1;
+	}
+	return 0;
+}
+
+static void check_images(struct doctor *d)
+{
+	static const char program[] = "conker-image (for image pull, import)",
+			  skopeo[] = "skopeo (for image pull)";
+	char path[PATH_MAX];
+
+	if (place_image_program(path, sizeof(path), NULL) == 0)
+		doctor_say(d, CONKER_CHECK_OK, program, path, "");
 	else
-		doctor_say(d, CONKER_CHECK_SLOW, what, "not installed", advice);
+		doctor_say(d, CONKER_CHECK_SLOW, program, "not found",
+			   "build or install conker (`make`), or set CONKER_IMAGE_PROGRAM");
+	if (is_installed("skopeo"))
+		doctor_say(d, CONKER_CHECK_OK, skopeo, "installed", "");
+	else
+		doctor_say(d, CONKER_CHECK_SLOW, skopeo, "not installed", "apt-get install skopeo");
 }
 
 /* ---- the host ------------------------------------------------------------------------------------------------ */
@@ -260,10 +278,7 @@ int conker_doctor(doctor_fn *fn, void *user)
 	check_parts(&d);
 	check_dir(&d, "directory of boxes", place_boxes);
 	check_dir(&d, "directory of images", place_images);
-	check_tool(&d, "mkfs.erofs");
-	check_tool(&d, "tar");
-	if (geteuid() != 0)
-		check_tool(&d, "fakeroot");
+	check_images(&d);
 	check_memory(&d);
 	check_hugepages(&d);
 	isolation_check(&d);

@@ -15,8 +15,9 @@ must_check int place_images(struct err *e); /* likewise of images */
 must_check int place_state(const char *sub, char *ret, size_t size, struct err *e);
 must_check int place_cache_path(const char *sub, char *ret, size_t size, struct err *e);
 must_check int place_cache(const char *sub, struct err *e);
-must_check int place_vmm(char *ret, size_t size, struct err *e); /* path of conker-vmm */
-must_check int place_guest(const char *file, struct err *e);     /* opened artefact */
+must_check int place_vmm(char *ret, size_t size, struct err *e);           /* path of conker-vmm */
+must_check int place_image_program(char *ret, size_t size, struct err *e); /* of conker-image */
+must_check int place_guest(const char *file, struct err *e);               /* opened artefact */
 must_check int place_guest_path(const char *file, char *ret, size_t size, struct err *e);
 
 /* ---- dir.c: directories and small files -------------------------------------------------------------- */
@@ -68,15 +69,6 @@ int spawn_reap(int pidfd);
 int pidfd_wait(int pidfd, int timeout_ms);
 int pidfd_of(pid_t pid);
 int pidfd_kill(int pidfd, int signo);
-
-/* ---- tool.c: programs that make images ---------------------------------------------------------------- */
-
-/* Runs a program of the host to its end. It works in the directory dir (or -1), whose descriptor, and any
- * flock on it, it keeps. 0; -ENOENT when it is not installed; -EINTR; or what its complaint amounts to,
- * with it as message. */
-must_check int tool_run(const char *const *argv, int dir, struct err *e);
-int tool_present(const char *name);
-const char *tool_package(const char *name); /* the Debian package that has it */
 
 /* ---- doctor.c, isolation.c: what this host can do ------------------------------------------------------ */
 

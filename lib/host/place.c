@@ -9,6 +9,7 @@
  *	cache	$XDG_CACHE_HOME/conker, else /var/cache/conker (root), else $HOME/.cache/conker:
  *		templates, checksums
  *	VMM	$CONKER_VMM, else conker-vmm beside the running program, else in the installed folder
+ *	conker-image	$CONKER_IMAGE_PROGRAM, else likewise
  *	guest	$CONKER_GUEST, else guest/ beside the running program, else in the installed folder
  *
  * /tmp and an inherited XDG_RUNTIME_DIR may belong to somebody else (sudo keeps the variable): a
@@ -216,22 +217,31 @@ static int beside_or_installed(const char *file, char *ret, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-int place_vmm(char *ret, size_t size, struct err *e)
+static int place_program(const char *var, const char *file, char *ret, size_t size, struct err *e)
 {
-	const char *set = env("CONKER_VMM");
+	const char *set = env(var);
 	int r = 0;
 
 	if (set)
 		(void)snprintf(ret, size, "%s", set);
 	else
-		r = beside_or_installed("conker-vmm", ret, size);
+		r = beside_or_installed(file, ret, size);
 	if (r < 0)
-		return err_set(e, -r, "the path of conker-vmm is too long");
+		return err_set(e, -r, "the path of %s is too long", file);
 	if (access(ret, X_OK) < 0)
-		return err_set(e, errno,
-			       "conker-vmm '%s': %s; build or install it, or set CONKER_VMM", ret,
-			       strerror(errno));
+		return err_set(e, errno, "%s '%s': %s; build or install it, or set %s", file, ret,
+			       strerror(errno), var);
 	return 0;
+}
+
+int place_vmm(char *ret, size_t size, struct err *e)
+{
+	return place_program("CONKER_VMM", "conker-vmm", ret, size, e);
+}
+
+int place_image_program(char *ret, size_t size, struct err *e)
+{
+	return place_program("CONKER_IMAGE_PROGRAM", "conker-image", ret, size, e);
 }
 
 int place_guest_path(const char *file, char *ret, size_t size, struct err *e)

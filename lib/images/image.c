@@ -1,396 +1,315 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* image.c - named root file systems: NAME.erofs in the image directory.
- *
- * An import works in a directory .import-N beside the target and ends with one rename, so an image is
- * whole or absent. Whoever imports holds a flock on his directory, and so does each tool he runs; the
- * next import or list removes directories that nobody holds.
- *
- * A directory becomes an image as it is. An archive is unpacked first: by GNU tar, which refuses names
- * with ".." and makes symbolic links last, so that nothing in it reaches out of its root. Without root's
- * rights both steps run under fakeroot, which remembers owners and devices from one to the other.
- */
-#include "lib/host/host.h"
-#include "lib/host/launch.h"
-
-#include <dirent.h>
+/* image.c - images by name: got, made, named, removed. list.c says what there is. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "util/io.h"
+#include "lib/images/store.h"
 
-#define WORK_PREFIX  ".import-"
-#define IMAGE_SUFFIX ".erofs"
+enum { TRIES_MAX = 4 };
 
-enum { ARGV_MAX = 24 };
-
-struct work {
-	int images;    /* the image directory */
-	int fd;        /* ours in it, flock'd: where the tools work */
-	char name[32]; /* its name */
+/* What a call that makes an image works with. */
+struct call {
+	struct image_work w;
+	struct image_watch watch;
+	conker_image_opts o;
 };
 
-/* ---- the working directory ---------------------------------------------------------------------------- */
-
-static int is_held(int images, const char *name)
+static int call_begin(struct call *c, const char *name, const conker_image_opts *opts, struct err *e)
 {
-	auto_close int fd = openat(images, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	*c = (struct call){.w = {.store = -1, .fd = -1}};
+	int r = opts ? opts_in(&c->o, sizeof(c->o), opts, e) : 0;
 
-	/* What cannot be looked at may be. */
-	return fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0;
+	if (r == 0)
+		r = api_may_wait(e);
+	if (r < 0)
+		return r;
+	c->watch.o = &c->o;
+	c->watch.now.name = name;
+	return work_begin(&c->w, e);
 }
 
-/* With the image directory locked. */
-static void import_sweep(int images)
+/* The layers that are whole are kept for the next time, if it was the user who did not want to wait. */
+static int call_end(struct call *c, int r)
 {
-	auto_dir *d = dir_stream(images, ".");
-	struct dirent *de;
-
-	while (d && (de = readdir(d)))
-		if (strncmp(de->d_name, WORK_PREFIX, strlen(WORK_PREFIX)) == 0 &&
-		    !is_held(images, de->d_name))
-			(void)tree_remove(images, de->d_name);
-}
-
-static int import_begin(struct work *w, struct err *e)
-{
-	w->fd = -1;
-	w->images = place_images(e);
-	if (w->images < 0)
-		return w->images;
-
-	auto_close int locked = dir_lock(w->images, e);
-	if (locked < 0)
-		return locked;
-	import_sweep(w->images);
-	for (unsigned i = 0;; i++) {
-		(void)snprintf(w->name, sizeof(w->name), WORK_PREFIX "%u", i);
-		if (mkdirat(w->images, w->name, 0700) == 0)
-			break;
-		if (errno != EEXIST)
-			return err_errno(e, "make a directory beside the images");
-	}
-	w->fd = openat(w->images, w->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (w->fd < 0 || flock(w->fd, LOCK_EX) < 0)
-		return err_errno(e, "open a directory beside the images");
-	return 0;
-}
-
-static void import_end(struct work *w)
-{
-	if (w->fd >= 0) {
-		(void)tree_remove(w->images,
-				  w->name); /* what fails here the next sweep tries again */
-		close(w->fd);
-	}
-	if (w->images >= 0)
-		close(w->images);
-}
-
-/* ---- the steps ------------------------------------------------------------------------------------------ */
-
-struct argv {
-	const char *v[ARGV_MAX];
-	int n;
-};
-
-static void argv_add(struct argv *a, const char *const *more)
-{
-	while (*more)
-		a->v[a->n++] = *more++;
-	a->v[a->n] = NULL;
-}
-
-#define ADD(a, ...)    argv_add(a, (const char *const[]){__VA_ARGS__, NULL})
-
-/* All paths are those in the working directory. */
-#define FAKEROOT_STATE "fakeroot"
-
-static void argv_add_fakeroot(struct argv *a, const char *flag)
-{
-	if (geteuid() == 0)
-		return;
-	ADD(a, "fakeroot", flag, FAKEROOT_STATE, "--");
-}
-
-/* A tool may not have said that the disk is full; the disk does. */
-static int import_run(const struct work *w, const struct argv *a, struct err *e)
-{
-	struct statvfs vfs;
-	int r = tool_run(a->v, w->fd, e);
-
-	if (r < 0 && r != -EINTR && r != -ENOENT && fstatvfs(w->fd, &vfs) == 0 && vfs.f_bavail == 0)
-		return err_set(e, ENOSPC, "no space left on the file system of the images");
+	if (r == -ECANCELED || r == -EINTR)
+		publish_layers(&c->w);
+	work_end(&c->w);
 	return r;
 }
 
-static int import_unpack(const struct work *w, const char *archive, struct err *e)
+/* ---- making -------------------------------------------------------------------------------------------- */
+
+/* A disk that is full may have made the program say something else. */
+static int make_and_publish(struct call *c, int input, const char *name, struct err *e)
 {
-	struct argv a = {0};
+	int r = image_make(&c->w, input, &c->watch, e);
 
-	if (mkdirat(w->fd, "root", 0755) < 0)
-		return err_errno(e, "make the image's root");
-	argv_add_fakeroot(&a, "-s");
-	/* --force-local: a colon in the name is no host. */
-	ADD(&a, "tar", "--extract", "--file", archive, "--directory=root", "--force-local",
-	    "--numeric-owner", "--same-owner", "--same-permissions", "--delay-directory-restore");
-	if (geteuid() == 0)
-		ADD(&a, "--xattrs", "--xattrs-include=security.capability");
-	return import_run(w, &a, e);
-}
-
-static int import_make_image(const struct work *w, const char *root, int unpacked, struct err *e)
-{
-	struct argv a = {0};
-
-	if (unpacked)
-		argv_add_fakeroot(&a, "-i");
-	ADD(&a, "mkfs.erofs", "--quiet");
-	/* Somebody's own files can only have been meant to be root's. */
-	if (!unpacked && geteuid() != 0)
-		ADD(&a, "--all-root");
-	ADD(&a, "image", root);
-	return import_run(w, &a, e);
-}
-
-static int check_not_empty(int at, const char *name, const char *what, struct err *e)
-{
-	auto_dir *d = dir_stream(at, name);
-	int n = 0;
-
-	if (!d)
-		return err_errno(e, "read %s", what);
-	while (readdir(d))
-		n++;
-	return n > 2 ? 0 : err_set(e, EINVAL, "%s is empty", what);
-}
-
-static int import_publish(const struct work *w, const char *name, struct err *e)
-{
-	char file[NAME_BYTES + 8];
-	auto_close int fd = openat(w->fd, "image", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0)
-		return err_errno(e, "open the new image");
-	(void)snprintf(file, sizeof(file), "%s" IMAGE_SUFFIX, name);
-	if (fchmod(fd, 0644) < 0 || fsync(fd) < 0 ||
-	    renameat(w->fd, "image", w->images, file) < 0 || fsync(w->images) < 0)
-		return err_errno(e, "put the new image in its place");
-	return 0;
-}
-
-/* Standard input to a file: tar cannot look twice at a pipe to see how it is compressed. */
-static int import_spool(const struct work *w, struct err *e)
-{
-	char buf[4 << 10];
-	auto_close int fd = openat(w->fd, "archive", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	ssize_t n;
-
-	if (fd < 0)
-		return err_errno(e, "make a file for standard input");
-	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) != 0) {
-		if (n < 0)
-			return err_errno(e, "read standard input");
-		int r = io_write_all(fd, buf, (size_t)n);
-		if (r < 0)
-			return err_set(e, -r, "keep standard input: %s", strerror(-r));
-	}
-	return 0;
-}
-
-static int import_archive(const struct work *w, const char *path, struct err *e)
-{
-	int r = 0;
-
-	if (!path)
-		r = import_spool(w, e);
-	if (r == 0)
-		r = import_unpack(w, path ? path : "archive", e);
 	if (r < 0)
 		return r;
-	r = check_not_empty(w->fd, "root", "the archive", e);
-	return r < 0 ? r : import_make_image(w, "root", 1, e);
+	c->watch.now.step = CONKER_IMAGE_PUBLISH;
+	c->watch.now.done_bytes = c->watch.now.total_bytes = 0;
+	r = image_tell(&c->watch, e);
+	return r < 0 ? r : publish(&c->w, name, e);
 }
 
-static int import(const struct work *w, const char *path, struct err *e)
+/* Somebody may have removed a layer that the image was made on: then that is made, too. */
+static int make_until_published(struct call *c, int input, const char *name, struct err *e)
 {
-	char absolute
-		[PATH_MAX]; /* the tools work elsewhere; and what begins with '-' is no option */
+	int r = make_and_publish(c, input, name, e);
+
+	for (int i = 1; r == -EAGAIN && i < TRIES_MAX; i++) {
+		publish_layers(&c->w);
+		/* A directory is at its beginning always. */
+		if (lseek(input, 0, SEEK_SET) < 0)
+			break;
+		r = make_and_publish(c, input, name, e);
+	}
+	return r == -EAGAIN ? err_set(e, EAGAIN, "a layer was removed meanwhile; try again") : r;
+}
+
+/* ---- import -------------------------------------------------------------------------------------------- */
+
+static int is_layout(int dir)
+{
+	return faccessat(dir, "oci-layout", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       faccessat(dir, "index.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Of those that are not read here; who has the file has the program, too. */
+static int check_compression(int fd, struct err *e)
+{
+	static const struct {
+		const char *magic, *program;
+	} known[] = {{"\xfd" "7zXZ", "xz"}, {"BZh", "bzip2"}, {"LZIP", "lzip"}};
+	char head[6] = "";
+
+	if (pread(fd, head, sizeof(head) - 1, 0) < 0)
+		return 0; /* a pipe */
+	for (size_t i = 0; i < countof(known); i++)
+		if (strncmp(head, known[i].magic, strlen(known[i].magic)) == 0)
+			return err_set(e, EOPNOTSUPP,
+				       "it is compressed by %s, which is not read here; `%s -dc FILE | "
+				       "conker image import NAME -` does it",
+				       known[i].program, known[i].program);
+	return 0;
+}
+
+static int open_input(struct call *c, const char *path, struct err *e)
+{
 	struct stat st;
 
-	if (strcmp(path, "-") == 0)
-		return import_archive(w, NULL, e);
-	if (!realpath(path, absolute) || stat(absolute, &st) < 0)
+	if (strcmp(path, "-") == 0) {
+		int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+		return fd < 0 ? err_errno(e, "standard input") : fd;
+	}
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_set(e, errno, "%s", strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return import_archive(w, absolute, e);
-	int r = check_not_empty(AT_FDCWD, absolute, "the directory", e);
-	return r < 0 ? r : import_make_image(w, absolute, 0, e);
+	if (S_ISDIR(st.st_mode) && !is_layout(fd))
+		return image_pack(&c->w, path, &c->watch, e);
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+		return err_set(e, EINVAL, "it is neither a directory nor an archive");
+	int r = check_compression(fd, e);
+	return r < 0 ? r : take_fd(fd);
 }
 
 int conker_image_import(const char *name, const char *path, const conker_image_opts *opts)
 {
-	(void)opts;
 	struct err *e = api_enter();
-	struct work w = {.images = -1, .fd = -1};
+	struct call c;
 
 	if (!name || !path)
 		return err_set(e, EINVAL, "no name or no path given");
-	int r = api_may_wait(e);
-	if (r == 0)
-		r = name_check("image", name, e);
+	int r = name_check("image", name, e);
 	if (r < 0)
 		return r;
-	r = import_begin(&w, e);
+	r = call_begin(&c, name, opts, e);
+	auto_close int input = r < 0 ? r : open_input(&c, path, e);
 	if (r == 0)
-		r = import(&w, path, e);
+		r = min_(input, 0);
 	if (r == 0)
-		r = import_publish(&w, name, e);
-	import_end(&w);
+		r = make_until_published(&c, input, name, e);
+	r = call_end(&c, r);
 	return r < 0 ? err_wrap(e, api_descriptors(r, e), "import '%s' as image '%s'", path, name)
 		     : 0;
 }
 
-/* ---- removing and listing ------------------------------------------------------------------------------- */
+/* ---- pull ---------------------------------------------------------------------------------------------- */
 
-int conker_image_remove(const char *name)
+/* Whether the name has the image of that manifest already, whole. */
+static int is_here(const char *name, const char *manifest)
 {
-	struct err *e = api_enter();
-	char file[NAME_BYTES + 8];
+	auto_free struct made *m = malloc(sizeof(*m));
+	auto_free struct opened_image *i = malloc(sizeof(*i));
 
-	if (!name)
-		return err_set(e, EINVAL, "no name given");
-	int r = name_check("image", name, e);
+	if (!m || !i || image_open(name, i, NULL) < 0)
+		return 0;
+	auto_close int dir = open(i->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int here = dir >= 0 && *i->id && made_load(dir, i->id, m, NULL) == 0 &&
+		   strcmp(m->manifest, manifest) == 0;
+	image_close(i);
+	return here;
+}
+
+/* Of the layout that fetch() left, whose index.json is ours; "": it cannot be told. */
+static void layout_manifest(int layout, char ret[SHA256_TEXT_BYTES])
+{
+	char index[1024];
+	const char *at = strstr(dir_slurp(layout, "index.json", index, sizeof(index)), "\"sha256:");
+
+	ret[0] = 0;
+	if (at && sha256_is_at(at + sizeof("sha256:")))
+		(void)snprintf(ret, SHA256_TEXT_BYTES, "%.64s", at + sizeof("sha256:"));
+}
+
+static int pull(struct call *c, const struct reference *ref, struct err *e)
+{
+	char manifest[SHA256_TEXT_BYTES];
+	int r = fetch(&c->w, ref, &c->watch, e);
+
 	if (r < 0)
 		return r;
-
-	auto_close int dir = place_images(e);
-	if (dir < 0)
-		return dir;
-	(void)snprintf(file, sizeof(file), "%s" IMAGE_SUFFIX, name);
-	if (unlinkat(dir, file, 0) < 0)
-		return errno == ENOENT ? err_set(e, ENOENT, "no image named '%s'", name)
-				       : err_errno(e, "remove image '%s'", name);
-	return 0;
-}
-
-static int is_image(const struct dirent *de)
-{
-	size_t n = strlen(de->d_name), s = strlen(IMAGE_SUFFIX);
-
-	return n > s && de->d_name[0] != '.' && strcmp(de->d_name + n - s, IMAGE_SUFFIX) == 0 &&
-	       n - s < NAME_BYTES;
-}
-
-typedef int image_fn(const conker_image *i, void *user);
-
-static int tell(int dir, const char *file, image_fn *fn, void *user)
-{
-	char name[NAME_BYTES];
-	struct stat st;
-
-	if (fstatat(dir, file, &st, 0) < 0)
-		return 0; /* removed meanwhile */
-	(void)snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(IMAGE_SUFFIX)),
-		       file);
-	conker_image i = {.size = sizeof(i), .name = name, .id = "", .bytes = (uint64_t)st.st_size, .created_s = st.st_mtime};
-	return fn(&i, user);
-}
-
-/* The base image that came with us, unless one of that name hides it. */
-static int tell_built_in(int dir, image_fn *fn, void *user)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	if (faccessat(dir, "base" IMAGE_SUFFIX, F_OK, 0) == 0 ||
-	    place_guest_path("base.erofs", path, sizeof(path), NULL) < 0 || stat(path, &st) < 0)
+	auto_close int layout = store_sub_there(c->w.fd, "layout");
+	if (layout < 0)
+		return err_set(e, -layout, "what was fetched: %s", strerror(-layout));
+	layout_manifest(layout, manifest);
+	if (*manifest && is_here(ref->full, manifest))
 		return 0;
-	conker_image i = {.size = sizeof(i), .name = "base", .id = "", .bytes = (uint64_t)st.st_size, .created_s = st.st_mtime};
-	return fn(&i, user);
-}
-
-int conker_image_list(image_fn *fn, void *user)
-{
-	struct err *e = api_enter();
-	char path[64];
-	struct dirent **list;
-
-	if (!fn)
-		return err_set(e, EINVAL, "no function given");
-
-	auto_close int dir = place_images(e);
-	if (dir < 0)
-		return dir;
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", dir);
-	int locked = dir_lock(dir, e);
-	if (locked < 0)
-		return locked;
-	import_sweep(dir);
-	close(locked); /* fn may import */
-	int n = scandir(path, &list, is_image, alphasort);
-	if (n < 0)
-		return err_errno(e, "read the image directory");
-	int r = tell_built_in(dir, fn, user);
-	for (int i = 0; i < n; i++) {
-		if (r == 0)
-			r = tell(dir, list[i]->d_name, fn, user);
-		free(list[i]);
-	}
-	free(list);
+	r = make_until_published(c, layout, ref->full, e);
+	if (r == -EBADMSG)
+		fetch_distrust(&c->w);
 	return r;
 }
 
 int conker_image_pull(const char *ref, const conker_image_opts *opts)
 {
-	(void)ref;
-	(void)opts;
-	return err_set(api_enter(), ENOSYS, "pull");
+	struct err *e = api_enter();
+	struct reference parsed;
+	struct call c;
+
+	if (!ref)
+		return err_set(e, EINVAL, "no reference given");
+	int r = reference_parse(ref, &parsed, e);
+	if (r < 0)
+		return r;
+	r = call_begin(&c, parsed.full, opts, e);
+	if (r == 0)
+		r = pull(&c, &parsed, e);
+	r = call_end(&c, r);
+	return r < 0 ? err_wrap(e, api_descriptors(r, e), "pull '%s'", parsed.full) : 0;
+}
+
+/* ---- names --------------------------------------------------------------------------------------------- */
+
+static int tag(const struct image_work *w, const char *image, const char *name, struct err *e)
+{
+	char full[IMAGE_BYTES], id[IMAGE_ID_BYTES];
+	auto_close int locked = dir_lock(w->store, e);
+	int r = locked < 0 ? locked : image_find(w->store, image, full, id, e);
+
+	if (r < 0)
+		return r;
+	if (!*id)
+		return err_set(e, EOPNOTSUPP,
+			       "image '%s' is a single file, which has one name; import it again",
+			       full);
+	return name_bind(w, name, id, e);
 }
 
 int conker_image_tag(const char *image, const char *name)
 {
-	(void)image;
-	(void)name;
-	return err_set(api_enter(), ENOSYS, "tag");
+	struct err *e = api_enter();
+	struct image_work w;
+
+	if (!image || !name)
+		return err_set(e, EINVAL, "no image or no name given");
+	int r = name_check("image", name, e);
+	if (r < 0)
+		return r;
+	r = work_begin(&w, e);
+	if (r == 0)
+		r = tag(&w, image, name, e);
+	work_end(&w);
+	return r < 0 ? err_wrap(e, r, "tag image '%s'", image) : 0;
 }
 
-int conker_image_inspect(const char *image, conker_image **ret)
+/* With the store locked. */
+static int name_remove(int store, const char *name, const char *id, struct err *e)
 {
-	(void)image;
-	(void)ret;
-	return err_set(api_enter(), ENOSYS, "inspect");
+	char path[LINK_PATH_BYTES];
+
+	if (!*id && former_file(name, path) < 0)
+		return err_set(e, EINVAL, "image '%s'", name);
+	if (*id && link_path(name, path) < 0)
+		return err_set(e, EINVAL, "image '%s'", name);
+	if (unlinkat(store, path, 0) < 0)
+		return errno == ENOENT ? err_set(e, ENOENT, "image '%s' is built in", name)
+				       : err_errno(e, "remove image '%s'", name);
+	return *id ? image_collect(store, id, e) : 0;
 }
 
-conker_image *conker_image_free(conker_image *i)
+int conker_image_remove(const char *name)
 {
-	return i;
+	struct err *e = api_enter();
+	char full[IMAGE_BYTES], id[IMAGE_ID_BYTES];
+
+	if (!name)
+		return err_set(e, EINVAL, "no name given");
+	auto_close int store = place_images(e);
+	if (store < 0)
+		return store;
+	auto_close int locked = dir_lock(store, e);
+	int r = locked < 0 ? locked : image_find(store, name, full, id, e);
+	return r < 0 ? r : name_remove(store, full, id, e);
 }
 
 int conker_image_resolve(const char *image, char ret[256])
 {
-	(void)image;
-	(void)ret;
-	return err_set(api_enter(), ENOSYS, "resolve");
+	struct err *e = api_enter();
+	char id[IMAGE_ID_BYTES];
+
+	if (!image || !ret)
+		return err_set(e, EINVAL, "no image given");
+	auto_close int store = place_images(e);
+	if (store < 0)
+		return store;
+	int r = image_find(store, image, ret, id, e);
+	if (r == -ENOENT && *ret) {
+		(void)api_enter();
+		return 0;
+	}
+	return r < 0 ? r : 1;
 }
 
-int conker_image_usage_get(conker_image_usage *ret)
-{
-	(void)ret;
-	return err_set(api_enter(), ENOSYS, "usage");
-}
+/* ---- room ---------------------------------------------------------------------------------------------- */
 
 int conker_image_prune(uint32_t flags, int64_t older_s, uint64_t *ret_bytes)
 {
-	(void)flags;
-	(void)older_s;
-	(void)ret_bytes;
-	return err_set(api_enter(), ENOSYS, "prune");
+	struct err *e = api_enter();
+	int64_t before_s = time(NULL) - max_(older_s, (int64_t)0);
+	uint64_t bytes = 0;
+
+	if (flags & ~(uint32_t)CONKER_PRUNE_ALL)
+		return err_set(e, EINVAL, "flags %#x", flags);
+	auto_close int store = place_images(e);
+	if (store < 0)
+		return store;
+	auto_close int locked = dir_lock(store, e);
+	if (locked < 0)
+		return locked;
+	works_sweep(store);
+	int r = blobs_prune(store, before_s, 1, &bytes);
+	if (r < 0)
+		return err_set(e, -r, "remove blobs: %s", strerror(-r));
+	r = images_prune(store, (flags & CONKER_PRUNE_ALL) != 0, before_s, &bytes, e);
+	if (ret_bytes)
+		*ret_bytes = bytes;
+	return r;
 }

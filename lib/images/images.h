@@ -37,13 +37,17 @@ struct image_watch {                /* progress and cancellation, see conker_ima
 	conker_image_progress now;
 };
 
-/* Tells it. 0, or -ECANCELED as its function asked, or -EINTR when a signal handler ran meanwhile. */
+/* Tells it. 0, or -ECANCELED as its function asked. (Of a signal handler who polls hears.) */
 must_check int image_tell(struct image_watch *w, struct err *e);
 
-/* Gets what ref names in its registry: w->fd then has a directory "layout" with oci-layout and index.json of one manifest, and
- * the store's blobs/ has its blobs. Those that were there whole are not fetched again. */
+/* Gets what ref names in its registry: w->fd then has a directory "layout", an OCI layout of one manifest, the registry's own, whole
+ * and by itself: nobody can prune what is in it. The store's blobs/ have the same blobs, of an interrupted call those that
+ * are whole; what was there is not fetched again, and without a question to the registry if ref has a digest. */
 must_check int fetch(const struct image_work *w, const struct reference *ref,
 		     struct image_watch *watch, struct err *e);
+
+/* Forgets the blobs of the layout, so that the next call fetches them again: one was not what its digest says. */
+void fetch_distrust(const struct image_work *w);
 
 /* ---- opened.c: from a name to a disk ------------------------------------------------------------------- */
 

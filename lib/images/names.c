@@ -58,15 +58,12 @@ int link_read_name(const char *file, char ret[IMAGE_BYTES])
 	return link_name(ret, again) < 0 || strcmp(again, file) != 0 ? -EINVAL : 0;
 }
 
-int link_target(int store, const char *name, char ret_id[IMAGE_ID_BYTES])
+int link_read(int at, const char *path, char ret_id[IMAGE_ID_BYTES])
 {
 	static const size_t prefix = sizeof(TARGET_PREFIX) - 1;
-	char path[sizeof("names/") + LINK_NAME_BYTES] = "names/";
 	char target[sizeof(TARGET_PREFIX) + IMAGE_ID_BYTES];
+	ssize_t n = readlinkat(at, path, target, sizeof(target) - 1);
 
-	if (link_name(name, path + strlen(path)) < 0)
-		return -ENOENT;
-	ssize_t n = readlinkat(store, path, target, sizeof(target) - 1);
 	if (n < 0)
 		return errno == EINVAL || errno == ENOTDIR || errno == ELOOP ||
 				       errno == ENAMETOOLONG
@@ -78,6 +75,24 @@ int link_target(int store, const char *name, char ret_id[IMAGE_ID_BYTES])
 		return -ENOENT;
 	memcpy(ret_id, target + prefix, IMAGE_ID_BYTES);
 	return 0;
+}
+
+int link_path(const char *name, char ret[LINK_PATH_BYTES])
+{
+	(void)snprintf(ret, LINK_PATH_BYTES, "names/");
+	return link_name(name, ret + strlen(ret));
+}
+
+int link_target(int store, const char *name, char ret_id[IMAGE_ID_BYTES])
+{
+	char path[LINK_PATH_BYTES];
+
+	return link_path(name, path) < 0 ? -ENOENT : link_read(store, path, ret_id);
+}
+
+void link_text(const char *id, char ret[LINK_TEXT_BYTES])
+{
+	(void)snprintf(ret, LINK_TEXT_BYTES, TARGET_PREFIX "%s", id);
 }
 
 int former_file(const char *name, char ret[FORMER_BYTES])
@@ -134,4 +149,15 @@ int image_find(int store, const char *said, char ret_name[IMAGE_BYTES],
 			       "`conker image pull %s` gets it",
 			       said, ref.full);
 	return r < 0 ? find_failed(said, r, e) : 0;
+}
+
+int former_read_name(const char *file, char ret[NAME_BYTES])
+{
+	size_t n = strlen(file), suffix = sizeof(FORMER_SUFFIX) - 1;
+
+	if (n <= suffix || n - suffix >= NAME_BYTES || strcmp(file + n - suffix, FORMER_SUFFIX) != 0)
+		return -EINVAL;
+	memcpy(ret, file, n - suffix);
+	ret[n - suffix] = 0;
+	return name_check("image", ret, NULL);
 }

@@ -166,16 +166,32 @@ static void opened_init(struct opened_image *i)
 	i->nfds = 0;
 }
 
-static int open_named(const char *name, struct opened_image *i, struct err *e)
+static int open_found(int store, const char *name, struct opened_image *i, struct err *e)
 {
-	auto_close int store = place_images(e);
-
-	if (store < 0)
-		return store;
 	int r = image_find(store, name, i->name, i->id, e);
+
 	if (r < 0)
 		return r;
 	return *i->id ? open_made_in(store, i, e) : open_former(store, i, e);
+}
+
+/* Its name may be given to another image, and this one be removed, while we look: without a lock, for that would wait for who
+ * writes to disk. */
+static int open_named(const char *name, struct opened_image *i, struct err *e)
+{
+	char id[IMAGE_ID_BYTES] = "";
+	auto_close int store = place_images(e);
+	int r;
+
+	if (store < 0)
+		return store;
+	for (;;) {
+		r = open_found(store, name, i, e);
+		if (r != -ENOENT || strcmp(id, i->id) == 0)
+			return r;
+		memcpy(id, i->id, sizeof(id));
+		image_close(i);
+	}
 }
 
 int image_open(const char *name, struct opened_image *ret, struct err *e)

@@ -50,40 +50,43 @@ static int user_is_alive(int users, const char *file)
 	       (errno != ENOENT && errno != ENOTDIR);
 }
 
-/* fn for each whose path is there, with the ID and the file; others are swept. -errno, or what fn returned. */
-static int users_walk(int users, int (*fn)(const char *id, const char *file, void *arg), void *arg)
-{
-	char id[IMAGE_ID_BYTES];
-	auto_dir *d = dir_stream(users, ".");
-	struct dirent *de;
-	int r = d ? 0 : -errno;
-
-	while (r == 0 && d && (de = readdir(d))) {
-		if (!is_user_name(de->d_name))
-			continue;
-		if (!user_is_alive(users, de->d_name)) {
-			(void)unlinkat(users, de->d_name, 0);
-			continue;
-		}
-		(void)snprintf(id, sizeof(id), "%.64s", de->d_name);
-		r = fn(id, de->d_name, arg);
-	}
-	return r;
-}
-
-struct rival { /* another image that the path used before */
-	int users;
-	const char *file;
+struct telling {
+	user_fn *fn;
+	void *arg;
 };
 
-static int rival_remove(const char *id, const char *file, void *arg)
+static int user_tell(int users, const char *file, void *arg)
 {
-	const struct rival *r = arg;
+	const struct telling *t = arg;
+	char id[IMAGE_ID_BYTES];
 
-	(void)id;
-	if (strcmp(file, r->file) != 0 &&
-	    strcmp(file + IMAGE_ID_BYTES, r->file + IMAGE_ID_BYTES) == 0)
-		(void)unlinkat(r->users, file, 0);
+	if (!is_user_name(file))
+		return 0;
+	(void)snprintf(id, sizeof(id), "%.64s", file);
+	if (user_is_alive(users, file))
+		t->fn(id, t->arg);
+	else
+		(void)unlinkat(users, file, 0);
+	return 0;
+}
+
+int users_tell(int store, user_fn *fn, void *arg)
+{
+	struct telling t = {fn, arg};
+
+	return store_walk(store, "users", user_tell, &t);
+}
+
+/* ---- a new one ----------------------------------------------------------------------------------------- */
+
+/* The path used another image before: a file that was replaced. */
+static int rival_remove(int users, const char *file, void *arg)
+{
+	const char *mine = arg;
+
+	if (is_user_name(file) && strcmp(file, mine) != 0 &&
+	    strcmp(file + IMAGE_ID_BYTES, mine + IMAGE_ID_BYTES) == 0)
+		(void)unlinkat(users, file, 0);
 	return 0;
 }
 
@@ -101,8 +104,7 @@ static int user_add(int store, const char *id, const char *path, struct err *e)
 	user_name(id, path, file);
 	if (symlinkat(path, users, file) < 0 && errno != EEXIST)
 		return err_errno(e, "note who uses an image");
-	struct rival rival = {.users = users, .file = file};
-	int r = users_walk(users, rival_remove, &rival);
+	int r = store_walk(store, "users", rival_remove, file);
 	return r < 0 ? err_set(e, -r, "note who uses an image: %s", strerror(-r)) : 0;
 }
 

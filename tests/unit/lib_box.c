@@ -164,7 +164,7 @@ Test(lib_box, impossible_options_are_refused)
 		{{.memory_mib = 1 << 30}, -EINVAL, "memory"},
 		{{.memory_mib = 31}, -EINVAL, "memory: 31 MiB; it takes 32"},
 		{{.image = "no-such"}, -ENOENT, "no image named 'no-such'"},
-		{{.image = "a b"}, -EINVAL, "image name"},
+		{{.image = "a b"}, -EINVAL, "is no image's name"},
 		{{.kernel = "/nonexistent"}, -ENOENT, "kernel '/nonexistent'"},
 		{{.disk_rate = {CONKER_RATE_MAX + 1, 0}}, -EINVAL, "disk rate"},
 		{{.vsock_rate = {0, CONKER_RATE_MAX + 1}}, -EINVAL, "vsock rate"},

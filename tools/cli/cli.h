@@ -7,6 +7,7 @@
  *	values.c    what the values of options may be
  *	boxargs.c   the options that run and create share, and what they become
  *	execargs.c  likewise of run, exec and shell
+ *	getting.c   images fetched and made, with progress
  *	session.c   one execution of a box between our stdin, stdout and stderr
  *	sink.c      one of our output descriptors, which may be slow
  *	term.c      the terminal: raw mode, size
@@ -120,6 +121,7 @@ enum opt_kind {
 	OPT_UINT,   /* uint32_t, above zero */
 	OPT_SECONDS, /* int of milliseconds; fractions allowed */
 	OPT_TIMEOUT, /* likewise; 0 becomes CONKER_NO_TIMEOUT */
+	OPT_AGE,     /* int64_t of seconds: 90s, 12h, 7d, 2w */
 	OPT_LIST,    /* struct strings, none empty: may be given again */
 	OPT_SIGNAL,  /* int: TERM, SIGTERM, RTMIN+3 or 15 */
 	OPT_BYTES,   /* uint64_t, above zero: 1000, 64K, 1.5M, 2G */
@@ -270,6 +272,21 @@ void exec_plan_fini(struct exec_plan *p);
 /* What option lists of *a hold. */
 void exec_args_fini(struct exec_args *a);
 
+/* ---- getting.c ----------------------------------------------------------------------------------- */
+
+struct getting {
+	const char *platform, *ref, *creds; /* NULL: not said */
+	int quiet;
+};
+
+/* Pulls an image, or imports one, showing how far it is. The exit status, after a message; 128 + N when signal N ended it.
+ * A pull says the whole name before the first byte is asked for. */
+int image_get_pull(const struct getting *g, const char *ref);
+int image_get_import(const struct getting *g, const char *name, const char *path);
+/* Pure: one line of it, without a newline. bytes_per_s 0: not known yet. */
+void image_progress_text(const conker_image_progress *p, uint64_t bytes_per_s, char *ret,
+			 size_t size);
+
 /* ---- report.c ------------------------------------------------------------------------------------ */
 
 /* For programs ("timed_out") and for people ("timed out", "exited (3)"). */
@@ -285,6 +302,8 @@ void json_status(const conker_status *st);
 void json_usage(const conker_usage *u);
 void json_exec(const conker_exec_info *i, int with_usage);
 void json_box(const conker_box_info *i);
+/* On one line; pretty: for people, too. */
+void json_image(const conker_image *i, int pretty);
 void print_argv(const char *const *argv);
 
 /* ---- session.c ----------------------------------------------------------------------------------- */
@@ -362,6 +381,8 @@ void term_size(uint16_t *rows, uint16_t *cols);
 /* From here on the signals that would end us are remembered and interrupt what waits; SIGPIPE is ignored,
  * SIGWINCH and SIGCONT are noticed. */
 void signals_init(void);
+/* Likewise, but of the terminal nothing is noticed: for what goes on when its size changes. */
+void signals_init_ending(void);
 /* The first of them that came, or 0. */
 int signals_caught(void);
 /* A call that waits and may be made twice, over again when a stopped and continued job interrupted it. */

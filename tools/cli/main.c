@@ -35,7 +35,7 @@ static const struct command commands[] = {
 	{"stats", cmd_stats, "what a box uses"},
 	{"stop", cmd_stop, "shut boxes down"},
 	{"rm", cmd_rm, "forget boxes that have ended"},
-	{"image", cmd_image, "root file systems: import, ls, rm"},
+	{"image", cmd_image, "images: pull, import, ls, inspect, tag, rm, df, prune"},
 	{"template", cmd_template, "what --warm keeps: ls, rm"},
 	{"bench", cmd_bench, "how fast boxes are on this host, and what they take"},
 	{"doctor", cmd_doctor, "what this host can do, and what to do about it"},

@@ -213,6 +213,56 @@ void json_box(const conker_box_info *i)
 	       i->idle_timeout_ms, i->idle_suspend_ms);
 }
 
+/* ---- images -------------------------------------------------------------------------------------- */
+
+static void json_list(const char *between, const char *name, const char *const *list)
+{
+	printf(",%s\"%s\":[", between, name);
+	for (size_t i = 0; list[i]; i++) {
+		if (i)
+			putchar(',');
+		json_string(list[i]);
+	}
+	putchar(']');
+}
+
+static void json_text(const char *between, const char *name, const char *s)
+{
+	printf(",%s\"%s\":", between, name);
+	json_string(s);
+}
+
+static void json_image_config(const char *between, const conker_image *i)
+{
+	json_list(between, "entrypoint", i->entrypoint);
+	json_list(between, "cmd", i->cmd);
+	json_list(between, "env", i->env);
+	json_text(between, "workdir", i->workdir);
+	json_text(between, "user", i->user);
+	json_text(between, "stop_signal", i->stop_signal);
+	json_list(between, "ports", i->ports);
+	json_list(between, "labels", i->labels);
+	json_list(between, "ignored", i->ignored);
+}
+
+void json_image(const conker_image *i, int pretty)
+{
+	const char *between = pretty ? "\n " : "";
+
+	printf("{\"name\":");
+	json_string(i->name);
+	json_text(between, "id", i->id);
+	json_text(between, "digest", i->digest);
+	json_text(between, "platform", i->platform);
+	printf(",%s\"created\":%lld,%s\"bytes\":%llu,%s\"shared_bytes\":%llu,%s\"layers\":%u,"
+	       "%s\"names\":%u,%s\"users\":%u",
+	       between, (long long)i->created_s, between, (unsigned long long)i->bytes, between,
+	       (unsigned long long)i->shared_bytes, between, i->layers, between, i->names, between,
+	       i->users);
+	json_image_config(between, i);
+	putchar('}');
+}
+
 /* ---- text ---------------------------------------------------------------------------------------- */
 
 void print_argv(const char *const *argv)

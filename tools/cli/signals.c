@@ -60,7 +60,7 @@ static void handle(int signo, void (*fn)(int))
 	sigaction(signo, &sa, NULL);
 }
 
-void signals_init(void)
+void signals_init_ending(void)
 {
 	struct sigaction old;
 
@@ -71,9 +71,14 @@ void signals_init(void)
 		    (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN))
 			handle(ending[i], on_ending);
 	handle(SIGALRM, on_alarm);
+	handle(SIGPIPE, SIG_IGN);
+}
+
+void signals_init(void)
+{
+	signals_init_ending();
 	handle(SIGWINCH, on_terminal);
 	handle(SIGCONT, on_terminal);
-	handle(SIGPIPE, SIG_IGN);
 }
 
 int signals_caught(void)

@@ -39,6 +39,28 @@ static int parse_seconds(const char *s, int *ret_ms)
 	return 0;
 }
 
+/* "90", "12h", "7d": seconds. */
+static int parse_age(const char *s, int64_t *ret_s)
+{
+	static const struct {
+		char letter;
+		int64_t seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
+	size_t len = strlen(s);
+	int64_t unit = 1;
+	uint64_t v;
+
+	for (size_t i = 0; i < countof(units) && len > 0; i++)
+		if (s[len - 1] == units[i].letter) {
+			unit = units[i].seconds;
+			len--;
+			break;
+		}
+	int r = num_parse(s, len, 10, INT32_MAX, &v);
+	*ret_s = (int64_t)v * unit;
+	return r;
+}
+
 static int parse_timeout(const char *s, int *ret_ms)
 {
 	if (strcmp(s, "0") != 0)
@@ -312,6 +334,7 @@ int value_parse(enum opt_kind kind, const char *s, void *ret)
 	case OPT_TEXT: *(const char **)ret = s; return 0;
 	case OPT_UINT: return parse_uint(s, ret);
 	case OPT_SECONDS: return parse_seconds(s, ret);
+	case OPT_AGE: return parse_age(s, ret);
 	case OPT_TIMEOUT: return parse_timeout(s, ret);
 	case OPT_LIST: return *s ? strings_add(ret, s) : -ENODATA;
 	case OPT_SIGNAL: return parse_signal(s, ret);
@@ -334,6 +357,7 @@ const char *value_expected(enum opt_kind kind)
 	switch (kind) {
 	case OPT_UINT: return "a whole number above zero";
 	case OPT_SECONDS: return "seconds, above zero";
+	case OPT_AGE: return "a time, as 90s, 12h, 7d or 2w";
 	case OPT_TIMEOUT: return "seconds, or 0 for none";
 	case OPT_SIGNAL: return "a signal's name or number, as TERM, RTMIN+3 or 15";
 	case OPT_BYTES: return "a size in bytes, or with K, M or G";
