@@ -26,7 +26,8 @@ PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-d
                musl-tools busybox-static erofs-utils cpio pkg-config zlib1g-dev libzstd-dev libjansson-dev
 PKGS_KERNEL := linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils patch kmod
 PKGS_IMAGE  := mmdebstrap fakeroot tar e2fsprogs
-PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3 procps bsdutils strace
+PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3 procps bsdutils strace \
+               skopeo docker-registry apache2-utils openssl
 PKGS_LINT   := clang-format clang-tidy cppcheck
 
 # --- flags --------------------------------------------------------------------------------------
@@ -274,7 +275,12 @@ $(B)/obj/release/tests/fault/inject.o: CFLAGS_release += -Wno-missing-prototypes
 $(B)/obj/release/unit/init_fault: $(B)/obj/release/tests/fault/inject.o
 $(B)/obj/release/unit/init_fault: LDFLAGS_release += \
 	$$(nm $(B)/obj/release/tests/fault/inject.o | sed -n 's/.* T __wrap_/-Wl,--wrap=/p')
-TEST_PROGRAMS := $(addprefix $(B)/tests/tsan/,$(call names,tsan)) $(addprefix $(B)/tests/fuzz/,$(call names,fuzz)) \
+# fetch() by itself, for tests/tools/registry.py.
+$(B)/tests/tools/fetch: $(B)/obj/asan/tests/lib/fetch.o $(B)/obj/asan/tested-lib.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_asan) -o $@ $^ -lprotobuf-c -pthread
+TEST_PROGRAMS := $(B)/tests/tools/fetch $(addprefix $(B)/tests/tsan/,$(call names,tsan)) $(addprefix $(B)/tests/fuzz/,$(call names,fuzz)) \
 		 $(addprefix $(B)/tests/lib/,c99 cxx dlopen) $(FAULT)
 UNITS      := $(patsubst tests/unit/%.c,$(B)/obj/release/unit/%,$(UNIT_SRC))
 UNITS_ASAN := $(patsubst tests/unit/%.c,$(B)/obj/asan/unit/%,$(UNIT_SRC))
@@ -341,6 +347,11 @@ TSAN_VM := $(addprefix $(B)/obj/tsan/,conker conker-vmm $(patsubst tests/vm/host
 $(B)/tests/guest/cmdline: lib/host/cmdline.c
 	@mkdir -p $(@D)
 	$(Q)sed -n '/kernel_words\[\] =/,/;/p' $< | grep -o '"[^"]*"' | tr -d '"\n' >$@ && test -s $@
+# The files of an image of many layers, for the test that joins them.
+LAYERS := $(B)/tests/guest/layers/manifest
+$(LAYERS): tests/vm/layers.sh $(B)/conker-image
+	$(call say,IMAGE,$(@D))
+	$(Q)tests/vm/layers.sh $(B)/conker-image $(@D)
 # The attacker on the devices: a kernel of its own, without a library and without vector registers.
 $(B)/tests/guest/hostile: $(wildcard tests/hostile/*)
 	@mkdir -p $(@D)
@@ -354,7 +365,7 @@ $(B)/tests/inject/rules: vmm/seccomp.sh $(RULES_SRC)
 	@mkdir -p $(@D)
 	$(Q)vmm/seccomp.sh --list $(RULES_SRC) >$@
 test-guests: $(B)/tests/guest/cmdline $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG) $(HOST_PROG) $(INJECT_VMM) $(B)/tests/inject/rules \
-	$(B)/tests/guest/hostile
+	$(B)/tests/guest/hostile $(LAYERS)
 
 # --- running --------------------------------------------------------------------------------------------
 CMD ?= /usr/share/conker/demo

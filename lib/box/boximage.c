@@ -50,16 +50,18 @@ int boximage_take(struct artefacts *a, const struct layer *l, int fd, struct err
 {
 	char path[LAYER_PATH_BYTES];
 
-	if (!made_of(l, path))
-		return artefacts_take_image(a, &fd, 1, e);
+	if (!made_of(l, path)) {
+		artefacts_take_image(a, &fd, 1);
+		return 0;
+	}
 	close(fd);
 	auto_free struct opened_image *i = malloc(sizeof(*i));
 	int r = i ? image_open_made(path, i, e) : err_set(e, ENOMEM, "no memory for an image");
 	if (r < 0)
 		return r == -ENOENT ? err_wrap(e, -ESTALE, "its image") : r;
-	r = artefacts_take_image(a, i->fd, i->nfds, e);
+	artefacts_take_image(a, i->fd, i->nfds);
 	image_close(i);
-	return r;
+	return 0;
 }
 
 int boximage_used(const struct layer *l, int dir, struct err *e)

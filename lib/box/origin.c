@@ -90,9 +90,8 @@ int origin_open_cold(struct origin *a, conker_box_opts *o, struct err *e)
 	if (r < 0)
 		return r;
 	memcpy(a->m->image, image->name, sizeof(a->m->image));
-	r = artefacts_take_image(&a->files, image->fd, image->nfds, e);
-	if (r == 0)
-		r = artefacts_open(&a->files, o, e);
+	artefacts_take_image(&a->files, image->fd, image->nfds);
+	r = artefacts_open(&a->files, o, e);
 	image_close(image);
 	return r < 0 ? r : origin_describe(a, o, image, e);
 }

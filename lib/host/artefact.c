@@ -6,6 +6,7 @@
 #include "lib/host/host.h"
 #include "lib/host/launch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -53,14 +54,16 @@ int artefacts_init(struct artefacts *a, struct err *e)
 	return place_vmm(a->vmm, sizeof(a->vmm), e);
 }
 
-int artefacts_take_image(struct artefacts *a, int *image, int nfds, struct err *e)
+void artefacts_take_image(struct artefacts *a, int *image, int nfds)
 {
-	if (nfds != 1) /* the place of an image's further files */
-		return err_set(e, ENOSYS, "an image of %d files", nfds);
+	assert(nfds >= 1 && nfds <= PARTS_MAX + 1);
 	a->disk[0] = take_fd(image[0]);
 	a->ro[0] = 1;
 	a->ndisks = 1;
-	return 0;
+	while (a->nparts < nfds - 1) {
+		a->parts[a->nparts] = take_fd(image[a->nparts + 1]);
+		a->nparts++;
+	}
 }
 
 int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e)
@@ -89,5 +92,7 @@ void artefacts_close(struct artefacts *a)
 	for (int i = 0; i < a->ndisks; i++)
 		if (a->disk[i] >= 0)
 			close(a->disk[i]);
-	a->ndisks = 0;
+	for (int i = 0; i < a->nparts; i++)
+		close(a->parts[i]);
+	a->ndisks = a->nparts = 0;
 }

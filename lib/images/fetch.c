@@ -297,7 +297,7 @@ static int manifest_aside(struct fetching *f, int back)
 	return r < 0 ? err_errno(f->e, "put the manifest aside") : 0;
 }
 
-static int copy(struct fetching *f)
+static int copy_blobs(struct fetching *f)
 {
 	char name[NAME_MAX_BYTES];
 	const char *args[12];
@@ -365,7 +365,7 @@ static int fetch_blobs(struct fetching *f)
 	if (r == 0)
 		r = fetch_step(f, CONKER_IMAGE_FETCH, here);
 	if (r == 0)
-		r = copy(f);
+		r = copy_blobs(f);
 	if (r == 0)
 		r = fetch_config(f);
 	if (r == 0)

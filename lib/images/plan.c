@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/images/fetch.h"
+#include "lib/images/store.h"
 #include "util/num.h"
 
 enum { LINES_MAX_BYTES = 64 << 10 };
@@ -85,21 +86,18 @@ int plan_parse(char *lines, struct plan *ret)
 	return r;
 }
 
-/* conker-image says "WORD why", and WORD is an error's. */
+/* It is no image, in whatever way. */
 static int plan_refused(int said, int status, struct err *e)
 {
-	static const struct {
-		const char *word;
-		int error;
-	} words[] = {{"ENOEXEC ", ENOEXEC}, {"ENOTSUP ", ENOTSUP}, {"E2BIG ", E2BIG},
-		     {"EFBIG ", EFBIG},     {"ENOMEM ", ENOMEM},   {"EINVAL ", EBADMSG}};
 	char line[TEXT_BYTES];
+	const char *why;
 
 	spawn_complaint(said, line, sizeof(line));
-	for (size_t i = 0; i < countof(words); i++)
-		if (strncmp(line, words[i].word, strlen(words[i].word)) == 0)
-			return err_set(e, words[i].error, "%s", line + strlen(words[i].word));
-	return err_set(e, EIO, "conker-image: %s (status %d)", *line ? line : "no word", status);
+	if (!*line)
+		return err_set(e, EIO, "conker-image ended with status %d", status);
+	int error = told_error(line, &why);
+	return err_set(e, error == EINVAL ? EBADMSG : error,
+		       "what the registry has is no image: %s", why);
 }
 
 int plan_ask(int fd, const char *platform, int (*tick)(void *arg, struct err *e), void *arg,

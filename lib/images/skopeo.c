@@ -22,7 +22,7 @@
 #include "lib/images/fetch.h"
 #include "util/io.h"
 
-enum { ENV_MAX = 32, ARGS_MAX = 20, SAID_MAX = 16 << 10, SHOWN_MAX = 280, CREDS_MAX = 12 << 10 };
+enum { ENV_MAX = 32, ARGS_MAX = 20, SAID_MAX = 16 << 10, SHOWN_MAX = 280, CREDS_MAX = 8 << 10 };
 
 /* ---- environment --------------------------------------------------------------------------------------- */
 
@@ -141,7 +141,11 @@ static const struct {
 	{"manifest unknown", ENOENT, "the registry has no such image"},
 	{"name unknown", ENOENT, "the registry has no such repository"},
 	{"Digest did not match", EBADMSG, "the registry's bytes are not what their digest says"},
+	{"status code from registry 5", EIO, "the registry is out of order"},
+	{"status code from registry 401", EACCES, "credentials are missing or wrong; " LOG_IN},
+	{"status code from registry 403", EACCES, "not for these credentials; " LOG_IN},
 	{"Error fetching blob", EBADMSG, "the registry lacks a part of the image"},
+	{"exceeded maximum allowed size", EFBIG, "the manifest has more than 4 MiB"},
 	{"unexpected HTTP status", EIO, "the registry is out of order"},
 	{"invalid reference format", EINVAL, "skopeo does not know such a name"},
 };

@@ -27,12 +27,6 @@ static int show(const conker_image_progress *p, void *user)
 	return p->step == CONKER_IMAGE_FETCH && p->done_bytes >= *cancel;
 }
 
-/* In place of the one that make.c has, when that is not linked. */
-__attribute__((weak)) int image_tell(struct image_watch *w, struct err *e)
-{
-	return w->o->progress(&w->now, w->o->user) ? err_set(e, ECANCELED, "cancelled") : 0;
-}
-
 static void interrupted(int signo)
 {
 	(void)signo;

@@ -29,7 +29,8 @@ TestSuite(lib_fetch, .init = set_up);
 
 static void means(const char *text, int error, const char *advice, const char *shown)
 {
-	char said[16 << 10], message[ERR_MSG_BYTES];
+	static char said[16 << 10];
+	char message[ERR_MSG_BYTES];
 
 	(void)snprintf(said, sizeof(said), "%s", text);
 	err = (struct err){0};
@@ -211,7 +212,7 @@ static void has_auth(const char *creds, const char *text)
 
 Test(lib_fetch, credentials_are_a_file_for_one_registry)
 {
-	static char many[13 << 10] = "u:";
+	static char many[9 << 10] = "u:";
 
 	has_auth("u:pass", "{\"auths\":{\"r.io\":{\"auth\":\"dTpwYXNz\"}}}\n");
 	has_auth("u:passw", "{\"auths\":{\"r.io\":{\"auth\":\"dTpwYXNzdw==\"}}}\n");
