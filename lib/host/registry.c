@@ -242,8 +242,8 @@ static int meta_save(int dir, const struct meta *m)
 static int remove_dir(int reg, const char *name, int dir)
 {
 	static const char *const files[] = {
-		"box",  "box.new", "exec.sock", "forward.sock",  "console",  "state",
-		"lock", "cgroup",  "manifest",  "manifest.part", "ctl.sock", NULL};
+		"box",  "box.new", "image",    "exec.sock",     "forward.sock", "console", "state",
+		"lock", "cgroup",  "manifest", "manifest.part", "ctl.sock",     NULL};
 
 	cgroup_remove(dir);
 	storage_remove(dir);
