@@ -453,7 +453,7 @@ def test_what_the_store_has_is_not_written_to() -> None:
         fetch(store, f"{W.plain.host}/t/small:1").fetched(W.small)
         os.unlink(f"{store}/blobs/sha256/{W.small.layers[1]}")
         before = files(store)
-        fetch(store, f"{W.plain.host}/t/small:1").fetched(W.small)
+        fetch(store, f"{W.plain.host}/t/small@sha256:{W.small.hex}").fetched(W.small)
         after = files(store)
         assert W.small.hex in before and {name: after[name] for name in before} == before
 
