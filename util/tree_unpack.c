@@ -67,7 +67,7 @@ struct tree_unpack {
 	struct tar_reader tar; /* last: large, mostly untouched */
 };
 
-static int fail(struct tree_unpack *u, struct err *e, int code)
+static int unpack_fail(struct tree_unpack *u, struct err *e, int code)
 {
 	return err_set(e, code, "%s: %s", u->path[0] ? u->path : ".", strerror(code));
 }
@@ -446,14 +446,14 @@ static int on_entry(struct tree_unpack *u, struct err *e)
 	progress(u);
 	int r = leave_dirs(u, u->path);
 	if (r == 0 && !u->path[0]) /* the target itself, which is there and stays as it is */
-		return t->type == TAR_DIR ? 0 : fail(u, e, EISDIR);
+		return t->type == TAR_DIR ? 0 : unpack_fail(u, e, EISDIR);
 	if (!*t->path && t->type != TAR_DIR && (u->o.flags & TREE_ROOT_IS_DIR))
-		return fail(u, e, ENOTDIR);
+		return unpack_fail(u, e, ENOTDIR);
 	if (r == 0)
 		r = locate(u, u->path, u->leaf);
 	if (r == 0)
 		r = unpack_located(u, t);
-	return r < 0 ? fail(u, e, -r) : 0;
+	return r < 0 ? unpack_fail(u, e, -r) : 0;
 }
 
 static int on_data(struct tree_unpack *u, const struct tar_step *s, struct err *e)
@@ -461,7 +461,7 @@ static int on_data(struct tree_unpack *u, const struct tar_step *s, struct err *
 	int r = io_pwrite_all(u->fd, s->data, s->len, s->offset);
 
 	if (r < 0)
-		return fail(u, e, -r);
+		return unpack_fail(u, e, -r);
 	u->end = s->offset + s->len;
 	u->bytes += s->len;
 	progress(u);
@@ -481,10 +481,10 @@ static int on_done(struct tree_unpack *u, struct err *e)
 	if (r == 0)
 		r = set_meta_fd(u, u->fd, &m);
 	if (r < 0)
-		return fail(u, e, -r);
+		return unpack_fail(u, e, -r);
 	close(take_fd(u->fd));
 	r = into_place(u);
-	return r < 0 ? fail(u, e, -r) : 0;
+	return r < 0 ? unpack_fail(u, e, -r) : 0;
 }
 
 static int on_step(struct tree_unpack *u, const struct tar_step *s, struct err *e)

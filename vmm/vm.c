@@ -489,7 +489,7 @@ int vm_new(const struct config *c, const struct events *ev, struct trace *t, str
 
 /* --- running ------------------------------------------------------------------------------------- */
 
-static void start(struct vm *v)
+static void vm_begin(struct vm *v)
 {
 	struct err e = {0};
 
@@ -521,7 +521,7 @@ static void drain(struct vm *v)
 
 enum exit_reason vm_run(struct vm *v)
 {
-	start(v);
+	vm_begin(v);
 	while (v->report.reason == EXIT_NONE || v->running > 0) {
 		int r = loop_step(&v->loop, -1);
 

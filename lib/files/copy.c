@@ -116,7 +116,7 @@ static void note_of_box(const struct copy *c)
 
 /* ---- into the box --------------------------------------------------------------------------------- */
 
-static int put(void *arg, const void *buf, size_t len)
+static int archive_put(void *arg, const void *buf, size_t len)
 {
 	struct copy *c = arg;
 
@@ -131,7 +131,7 @@ static int copy_in(conker_box *b, struct copy *c, const char *host_path, const c
 		.path = host_path,
 		.name = ".",
 		.flags = c->o.flags & CONKER_COPY_FOLLOW ? TREE_FOLLOW : 0,
-		.put = put,
+		.put = archive_put,
 		.progress = progress,
 		.arg = c,
 	};

@@ -137,8 +137,8 @@ struct running {
 	int no_memory;
 };
 
-static void on_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_run_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
+			 void *user)
 {
 	struct running *run = user;
 
@@ -155,7 +155,7 @@ static void on_event(conker_exec *x, enum conker_event ev, const conker_event_da
 static int run_start(conker_box *b, const conker_exec_opts *exec, const conker_run_opts *o,
 		     struct running *run, conker_exec **ret)
 {
-	conker_exec_cb cb = {.fn = on_event, .user = run};
+	conker_exec_cb cb = {.fn = on_run_event, .user = run};
 	conker_exec_opts mine;
 	struct err *e = api_enter();
 	int r = opts_in(&mine, sizeof(mine), exec, e);

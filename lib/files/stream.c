@@ -87,8 +87,8 @@ static void on_lost(struct stream *s, const conker_failure *f)
 	(void)snprintf(s->text, sizeof(s->text), "%s%s%s", f->step, *f->step ? ": " : "", f->text);
 }
 
-static void on_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_stream_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
+			    void *user)
 {
 	struct stream *s = user;
 	uint64_t one = 1;
@@ -131,7 +131,7 @@ static int stream_start(struct stream *s, const char *const *argv, const char *u
 		.flags = CONKER_EXEC_MANUAL_ACK | (flags & STREAM_INPUT ? CONKER_EXEC_STDIN : 0),
 		.window_bytes = RING_BYTES,
 	};
-	conker_exec_cb cb = {.fn = on_event, .free = on_free, .user = s};
+	conker_exec_cb cb = {.fn = on_stream_event, .free = on_free, .user = s};
 
 	for (size_t i = 0; argv[i]; i++) {
 		assert(i + 1 < ARGS);

@@ -261,8 +261,8 @@ static int start_with(conker_box *b, const conker_exec_opts *o, const conker_exe
 	return exec_open(x, &m, ret, p->e);
 }
 
-static int start(conker_box *b, const conker_exec_opts *opts, const conker_exec_cb *cb, int builtin,
-		 conker_exec **ret, struct err *e)
+static int exec_begin(conker_box *b, const conker_exec_opts *opts, const conker_exec_cb *cb,
+		      int builtin, conker_exec **ret, struct err *e)
 {
 	struct start_parts p = {.builtin = builtin, .e = e};
 	conker_exec_opts o;
@@ -291,7 +291,7 @@ int conker_exec_start(conker_box *b, const conker_exec_opts *opts, conker_exec_c
 	int r = box_enter(b, &e);
 
 	if (r == 0)
-		r = start(b, opts, &cb, 0, ret, e);
+		r = exec_begin(b, opts, &cb, 0, ret, e);
 	if (r < 0 && cb.free)
 		cb.free(cb.user);
 	return r;
@@ -300,5 +300,5 @@ int conker_exec_start(conker_box *b, const conker_exec_opts *opts, conker_exec_c
 int exec_start_builtin(conker_box *b, const conker_exec_opts *opts, const conker_exec_cb *cb,
 		       conker_exec **ret, struct err *e)
 {
-	return start(b, opts, cb, 1, ret, e);
+	return exec_begin(b, opts, cb, 1, ret, e);
 }

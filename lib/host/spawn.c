@@ -220,7 +220,7 @@ static pid_t start_hidden(struct child *c, int *ret_pidfd)
 	return pid < 0 ? -errno : pid;
 }
 
-static int start(struct child *c, int *ret_pidfd)
+static int child_start(struct child *c, int *ret_pidfd)
 {
 	int hidden = -1;
 	pid_t pid = start_hidden(c, &hidden);
@@ -258,7 +258,7 @@ int spawn_start(const struct spawn *s, int *ret_pidfd)
 		return -errno;
 	sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &c.mask);
-	int r = start(&c, ret_pidfd);
+	int r = child_start(&c, ret_pidfd);
 	(void)pthread_sigmask(SIG_SETMASK, &c.mask, NULL);
 	(void)munmap(c.stack, 2 * stack_bytes);
 	return r;

@@ -39,7 +39,7 @@ struct bench {
 	struct series *exec, *spawn;
 };
 
-static int fail(const char *what)
+static int pair_fail(const char *what)
 {
 	fprintf(stderr, "exec: %s: %s\n", what, conker_errmsg());
 	return -1;
@@ -78,7 +78,7 @@ static int start_spawner(struct bench *b)
 	conker_exec_opts o = {.size = sizeof(o), .argv = argv, .flags = CONKER_EXEC_STDIN};
 	conker_exec_cb cb = {.fn = on_answer, .user = b};
 
-	return conker_exec_start(b->box, &o, cb, &b->spawner) < 0 ? fail("spawn") : 0;
+	return conker_exec_start(b->box, &o, cb, &b->spawner) < 0 ? pair_fail("spawn") : 0;
 }
 
 static void batch_of_spawns(struct bench *b, unsigned n)
@@ -111,7 +111,7 @@ static int measure(struct bench *b, const struct options *o)
 	char jail[160] = "";
 
 	if (conker_box_create(&opts, &b->box) < 0 || conker_box_info_get(b->box, &info) < 0)
-		return fail("box");
+		return pair_fail("box");
 	jail_of(info.vmm_pid, jail, sizeof(jail));
 	printf("jail %s\n", jail);
 	if (boxes_upload(b->box, o->dir, "true") < 0 || boxes_upload(b->box, o->dir, "spawn") < 0 ||

@@ -155,7 +155,7 @@ static int start_other(const struct peer *p, struct machine *m)
 	return p->kind->command(p, c) < 0 ? -1 : machine_start_other(c->argv, m);
 }
 
-static int start(const struct peer *p, struct machine *m)
+static int peer_start(const struct peer *p, struct machine *m)
 {
 	return p->kind->command ? start_other(p, m) : start_own(p, m);
 }
@@ -181,7 +181,7 @@ static void peer_turn(void *ctx)
 	const struct peer *p = ctx;
 	struct machine m;
 
-	if (start(p, &m) < 0) {
+	if (peer_start(p, &m) < 0) {
 		series_fail(p->console ? p->console : p->end, "could not be started");
 		return;
 	}

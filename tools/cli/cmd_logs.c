@@ -97,7 +97,7 @@ static int console(const char *box, int want_follow)
 	return want_follow ? follow(box, &k) : copy(&k);
 }
 
-static int check(const struct cli *c, const struct logs_args *a, int n)
+static int logs_check(const struct cli *c, const struct logs_args *a, int n)
 {
 	if (n == 1 && (a->only_stdout || a->only_stderr || a->tags || a->timestamps || a->json ||
 		       a->from.given || a->tail_bytes))
@@ -127,7 +127,7 @@ int cmd_logs(struct cli *c, int argc, char **argv)
 
 	if (n < 0)
 		return status;
-	status = check(c, &a, n);
+	status = logs_check(c, &a, n);
 	if (status)
 		return status;
 	signals_init();

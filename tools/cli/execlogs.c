@@ -98,8 +98,8 @@ static void on_output(const struct printer *p, enum conker_event ev, const conke
 	}
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_log_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+			 void *user)
 {
 	struct printer *p = user;
 
@@ -156,7 +156,7 @@ int logs_exec(const char *box, const char *exec, const struct logs_args *a)
 
 	if (over_again(conker_box_open(box, &p.box)) < 0)
 		return fail_lib();
-	if (conker_exec_attach(p.box, &ref, &o, (conker_exec_cb){on_event, &p, NULL}, &e) < 0) {
+	if (conker_exec_attach(p.box, &ref, &o, (conker_exec_cb){on_log_event, &p, NULL}, &e) < 0) {
 		status = fail_lib();
 	} else {
 		status = wait_for_end(&p, e);

@@ -69,7 +69,7 @@ static void on_output(struct pump *p, int i, const conker_output *o)
 
 /* ---- events -------------------------------------------------------------------------------------- */
 
-static void finish(struct pump *p, enum session_end end, int status)
+static void pump_finish(struct pump *p, enum session_end end, int status)
 {
 	p->over = 1;
 	p->s->end = end;
@@ -101,7 +101,7 @@ static void on_started(struct pump *p)
 static void on_exit_(struct pump *p, const conker_status *st)
 {
 	p->s->result = *st;
-	finish(p, SESSION_EXITED, exit_status_of(st));
+	pump_finish(p, SESSION_EXITED, exit_status_of(st));
 }
 
 static void on_lost(struct pump *p, const conker_failure *f)
@@ -111,12 +111,12 @@ static void on_lost(struct pump *p, const conker_failure *f)
 	(void)snprintf(p->step, sizeof(p->step), "%s", f->step);
 	p->failure.text = p->text;
 	p->failure.step = p->step;
-	finish(p, f->error == ERESTART && !p->has_read ? SESSION_AGAIN : SESSION_FAILED,
-	       exit_status_of_failure(f));
+	pump_finish(p, f->error == ERESTART && !p->has_read ? SESSION_AGAIN : SESSION_FAILED,
+		    exit_status_of_failure(f));
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_pump_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+			  void *user)
 {
 	struct pump *p = user;
 
@@ -127,7 +127,7 @@ static void on_event(conker_exec *e, enum conker_event ev, const conker_event_da
 	case CONKER_STDERR: on_output(p, 1, &data->output); break;
 	case CONKER_GAP: report_gap(&data->gap, p->raw ? "\r\n" : "\n"); break;
 	case CONKER_EXIT: on_exit_(p, &data->status); break;
-	case CONKER_DETACHED: finish(p, SESSION_DETACHED, 0); break;
+	case CONKER_DETACHED: pump_finish(p, SESSION_DETACHED, 0); break;
 	case CONKER_LOST: on_lost(p, &data->failure); break;
 	case CONKER_WRITABLE: /* the loop tries by itself */
 	case CONKER_WRITTEN: break;
@@ -336,7 +336,7 @@ static int begin_start(struct pump *p, const void *what)
 
 	o.flags |= CONKER_EXEC_MANUAL_ACK;
 	o.window_bytes = WINDOW_BYTES;
-	return conker_exec_start(p->box, &o, (conker_exec_cb){on_event, p, NULL}, &p->exec);
+	return conker_exec_start(p->box, &o, (conker_exec_cb){on_pump_event, p, NULL}, &p->exec);
 }
 
 void session_run(struct session *s, conker_box *b, const struct exec_plan *plan, struct keys detach,
@@ -362,7 +362,7 @@ static int begin_attach(struct pump *p, const void *what)
 
 	o.flags |= CONKER_VIEW_MANUAL_ACK;
 	o.window_bytes = WINDOW_BYTES;
-	return conker_exec_attach(p->box, &v->exec, &o, (conker_exec_cb){on_event, p, NULL},
+	return conker_exec_attach(p->box, &v->exec, &o, (conker_exec_cb){on_pump_event, p, NULL},
 				  &p->exec);
 }
 

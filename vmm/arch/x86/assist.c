@@ -231,7 +231,7 @@ static int store(struct assist *a)
 
 /* --- one instruction ----------------------------------------------------------------------------- */
 
-static int finish(struct assist *a)
+static int assist_finish(struct assist *a)
 {
 	int r = store(a);
 
@@ -253,7 +253,7 @@ static int refuse(struct assist *a, const uint8_t *code, size_t len)
 {
 	if (operand_cpl(&a->cpu) == 3) {
 		(void)raise_plain(&a->cpu, VEC_UD);
-		return finish(a);
+		return assist_finish(a);
 	}
 	describe_refused(a, code, len);
 	return 0;
@@ -279,10 +279,10 @@ int assist_handle(struct assist *a)
 		return refuse(a, code, 0);
 	result = operand_fetch(&a->cpu, code, sizeof(code), &len);
 	if (result == INSN_EXCEPTION)
-		return finish(a);
+		return assist_finish(a);
 	r = result == INSN_DONE ? insn_decode(code, len, &insn) : -ENOENT;
 	if (r == -ENODATA && a->cpu.exception.raised)
-		return finish(a);
+		return assist_finish(a);
 	if (r < 0)
 		return refuse(a, code, len);
 
@@ -295,7 +295,7 @@ int assist_handle(struct assist *a)
 	if (result == INSN_REFUSED)
 		return refuse(a, code, len);
 	a->count[insn.id]++;
-	return finish(a);
+	return assist_finish(a);
 }
 
 const char *assist_refused(const struct assist *a)

@@ -161,7 +161,8 @@ static void fill_params(const struct guest_mem *m, const struct image *im, struc
 		add_e820(bp, m->region[i].gpa, m->region[i].gpa + m->region[i].size_bytes);
 }
 
-static int put(const struct guest_mem *m, uint64_t gpa, const void *buf, size_t len, struct err *e)
+static int boot_put(const struct guest_mem *m, uint64_t gpa, const void *buf, size_t len,
+		    struct err *e)
 {
 	int r = mem_write(m, (gpa_t){gpa}, buf, len);
 
@@ -173,9 +174,9 @@ static int put(const struct guest_mem *m, uint64_t gpa, const void *buf, size_t 
 static int put_node(const struct guest_mem *m, uint64_t gpa, const struct setup_data *head,
 		    const void *data, struct err *e)
 {
-	int r = put(m, gpa, head, sizeof(*head), e);
+	int r = boot_put(m, gpa, head, sizeof(*head), e);
 
-	return r < 0 ? r : put(m, gpa + sizeof(*head), data, head->len, e);
+	return r < 0 ? r : boot_put(m, gpa + sizeof(*head), data, head->len, e);
 }
 
 /* Random bytes, without which the guest's generator would wait for noise, and the device tree; back to
@@ -202,7 +203,7 @@ int boot_generation(const struct guest_mem *m, struct err *e)
 
 	if (getrandom(generation, sizeof(generation), 0) != sizeof(generation))
 		return err_errno(e, "getrandom");
-	return put(m, LAYOUT_GENERATION, generation, sizeof(generation), e);
+	return boot_put(m, LAYOUT_GENERATION, generation, sizeof(generation), e);
 }
 
 /* The first GiB, in pages of 2 MiB; the kernel maps the rest itself. */
@@ -213,10 +214,10 @@ static int put_page_tables(const struct guest_mem *m, struct err *e)
 
 	for (uint64_t i = 0; i < PTES; i++)
 		pd[i] = i << 21 | PTE_2M | PTE_PRESENT_WRITE;
-	int r = put(m, LAYOUT_PML4, &pml4e, sizeof(pml4e), e);
+	int r = boot_put(m, LAYOUT_PML4, &pml4e, sizeof(pml4e), e);
 	if (r == 0)
-		r = put(m, LAYOUT_PDPT, &pdpte, sizeof(pdpte), e);
-	return r < 0 ? r : put(m, LAYOUT_PD, pd, sizeof(pd), e);
+		r = boot_put(m, LAYOUT_PDPT, &pdpte, sizeof(pdpte), e);
+	return r < 0 ? r : boot_put(m, LAYOUT_PD, pd, sizeof(pd), e);
 }
 
 static int put_gdt(const struct guest_mem *m, struct err *e)
@@ -224,7 +225,7 @@ static int put_gdt(const struct guest_mem *m, struct err *e)
 	static const uint64_t gdt[] = {0, 0, 0x00af9b000000ffff /* BOOT_CS: code, 64-bit */,
 				       0x00cf93000000ffff /* BOOT_DS: data, 4 GiB */};
 
-	return put(m, LAYOUT_GDT, gdt, sizeof(gdt), e);
+	return boot_put(m, LAYOUT_GDT, gdt, sizeof(gdt), e);
 }
 
 static int put_cmdline(const struct guest_mem *m, const struct boot_source *s,
@@ -235,7 +236,7 @@ static int put_cmdline(const struct guest_mem *m, const struct boot_source *s,
 	if (len > im->cmdline_bytes)
 		return err_set(e, E2BIG, "this kernel takes %u bytes of command line, not %zu",
 			       im->cmdline_bytes, len);
-	return put(m, LAYOUT_CMDLINE, s->cmdline, len + 1, e);
+	return boot_put(m, LAYOUT_CMDLINE, s->cmdline, len + 1, e);
 }
 
 int boot_load(const struct guest_mem *m, const struct boot_source *s, uint64_t *ret_entry,
@@ -264,7 +265,7 @@ int boot_load(const struct guest_mem *m, const struct boot_source *s, uint64_t *
 	if (r == 0)
 		r = boot_generation(m, e);
 	if (r == 0)
-		r = put(m, LAYOUT_BOOT_PARAMS, &bp, sizeof(bp), e);
+		r = boot_put(m, LAYOUT_BOOT_PARAMS, &bp, sizeof(bp), e);
 	*ret_entry = im.entry;
 	return r;
 }

@@ -45,7 +45,7 @@ enum {
 				 1 << KVM_FEATURE_PV_SCHED_YIELD,
 };
 
-static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
+static struct kvm_cpuid_entry2 *leaf_find(struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
 {
 	for (uint32_t i = 0; i < c->nent; i++)
 		if (c->entries[i].function == function && c->entries[i].index == index)
@@ -85,11 +85,11 @@ static void put_bits(uint32_t *word, unsigned shift, unsigned width, uint32_t va
 
 static void apply_additions(struct kvm_cpuid2 *c)
 {
-	const struct kvm_cpuid_entry2 *vendor = find(c, 0, 0);
+	const struct kvm_cpuid_entry2 *vendor = leaf_find(c, 0, 0);
 
 	for (size_t i = 0; i < countof(additions); i++) {
 		const struct addition *a = &additions[i];
-		struct kvm_cpuid_entry2 *l = find(c, a->function, a->index);
+		struct kvm_cpuid_entry2 *l = leaf_find(c, a->function, a->index);
 
 		if (!l || (a->vendor && (!vendor || memcmp(&vendor->ebx, a->vendor, 4) != 0)))
 			continue;
@@ -120,7 +120,7 @@ static void set_levels(struct kvm_cpuid2 *c, const struct cpu_shape *s)
 
 	drop(c, 0x1f);
 	drop(c, 0x80000026);
-	if (!find(c, 0xb, 0))
+	if (!leaf_find(c, 0xb, 0))
 		return;
 	drop(c, 0xb);
 	for (size_t i = 0; i < countof(level); i++) {
@@ -164,12 +164,12 @@ static void set_topology(struct kvm_cpuid2 *c, const struct cpu_shape *s)
 
 void cpu_template(struct kvm_cpuid2 *c, const struct cpu_shape *s)
 {
-	struct kvm_cpuid_entry2 *l = find(c, 0x1, 0);
+	struct kvm_cpuid_entry2 *l = leaf_find(c, 0x1, 0);
 
 	apply_additions(c);
 	if (l && s->tsc_deadline) /* depends on the irqchip, so KVM leaves it to us */
 		set_bit(l, ECX, CPUID_TSC_DEADLINE);
-	l = find(c, KVM_LEAF_FEATURES, 0);
+	l = leaf_find(c, KVM_LEAF_FEATURES, 0);
 	if (l)
 		l->eax &= ~(uint32_t)KVM_HYPERCALL_FEATURES;
 	set_topology(c, s);
@@ -199,7 +199,7 @@ static int set_msrs(int vcpu_fd, struct err *e)
 static void set_xcr0(int vcpu_fd, struct kvm_cpuid2 *c)
 {
 	enum { XCR0_LINUX = 0xe7 };
-	const struct kvm_cpuid_entry2 *l = find(c, 0xd, 0);
+	const struct kvm_cpuid_entry2 *l = leaf_find(c, 0xd, 0);
 	struct kvm_xcrs x = {.nr_xcrs = 1};
 
 	if (!l)
