@@ -2,18 +2,13 @@
 /* vguest.c - see vguest.h. */
 #include "tests/fake/vguest.h"
 
-#include <criterion/criterion.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "proto/ports.h"
+#include "tests/lib/test.h"
 #include "vmm/virtio/vsock.h"
 
 int vguest_count_fds(void)

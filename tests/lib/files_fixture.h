@@ -5,17 +5,11 @@
 #ifndef TESTS_LIB_FILES_FIXTURE_H
 #define TESTS_LIB_FILES_FIXTURE_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/conker.h"
 #include "tests/lib/fakeinit.h"
+#include "tests/lib/test.h"
 
 static conker_box *box;
 static char dir[256];

@@ -7,17 +7,11 @@
 #ifndef TESTS_LIB_INIT_FIXTURE_H
 #define TESTS_LIB_INIT_FIXTURE_H
 
-#include <criterion/criterion.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -25,7 +19,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "guest-init/files/operations.h"
 #include "guest-init/serve/generation.h"
@@ -33,6 +26,7 @@
 #include "guest-init/sys/env.h"
 #include "guest-init/sys/self.h"
 #include "guest-init/sys/sys.h"
+#include "tests/lib/test.h"
 
 enum { WAIT_MS = 20000, OUT_MAX = 4 << 20 };
 

@@ -3,19 +3,13 @@
 #ifndef TESTS_LIB_SNAPSHOT_FIXTURE_H
 #define TESTS_LIB_SNAPSHOT_FIXTURE_H
 
-#include <criterion/criterion.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/box/snapshot.h"
 #include "tests/lib/fakeinit.h"
+#include "tests/lib/test.h"
 
 static const char *dir;
 static char snap[128];

@@ -6,12 +6,8 @@
 #ifndef TESTS_LIB_VSOCK_FIXTURE_H
 #define TESTS_LIB_VSOCK_FIXTURE_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "tests/fake/vguest.h"
+#include "tests/lib/test.h"
 
 static struct vguest *g;
 static int client = -1; /* a client's, or -1 ... */

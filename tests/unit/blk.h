@@ -3,19 +3,13 @@
 #ifndef TESTS_UNIT_BLK_H
 #define TESTS_UNIT_BLK_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "tests/fake/fake.h"
+#include "tests/lib/test.h"
 #include "vmm/virtio/blk.h"
 
 enum { DISK_SECTORS = 2048, SECTOR = 512, LIVE = 0xf, NEEDS_RESET = VIRTIO_CONFIG_S_NEEDS_RESET };

@@ -2,8 +2,8 @@
 /* Rules of option parsing, of what an output descriptor is promised, and of text for programs. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
-#include <string.h>
 
+#include "tests/lib/test.h"
 #include "tools/cli/cli.h"
 
 struct values {

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of the values that options take. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 
+#include "tests/lib/test.h"
 #include "tools/cli/cli.h"
 
 static void refuses(enum opt_kind kind, const char *const *bad, size_t n)

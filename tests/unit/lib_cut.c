@@ -6,16 +6,13 @@
  * The guest's side is recorded; it is in the socket before the library asks, which for the library is
  * the same as a guest that is fast.
  */
-#include <criterion/criterion.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "tests/lib/alone.h"
+#include "tests/lib/test.h"
 
 TestSuite(lib_cut, .timeout = 240);
 

@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lib_events.c - event lines, the end of the console, names, options, the command line. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "lib/host/launch.h"
+#include "tests/lib/test.h"
 
 static struct vm_events feed(const char *text)
 {

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* isolation: what conker-vmm --jail-check says becomes verdicts; cgroups: where they go. */
-#include <criterion/criterion.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/host/host.h"
 #include "lib/host/launch.h"
+#include "tests/lib/test.h"
 
 /* ---- the report ---------------------------------------------------------------------------------------- */
 

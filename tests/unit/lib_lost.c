@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lib_lost.c - when the box or the guest goes wrong: every execution ends with one LOST that says why. */
-#include <criterion/criterion.h>
-#include <errno.h>
 #include <poll.h>
 
+#include "tests/lib/test.h"
 #include "tests/lib/watched.h"
 
 TestSuite(lib_lost, .init = up, .fini = down, .timeout = 120);

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lib_manifest.c - the manifest of a snapshot as text, and the checksums of files. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "lib/box/snapshot.h"
+#include "tests/lib/test.h"
 
 enum { ROOM = 64 << 10 };
 

@@ -5,13 +5,11 @@
 #ifndef TESTS_UNIT_QUEUE_H
 #define TESTS_UNIT_QUEUE_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <string.h>
 
 #include "tests/fake/fake.h"
+#include "tests/lib/test.h"
 
 enum { SIZE = 8 };
 

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rules.c - each rule of proto/rules.c, broken once, and the nearest message that keeps it. */
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "proto/rules.h"
+#include "tests/lib/test.h"
 
 static ProtobufCBinaryData bytes(const char *s)
 {

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/arch/x86/vstate.h, with a machine of a few instructions on the host's KVM. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "tests/lib/test.h"
 #include "vmm/arch/x86/boot.h"
 #include "vmm/arch/x86/cpu.h"
 #include "vmm/arch/x86/layout.h"
