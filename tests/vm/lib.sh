@@ -70,3 +70,12 @@ new_box() {
 	# shellcheck disable=SC2086 # an option or nothing
 	conker create $WARM --name "$@"
 }
+
+# The box that a file's tests share, if they name it. A file that wants another kind of box, or does more, has its own.
+setup_file() {
+	new_box shared
+}
+
+teardown_file() {
+	conker rm -f shared
+}

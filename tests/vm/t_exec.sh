@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_exec.sh - one box, many commands: what an execution is promised.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 x() { conker exec "$@"; }
 
 test_exit_code_is_the_commands() {

@@ -14,10 +14,6 @@ setup_file() {
 	CONKER_VMM=$XDG_RUNTIME_DIR/vmm conker create --name shared
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 # Each N of one kind of call, until none is hit: an execution that reads the disk and writes to the console.
 each() { # KIND
 	at=1

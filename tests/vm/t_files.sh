@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_files.sh - files in and out of a box, and about the files in it.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 x() { conker exec shared -- "$@"; }
 
 # A clean place of the box for each test.

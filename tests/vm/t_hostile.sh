@@ -12,14 +12,6 @@ OWN_MEMORY_MAX_KIB=2048 # of the VMM, without the guest's: what conker promises 
 DISK_BYTES=4194304
 IDLE_TICKS_MAX=5        # in a second, of all threads
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 log_text() { tr -d '\0' <"$TMP/log"; }
 log_ended() { ! kill -0 "$launcher" 2>/dev/null || log_text | grep -q '^done'; }
 

@@ -7,10 +7,6 @@ setup_file() {
 	conker create --name shared
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 vmm_pid() {
 	conker info --json shared | sed 's/.*"vmm_pid":\([0-9]*\).*/\1/'
 }

@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_jobs.sh - executions that outlive their starter: detach, list, wait, kill, attach, logs, keys.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 d() { conker exec -d shared "$@"; }
 
 ended() { # ID...: whatever its status

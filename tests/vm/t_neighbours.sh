@@ -17,10 +17,6 @@ setup_file() {
 	conker create --name shared
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 make_neighbours() {
 	boots=
 	truncate -s ${DISK_MIB}M "$TMP/n1.disk" "$TMP/n2.disk"

@@ -6,10 +6,6 @@ setup_file() {
 	conker cp "$BUILD/tests/guest/echo" shared:/tmp/echo
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 serve() { # PORT: what it gets it returns
 	conker exec -d --name "port$1" --await-port "$1" shared -- /tmp/echo "$1" >/dev/null
 }

@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_service.sh - what keeps running in a box: restarts, children left behind, ports.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 d() { conker exec -d shared "$@"; }
 
 restarts_of() { conker info --json shared "$1" | sed -n 's/.*"restarts":\([0-9]*\),"views".*/\1/p'; }

@@ -7,10 +7,6 @@ setup_file() {
 	conker exec -i shared -- sh -c 'cat >/bin/trouble; chmod 755 /bin/trouble' <"$BUILD/tests/guest/trouble"
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 answers() { # within a time that only a starved box exceeds
 	got=$(timeout 120 conker exec shared -- echo alive) || fail "the box does not answer"
 	is "$got" alive

@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_tty.sh - commands on a terminal: conker shell, exec -t and attach -i, on a real one that script(1) makes.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 # on_terminal STRING: runs it by sh on a terminal. Keys come from `keys`, the screen is in $TMP/screen.
 on_terminal() {
 	command -v script >/dev/null || skip "no script(1) to give conker a terminal"

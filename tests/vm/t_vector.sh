@@ -10,10 +10,6 @@ setup_file() {
 	conker create --name shared
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 vector() { # PROGRAM ROUNDS
 	exits 0 conker exec -i shared -- sh -c "cat >/tmp/$1; chmod +x /tmp/$1; exec /tmp/$1 $2" <"$BUILD/tests/guest/$1"
 	printf '%s\n' "$out"
