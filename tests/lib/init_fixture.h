@@ -451,4 +451,15 @@ __attribute__((unused)) static void ping(struct conn *c)
 	send_msg(c, &m);
 }
 
+/* ---- what most tests begin with ---- */
+
+static struct conn caller;
+static __attribute__((unused)) Conker__Start cmd = CONKER__START__INIT;
+
+static __attribute__((unused)) void serve_and_connect(void)
+{
+	start_server();
+	caller = connect_init();
+}
+
 #endif

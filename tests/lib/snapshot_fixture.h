@@ -9,6 +9,7 @@
 
 #include "lib/box/snapshot.h"
 #include "tests/lib/fakeinit.h"
+#include "tests/lib/fds.h"
 #include "tests/lib/test.h"
 
 static const char *dir;
@@ -23,17 +24,6 @@ static inline void up(void)
 static inline void down(void)
 {
 	fakevmm_clean();
-}
-
-static inline int open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static inline int entries(const char *sub)

@@ -6,12 +6,12 @@
  * The guest's side is recorded; it is in the socket before the library asks, which for the library is
  * the same as a guest that is fast.
  */
-#include <dirent.h>
 #include <malloc.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "tests/lib/alone.h"
+#include "tests/lib/fds.h"
 #include "tests/lib/test.h"
 
 TestSuite(lib_cut, .timeout = 240);
@@ -300,17 +300,6 @@ static struct outcome talk_to(const uint8_t *data, size_t len)
 	return o;
 }
 
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 Test(lib_cut, the_whole_conversation_ends_well)
 {
 	struct record r = record();
@@ -322,7 +311,7 @@ Test(lib_cut, the_whole_conversation_ends_well)
 Test(lib_cut, a_connection_may_end_after_every_byte)
 {
 	struct record r = record();
-	int fds = count_fds();
+	int fds = open_fds();
 	size_t heap = 0;
 
 	for (size_t at = 0; at < r.len; at++) {
@@ -333,7 +322,7 @@ Test(lib_cut, a_connection_may_end_after_every_byte)
 		if (at == 0)
 			heap = mallinfo2().uordblks;
 	}
-	cr_assert_eq(count_fds(), fds);
+	cr_assert_eq(open_fds(), fds);
 	cr_assert_leq(mallinfo2().uordblks, heap + 4096, "%zu bytes more than after the first",
 		      mallinfo2().uordblks - heap);
 }
@@ -363,7 +352,7 @@ Test(lib_cut, answers_may_come_byte_by_byte)
 Test(lib_cut, a_byte_that_flips_leaves_a_defined_state)
 {
 	struct record r = record();
-	int fds = count_fds();
+	int fds = open_fds();
 
 	for (size_t at = 0; at < r.len; at++) {
 		r.data[at] ^= 0x81;
@@ -372,7 +361,7 @@ Test(lib_cut, a_byte_that_flips_leaves_a_defined_state)
 		r.data[at] ^= 0x81;
 		expect_defined(&o, "flipped at", at);
 	}
-	cr_assert_eq(count_fds(), fds);
+	cr_assert_eq(open_fds(), fds);
 }
 
 /* Returns how many allocations there are. */
@@ -395,7 +384,7 @@ static long run_out_of_memory(const struct record *r)
 Test(lib_cut, memory_may_run_out_at_every_allocation)
 {
 	struct record r = record();
-	int fds = count_fds();
+	int fds = open_fds();
 
 	if (!CAN_FAIL_MALLOC)
 		cr_skip_test("the sanitizer's allocator");
@@ -408,7 +397,7 @@ Test(lib_cut, memory_may_run_out_at_every_allocation)
 		cr_assert_gt(n, 8);
 		cr_assert_lt(n, 10000);
 	}
-	cr_assert_eq(count_fds(), fds);
+	cr_assert_eq(open_fds(), fds);
 	cr_assert_leq(mallinfo2().uordblks, heap, "%zu bytes more than after eight rounds",
 		      mallinfo2().uordblks - heap);
 }

@@ -7,6 +7,7 @@
 #include <linux/virtio_ring.h>
 
 #include "proto/ports.h"
+#include "tests/lib/fds.h"
 #include "tests/lib/vsock_fixture.h"
 #include "vmm/virtio/vsock.h"
 
@@ -40,14 +41,14 @@ Test(vsock, refuses_reserved_cids_and_owns_the_listeners_even_then)
 
 	cr_assert_eq(loop_init(&l), 0);
 	for (unsigned i = 0; i < countof(cids); i++) {
-		int before = vguest_count_fds();
+		int before = open_fds();
 		struct err e = {0};
 		struct vsock_config c = {.guest_cid = cids[i], .nlisteners = 1};
 
 		c.listener[0].fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		cr_assert_null(vsock_new(&l, &c, &e));
 		cr_assert_eq(e.code, EINVAL);
-		cr_assert_eq(vguest_count_fds(), before);
+		cr_assert_eq(open_fds(), before);
 	}
 	loop_fini(&l);
 }
