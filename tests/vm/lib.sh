@@ -38,6 +38,19 @@ one_line() {
 	has "$1" '^conker: '
 }
 
+# fails STATUS COMMAND...: as exits, and says why in one line
+fails() {
+	exits "$@"
+	one_line "$err"
+}
+
+# ends STATUS PID [WHAT]: a process that was started with &
+ends() {
+	status=0
+	wait "$2" || status=$?
+	is $status "$1" "${3:-status of process $2}"
+}
+
 # soon SECONDS COMMAND...: becomes true within that time on a host with nothing else to do, and else within five
 # times that. Looks every tenth of a second, later every half: looking costs a busy guest its time.
 soon() {

@@ -23,8 +23,7 @@ compares() { # STATUS FILE FILE
 	if command -v python3 >/dev/null; then
 		exits "$1" conker bench --compare "$2" "$3"
 	else
-		exits 125 conker bench --compare "$2" "$3"
-		one_line "$err"
+		fails 125 conker bench --compare "$2" "$3"
 		has "$err" '--compare needs python3: No such file'
 		return 1
 	fi
@@ -57,8 +56,7 @@ test_wrong_use_is_refused() {
 	exits 125 conker bench some.json
 	: >"$TMP/new.json"
 	for where in '--output /proc/nowhere' '--json /nowhere/x' "--json $TMP" "--output $TMP/new.json"; do
-		exits 125 timeout 20 conker bench $where
-		one_line "$err"
+		fails 125 timeout 20 conker bench $where
 		has "$err" "^conker: '[^']*${where##* }[^']*': (No such|Is a|Not a)"
 	done
 }

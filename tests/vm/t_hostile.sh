@@ -35,9 +35,7 @@ log_ended_or_started() { log_ended || grep -q started "$TMP/state"; }
 
 terminate() {
 	kill -TERM "$launcher"
-	status=0
-	wait "$launcher" || status=$?
-	is "$status" 0 "status of the VMM; it said: $(tail -n 30 "$TMP/vmm.err")"
+	ends 0 "$launcher" "status of the VMM; it said: $(tail -n 30 "$TMP/vmm.err")"
 	has "$(tail -n 1 "$TMP/state")" '^exited stopped'
 }
 

@@ -205,8 +205,7 @@ test_a_host_without_namespaces_is_said_or_refused() {
 	without='echo 0 >/proc/sys/user/max_net_namespaces && exec "$@"'
 	exits 0 unshare -U -r sh -c "$without" sh conker run -- true
 	has "$err" '^conker: this host lacks layers of the jail: namespaces '
-	exits 125 unshare -U -r sh -c "$without" sh conker run --require-jail -- true
-	one_line "$err"
+	fails 125 unshare -U -r sh -c "$without" sh conker run --require-jail -- true
 	has "$err" 'the jail lacks a layer on this host: namespaces'
 }
 

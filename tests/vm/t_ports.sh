@@ -94,8 +94,7 @@ test_a_wrong_forward_is_quoted_as_typed_with_its_reason() {
 
 test_an_address_in_use_is_refused() {
 	forward 0:7096
-	exits 125 conker forward shared "$address:7096"
-	one_line "$err"
+	fails 125 conker forward shared "$address:7096"
 	unforward
 }
 

@@ -34,9 +34,7 @@ attack() {
 
 end_attack() {
 	conker kill shared "$mode"
-	status=0
-	wait $pid || status=$?
-	is $status "${1:-137}" "status of the attacker"
+	ends "${1:-137}" $pid "status of the attacker"
 	gone
 	answers
 }

@@ -52,8 +52,7 @@ test_shell_may_be_another_program_and_user() {
 	on_screen '^1000'
 	on_screen 'status=0'
 	leave_terminal
-	exits 127 conker shell shared --shell /no/such/shell
-	one_line "$err"
+	fails 127 conker shell shared --shell /no/such/shell
 }
 
 test_window_size_is_followed() {
