@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fds.h - how many descriptors this process has, and the one that looks: what leaks shows in a difference. */
+/* fds.h - what tests ask of descriptors. */
 #ifndef TESTS_LIB_FDS_H
 #define TESTS_LIB_FDS_H
 
 #include <dirent.h>
+#include <sys/stat.h>
 
+/* How many this process has, the one that looks among them: what leaks shows in a difference. */
 static inline int open_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -14,6 +16,14 @@ static inline int open_fds(void)
 		n++;
 	closedir(d);
 	return n;
+}
+
+/* Or -1. */
+static inline off_t file_size(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? -1 : st.st_size;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "tests/lib/fds.h"
 #include "tests/lib/vm_fixture.h"
 #include "vmm/ctl.h"
 #include "vmm/snap/memfile.h"
@@ -227,14 +228,6 @@ static int full_file(const char *name)
 
 	cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), 0);
 	return fd;
-}
-
-static off_t file_size(int fd)
-{
-	struct stat st;
-
-	cr_assert_eq(fstat(fd, &st), 0);
-	return st.st_size;
 }
 
 Test(vm_snap, a_file_without_a_name_ends_no_machine)
