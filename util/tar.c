@@ -71,7 +71,7 @@ int tar_clean(char *path)
 	return 0;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* Big-endian two's complement; bit 7 of the first byte says that it is one, bit 6 is its sign. */
 static int base256(const uint8_t *p, size_t bytes, int64_t *ret)
@@ -148,7 +148,7 @@ static int on_extra(struct tar_reader *r)
 	}
 }
 
-/* ---- headers -------------------------------------------------------------------------------------- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 static int checksum_ok(const uint8_t *b)
 {
@@ -360,7 +360,7 @@ static int on_header(struct tar_reader *r)
 	return 0;
 }
 
-/* ---- the machine ---------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static int entry_reset(struct tar_reader *r)
 {

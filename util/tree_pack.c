@@ -87,7 +87,7 @@ static int append(struct walk *w, const char *name)
 	return 0;
 }
 
-/* ---- bytes ---------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static int flush(struct walk *w)
 {
@@ -136,7 +136,8 @@ static void progress(struct walk *w)
 		w->p->progress(w->bytes, w->entry->path, w->p->arg);
 }
 
-/* n bytes of fd at offset, straight into the buffer; what is not there (any more) reads as zeros. */
+/* n bytes of fd at offset, straight into the buffer; what is not there (any more) reads as
+ * zeros. */
 static int data(struct walk *w, int fd, uint64_t offset, uint64_t n)
 {
 	while (n > 0) {
@@ -162,7 +163,7 @@ static int data(struct walk *w, int fd, uint64_t offset, uint64_t n)
 	return 0;
 }
 
-/* ---- entries -------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static void entry_set(struct walk *w, enum tar_type type, const struct stat *st)
 {
@@ -191,8 +192,8 @@ static int head(struct walk *w)
 	return r;
 }
 
-/* Looks for holes; what does not fit the map is stored with them. Files without any, and file systems that
- * do not tell, come out as one stretch of data, which is no map. */
+/* Looks for holes; what does not fit the map is stored with them. Files without any, and file
+ * systems that do not tell, come out as one stretch of data, which is no map. */
 static void find_holes(struct tar_entry *t, int fd)
 {
 	uint64_t at = 0;
@@ -273,7 +274,7 @@ static int hard_link(struct walk *w, const struct stat *st)
 	return 0;
 }
 
-/* ---- files that are read first --------------------------------------------------------------------- */
+/* ---- files that are read first --------------------------------------------------------------- */
 
 static int more_room(struct walk *w)
 {
@@ -287,8 +288,8 @@ static int more_room(struct walk *w)
 	return 0;
 }
 
-/* Whether it has grown since its size was asked for, rather than that its file system tells none: then the size that
- * it has by now is one. */
+/* Whether it has grown since its size was asked for, rather than that its file system tells none:
+ * then the size that it has by now is one. */
 static int has_grown(int fd, size_t n, uint64_t *size)
 {
 	struct stat st;
@@ -299,8 +300,8 @@ static int has_grown(int fd, size_t n, uint64_t *size)
 	return 1;
 }
 
-/* Reads up to the end, or until the size is known to be one: *size, *ret_n bytes of it in w->whole. -ENOENT: what it
- * tells of has gone, as a process has behind a file of /proc. */
+/* Reads up to the end, or until the size is known to be one: *size, *ret_n bytes of it in w->whole.
+ * -ENOENT: what it tells of has gone, as a process has behind a file of /proc. */
 static int read_first(struct walk *w, int fd, uint64_t *size, size_t *ret_n)
 {
 	size_t n = 0;
@@ -327,8 +328,8 @@ static int read_first(struct walk *w, int fd, uint64_t *size, size_t *ret_n)
 	return 0;
 }
 
-/* A file whose size may be none: /proc says 0 of all of its files, /sys 4096; what is small may as well have changed. The
- * archive has the size in front of the bytes. */
+/* A file whose size may be none: /proc says 0 of all of its files, /sys 4096; what is small may as
+ * well have changed. The archive has the size in front of the bytes. */
 static int pack_unsized(struct walk *w, int fd)
 {
 	size_t n = 0;
@@ -346,7 +347,7 @@ static int pack_unsized(struct walk *w, int fd)
 	return r < 0 ? r : data(w, fd, n, w->entry->size - n);
 }
 
-/* ---- by type ---------------------------------------------------------------------------------------- */
+/* ---- by type --------------------------------------------------------------------------------- */
 
 static int pack_file(struct walk *w, int fd, const struct stat *st)
 {
@@ -403,7 +404,8 @@ static int pack_special(struct walk *w, const struct stat *st)
 
 static int pack_dir(struct walk *w, int fd, const struct stat *st);
 
-/* An overlay has a device of its own for the files of each layer: all of them would be looked up, one by one. */
+/* An overlay has a device of its own for the files of each layer: all of them would be looked up,
+ * one by one. */
 static int is_kernels(struct walk *w, dev_t dev)
 {
 	for (size_t i = 0; i < min_(w->n_plain, (size_t)PLAIN_DEVS); i++)
@@ -415,7 +417,8 @@ static int is_kernels(struct walk *w, dev_t dev)
 	return 0;
 }
 
-/* What the kernel shows below the tree is nobody's files: the place stays, as it is in the tree without the mount. */
+/* What the kernel shows below the tree is nobody's files: the place stays, as it is in the tree
+ * without the mount. */
 static int pack_mount(struct walk *w, const struct stat *st)
 {
 	tree_leave_out(&w->p->mounts, w->entry->path);

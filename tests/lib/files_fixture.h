@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files_fixture.h - a box against the fake VMM, whose program for files is the real one (fakefiles.h), and a directory
- * for its side and ours.
+/* files_fixture.h - a box against the fake VMM, whose program for files is the real one
+ * (fakefiles.h), and a directory for its side and ours.
  */
 #ifndef TESTS_LIB_FILES_FIXTURE_H
 #define TESTS_LIB_FILES_FIXTURE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* init_fixture.h - guest-init's server with everything but the machine, and a client for it: a real
- * server is PID 1 of a pid namespace here, its box is this machine's own root in a mount namespace, and a
- * Unix socket stands for vsock. Tests are skipped where that cannot be had (root and a writable cgroup2
- * are needed).
+ * server is PID 1 of a pid namespace here, its box is this machine's own root in a mount namespace,
+ * and a Unix socket stands for vsock. Tests are skipped where that cannot be had (root and a
+ * writable cgroup2 are needed).
  */
 #ifndef TESTS_LIB_INIT_FIXTURE_H
 #define TESTS_LIB_INIT_FIXTURE_H

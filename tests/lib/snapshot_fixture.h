@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* snapshot_fixture.h - what tests of boxes, snapshots and suspended boxes share. The VMM is a fake one. */
+/* snapshot_fixture.h - what tests of boxes, snapshots and suspended boxes share. The VMM is a fake
+ * one. */
 #ifndef TESTS_LIB_SNAPSHOT_FIXTURE_H
 #define TESTS_LIB_SNAPSHOT_FIXTURE_H
 

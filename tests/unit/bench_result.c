@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of results: samples, files, the page. What the page's script and --compare make of a file: tests/tools/bench.py. */
+/* Rules of results: samples, files, the page. What the page's script and --compare make of a file:
+ * tests/tools/bench.py. */
 #include "tests/lib/test.h"
 #include "tools/bench/report.h"
 #include "tools/bench/result.h"

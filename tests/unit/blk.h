@@ -20,7 +20,8 @@ static struct fake f;
 static struct disk_worker *worker;
 static int file;
 
-/* snap_blk.c includes the tests of others, to run all of them on a device that is saved and restored all the time. */
+/* snap_blk.c includes the tests of others, to run all of them on a device that is saved and
+ * restored all the time. */
 #ifndef MOVED
 #define MOVED 0
 #endif
@@ -51,7 +52,8 @@ static inline void make(unsigned flags)
 	f.moving = MOVED;
 }
 
-/* Where there is one, on a file system that can tell whether a read would block: tmpfs often cannot. */
+/* Where there is one, on a file system that can tell whether a read would block: tmpfs often
+ * cannot. */
 static inline int disk_file(void)
 {
 	int fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cli_session.c - between our streams and an execution's (tools/cli/session.c), whose input is taken here. */
+/* cli_session.c - between our streams and an execution's (tools/cli/session.c), whose input is
+ * taken here. */
 
 #define conker_exec_write       taken_write
 #define conker_exec_close_stdin taken_close

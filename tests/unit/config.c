@@ -86,7 +86,8 @@ static int is_restore(int i)
 	return i == VMM_FD_RESTORE_STATE || i == VMM_FD_RESTORE_MEMORY;
 }
 
-/* What its option says of the i-th descriptor: its number is 100 + i. False: the one before has said it. */
+/* What its option says of the i-th descriptor: its number is 100 + i. False: the one before has
+ * said it. */
 static bool value_of(int i, char ret[32])
 {
 	bool one_of_many = i >= VMM_FD_LISTEN && i <= VMM_FD_DISK_LAST;

@@ -39,7 +39,8 @@ static void teardown_sink(void)
 TestSuite(console, .init = setup, .fini = teardown, .timeout = 60);
 TestSuite(console_sink, .init = setup, .fini = teardown_sink, .timeout = 60);
 
-/* snap_console.c includes this file, to run all of it on a device that is saved and restored all the time. */
+/* snap_console.c includes this file, to run all of it on a device that is saved and restored all
+ * the time. */
 #ifndef MOVED
 #define MOVED 0
 #endif
@@ -330,7 +331,8 @@ Test(console, drain_ends_with_a_guest_that_never_does)
 
 /* ---- files ---- */
 
-/* Lines of 64 bytes, each holding its own offset, which is where the text stands if none is lost. */
+/* Lines of 64 bytes, each holding its own offset, which is where the text stands if none is
+ * lost. */
 static void fill_from(size_t at, size_t n)
 {
 	char line[65];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of guest-init/sys/cg*.c that need no cgroup; where files are read, a directory of plain ones stands for it. */
+/* Rules of guest-init/sys/cg*.c that need no cgroup; where files are read, a directory of plain
+ * ones stands for it. */
 #include "guest-init/sys/cg.h"
 #include "tests/lib/test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of guest-init's freezer: a snapshot's two worlds, without a snapshot. The sender of Resume stands for
- * the host of a restored box. */
+/* Rules of guest-init's freezer: a snapshot's two worlds, without a snapshot. The sender of Resume
+ * stands for the host of a restored box. */
 #include "tests/lib/freeze_requests.h"
 
 TestSuite(init_freeze, .init = serve_and_connect, .fini = clean_up, .timeout = 240);
@@ -167,7 +167,8 @@ Test(init_freeze, a_client_that_goes_while_its_start_waits_started_nothing)
 	cr_assert_eq(ticks(), 0);
 }
 
-/* So ends a vsock connection. It may have been a client of the world that was copied, which came after the freeze. */
+/* So ends a vsock connection. It may have been a client of the world that was copied, which came
+ * after the freeze. */
 Test(init_freeze, a_client_that_only_ends_its_sending_has_gone_too)
 {
 	struct conn c = connect_init();

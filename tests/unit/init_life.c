@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of the life of an execution: statuses, stdin, restarts, children left behind, streams put elsewhere;
- * tests/lib/init_fixture.h says how the server comes to run here. */
+/* Rules of the life of an execution: statuses, stdin, restarts, children left behind, streams put
+ * elsewhere; tests/lib/init_fixture.h says how the server comes to run here. */
 #include "tests/lib/init_requests.h"
 
 TestSuite(init_life, .init = serve_and_connect, .fini = stop_server, .timeout = 240);
@@ -160,7 +160,8 @@ Test(init_life, a_view_that_does_not_feed_gets_its_stdin_back)
 /* Waits for a signal, then counts its input. */
 #define COUNTS_LATER "trap go=1 USR1; echo; until [ $go ]; do sleep 0.05; done; cat | wc -c"
 
-/* As much as a feeder may send while nobody reads: what the pipe takes, and a full queue behind it. Returns how much. */
+/* As much as a feeder may send while nobody reads: what the pipe takes, and a full queue behind it.
+ * Returns how much. */
 static size_t fill_input(struct conn *c, struct result *r)
 {
 	static const uint8_t zeros[FRAME_DATA_BYTES];
@@ -260,8 +261,8 @@ Test(init_life, the_end_of_input_arrives_behind_whatever_a_terminal_was_sent_las
 	}
 }
 
-/* Fills a terminal that nobody reads, and ends its input when it has taken so many bytes (0: all that it takes). Returns
- * what it took. */
+/* Fills a terminal that nobody reads, and ends its input when it has taken so many bytes (0: all
+ * that it takes). Returns what it took. */
 static size_t fill_terminal(size_t most, struct result *ret)
 {
 	static const char line[] = "0123456789abcde\n";

@@ -131,7 +131,8 @@ Test(init_user, groups_are_bounded)
 	cr_assert_eq(u.n_groups, USER_GROUPS_MAX);
 }
 
-/* Any bytes are a possible /etc/passwd; every prefix of a real one must be read within its bounds. */
+/* Any bytes are a possible /etc/passwd; every prefix of a real one must be read within its
+ * bounds. */
 Test(init_user, every_prefix_stays_in_bounds)
 {
 	struct user u;

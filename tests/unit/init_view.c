@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of views on executions (guest-init/exec/views.h), and of what is kept of them; tests/lib/init_fixture.h says
- * how the server comes to run here. */
+/* Rules of views on executions (guest-init/exec/views.h), and of what is kept of them;
+ * tests/lib/init_fixture.h says how the server comes to run here. */
 #include "tests/lib/init_requests.h"
 
 TestSuite(init_view, .init = serve_and_connect, .fini = stop_server, .timeout = 240);
@@ -365,7 +365,8 @@ Test(init_view, the_same_key_starts_once_and_shows_it_from_its_first_byte)
 	cr_assert_eq(list_of("", 0, 1).listed, 1);
 }
 
-/* Several together are longer than an outbox, and their client does not read until all are asked for. */
+/* Several together are longer than an outbox, and their client does not read until all are asked
+ * for. */
 Test(init_view, lists_longer_than_the_outbox_arrive_whole_and_in_order)
 {
 	enum { LISTS = 40 };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib_cut.c - a conversation with a guest that is cut at every byte, comes byte by byte, or meets a host
- * without memory at every allocation: each execution ends exactly once, each call returns, nothing is
- * left.
+/* lib_cut.c - a conversation with a guest that is cut at every byte, comes byte by byte, or meets a
+ * host without memory at every allocation: each execution ends exactly once, each call returns,
+ * nothing is left.
  *
- * The guest's side is recorded; it is in the socket before the library asks, which for the library is
- * the same as a guest that is fast.
+ * The guest's side is recorded; it is in the socket before the library asks, which for the library
+ * is the same as a guest that is fast.
  */
 #include <malloc.h>
 #include <sys/socket.h>
@@ -411,7 +411,8 @@ static void count_writable(conker_exec *e, enum conker_event ev, const conker_ev
 	*(int *)user += ev == CONKER_WRITABLE;
 }
 
-/* The one whose window opens again may not write yet: what others have said still waits for the socket. */
+/* The one whose window opens again may not write yet: what others have said still waits for the
+ * socket. */
 Test(lib_cut, whose_credit_comes_while_much_is_being_sent_is_told_when_there_is_room)
 {
 	enum { STDINS = 3 };
@@ -436,7 +437,8 @@ Test(lib_cut, whose_credit_comes_while_much_is_being_sent_is_told_when_there_is_
 	cr_assert_eq(write(s[1], r.data, r.len), (ssize_t)r.len);
 	while (conker_box_dispatch(b) > 0)
 		;
-	/* Its whole window, which the guest takes; then others fill the buffer, and it is the guest's turn. */
+	/* Its whole window, which the guest takes; then others fill the buffer, and it is the
+	 * guest's turn. */
 	cr_assert_eq(conker_exec_write(e[0], bytes, sizeof(bytes)), (ssize_t)sizeof(bytes));
 	cr_assert_eq(conker_exec_write(e[0], bytes, 1), -EAGAIN);
 	for (int i = 1; i < STDINS; i++)

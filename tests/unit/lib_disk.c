@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib_disk.c - who may have a disk's file; against the fake VMM, which keeps its descriptors as the real one does. */
+/* lib_disk.c - who may have a disk's file; against the fake VMM, which keeps its descriptors as the
+ * real one does. */
 #include "lib/conker.h"
 #include "tests/lib/fakeinit.h"
 #include "tests/lib/test.h"

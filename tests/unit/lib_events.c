@@ -120,7 +120,7 @@ Test(lib_events, unfinished_unknown_and_overlong_lines_do_no_harm)
 	cr_expect_eq(strlen(v.detail), REASON_BYTES - 1);
 }
 
-/* ---- the console -------------------------------------------------------------------------------------- */
+/* ---- the console ----------------------------------------------------------------------------- */
 
 static int console(const char *data, size_t len)
 {
@@ -192,7 +192,7 @@ Test(lib_events, a_console_without_an_end_is_cut)
 	console_done(dir);
 }
 
-/* ---- names, options, command line ------------------------------------------------------------------------ */
+/* ---- names, options, command line ------------------------------------------------------------ */
 
 Test(lib_events, names_are_safe_as_file_names)
 {

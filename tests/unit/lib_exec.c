@@ -194,7 +194,7 @@ Test(lib_exec, a_newer_callers_unknown_field_is_refused)
 	cr_expect_eq(conker_exec_start(box, &o.o, (conker_exec_cb){0}, &job), -E2BIG);
 }
 
-/* ---- flow ------------------------------------------------------------------------------------------- */
+/* ---- flow ------------------------------------------------------------------------------------ */
 
 Test(lib_exec, output_beyond_many_windows_arrives_whole)
 {
@@ -278,7 +278,7 @@ Test(lib_exec, without_stdin_a_write_is_refused)
 	cr_expect_eq(conker_exec_write(job, "x", 1), -ESHUTDOWN);
 }
 
-/* ---- handles ------------------------------------------------------------------------------------------ */
+/* ---- handles --------------------------------------------------------------------------------- */
 
 Test(lib_exec, free_kills_what_runs_and_ends_the_callbacks)
 {
@@ -398,7 +398,7 @@ Test(lib_exec, the_callers_wait_never_meets_the_vmm)
 	cr_expect_eq(errno, ECHILD);
 }
 
-/* ---- loops and threads ---------------------------------------------------------------------------------- */
+/* ---- loops and threads ----------------------------------------------------------------------- */
 
 Test(lib_exec, an_event_loop_needs_one_descriptor)
 {
@@ -495,7 +495,7 @@ Test(lib_exec, a_signal_handler_interrupts_a_wait)
 	cr_expect_eq(conker_exec_wait(job, 20000, NULL), -EINTR);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------ */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 static int count(const conker_exec_info *i, void *user)
 {

@@ -6,7 +6,7 @@
 #include "lib/host/launch.h"
 #include "tests/lib/test.h"
 
-/* ---- the report ---------------------------------------------------------------------------------------- */
+/* ---- the report ------------------------------------------------------------------------------ */
 
 static const char report[] = "namespace user ok\n"
 			     "namespace net No space left on device\n"
@@ -44,7 +44,7 @@ Test(lib_isolation, a_last_line_without_newline_counts_and_a_long_one_is_cut)
 	cr_expect_str_eq(s, "bec");
 }
 
-/* ---- verdicts, from a VMM that is a script --------------------------------------------------------------- */
+/* ---- verdicts, from a VMM that is a script --------------------------------------------------- */
 
 static char dir[64];
 
@@ -147,7 +147,7 @@ Test(lib_isolation, a_vmm_that_says_nothing_or_dies_is_no_jail, .init = make_dir
 	cr_expect(strstr(s.weak, "jail=conker-vmm '/nowhere'"), "%s", s.weak);
 }
 
-/* ---- cgroups ------------------------------------------------------------------------------------------- */
+/* ---- cgroups --------------------------------------------------------------------------------- */
 
 static int describe(const char *told, char *ret, size_t size)
 {

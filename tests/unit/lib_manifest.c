@@ -188,7 +188,7 @@ Test(lib_manifest, one_without_an_image_is_refused)
 	cr_expect_eq(parse(print(&a), &b), -EBADMSG);
 }
 
-/* ---- checksums ----------------------------------------------------------------------------------------- */
+/* ---- checksums ------------------------------------------------------------------------------- */
 
 Test(lib_manifest, checksums_are_those_of_sha256sum)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib_view.c - views, gaps, lines, completions of stdin, N of M, run and capture; against the fake init. */
+/* lib_view.c - views, gaps, lines, completions of stdin, N of M, run and capture; against the fake
+ * init. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ static conker_exec *start_named(struct got *g, const char *name, uint32_t flags)
 	return e;
 }
 
-/* ---- views ---------------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 Test(lib_view, a_following_view_ends_with_exit)
 {
@@ -194,7 +195,7 @@ Test(lib_view, a_view_whose_window_is_not_open_yet_can_feed_later)
 	conker_exec_free(w);
 }
 
-/* ---- output ---------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 Test(lib_view, missing_bytes_are_told_also_at_the_end)
 {
@@ -271,7 +272,7 @@ Test(lib_view, a_line_without_end_comes_in_pieces)
 	cr_expect_not(l.wrong);
 }
 
-/* ---- input ------------------------------------------------------------------------------------------ */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 Test(lib_view, each_write_completes_in_order)
 {
@@ -322,7 +323,7 @@ Test(lib_view, what_was_not_taken_at_the_end_is_told)
 	cr_expect_eq(seen.last_written.error, -ESRCH);
 }
 
-/* ---- questions -------------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 Test(lib_view, lookup_finds_one)
 {
@@ -362,7 +363,7 @@ Test(lib_view, ports_are_awaited)
 	cr_expect_eq(conker_box_await_ports(box, NULL, good, 33, 1000), -EINVAL);
 }
 
-/* ---- kinds of errors ---------------------------------------------------------------------------------- */
+/* ---- kinds of errors ------------------------------------------------------------------------- */
 
 Test(lib_view, what_cannot_be_started_is_of_its_own_kind)
 {
@@ -404,7 +405,7 @@ Test(lib_view, the_check_of_a_status)
 	cr_expect_str_eq(conker_errmsg(), "timed out after 5.0 s");
 }
 
-/* ---- run and capture ----------------------------------------------------------------------------------- */
+/* ---- run and capture ------------------------------------------------------------------------- */
 
 static int run_it(const char *const *argv, conker_run_opts o, conker_result *ret)
 {
@@ -488,7 +489,7 @@ Test(lib_view, run_checked_is_an_error_that_carries_the_result)
 	conker_result_free(&r);
 }
 
-/* ---- N of M ------------------------------------------------------------------------------------------- */
+/* ---- N of M ---------------------------------------------------------------------------------- */
 
 Test(lib_view, n_of_m_are_waited_for)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Devices with limits: what is beyond waits, in order, complete, and without keeping the loop busy. */
+/* Devices with limits: what is beyond waits, in order, complete, and without keeping the loop
+ * busy. */
 #include <linux/virtio_blk.h>
 #include <sys/mman.h>
 
@@ -44,7 +45,8 @@ static uint64_t passed_ms(void)
 	return (clock_now_ns() - start_ns) / MS;
 }
 
-/* Asked behind a look at what must wait so long: on a machine that stood still meanwhile it need not any more. */
+/* Asked behind a look at what must wait so long: on a machine that stood still meanwhile it need
+ * not any more. */
 static bool late(uint64_t ms)
 {
 	return passed_ms() >= ms;
@@ -72,7 +74,8 @@ static unsigned answers(unsigned q)
 	return n;
 }
 
-/* The loop does not turn, whatever the guest says, until the wait is over: due_ms after the beginning. */
+/* The loop does not turn, whatever the guest says, until the wait is over: due_ms after the
+ * beginning. */
 static void assert_sleeps(unsigned q, int ms, uint64_t due_ms)
 {
 	fake_run(&f);

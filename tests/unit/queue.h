@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* queue.h - fixture of the queue tests: a queue of SIZE entries in a fake guest's memory, and chains for
- * it. Each test has a process of its own, so statics are fresh.
+/* queue.h - fixture of the queue tests: a queue of SIZE entries in a fake guest's memory, and
+ * chains for it. Each test has a process of its own, so statics are fresh.
  */
 #ifndef TESTS_UNIT_QUEUE_H
 #define TESTS_UNIT_QUEUE_H

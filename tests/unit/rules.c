@@ -334,7 +334,7 @@ Test(rules, a_new_world_has_a_time_a_name_and_a_generation_in_bounds)
 	broken("with a generation");
 }
 
-/* ---- from the guest --------------------------------------------------------------------------- */
+/* ---- from the guest -------------------------------------------------------------------------- */
 
 Test(rules, exits_are_in_range)
 {
@@ -377,7 +377,7 @@ Test(rules, listings_are_checked_with_their_exit)
 	cr_assert_not_null(rules_server(&m), "its name");
 }
 
-/* ---- the document ------------------------------------------------------------------------------- */
+/* ---- the document ---------------------------------------------------------------------------- */
 
 /* The hexadecimal bytes of the smallest conversation in docs/protocol.md, line by line. */
 static size_t document_bytes(const char *line, uint8_t *ret)

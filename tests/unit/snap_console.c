@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What console.c says of a console, of one that is saved, through the bytes of a state file, and restored into
- * a new one, before each register access of the driver and after each step of the loop. */
+/* What console.c says of a console, of one that is saved, through the bytes of a state file, and
+ * restored into a new one, before each register access of the driver and after each step of the
+ * loop. */
 #define MOVED 1
 #include "tests/unit/console.c"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Devices of the state file: what goes in comes out, at the limits too, and nothing else comes out. */
+/* Devices of the state file: what goes in comes out, at the limits too, and nothing else comes
+ * out. */
 #include <linux/virtio_ids.h>
 
 #include "tests/lib/test.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A port that is held, saved and restored: registers, rings, interrupts, commands; and states that no port
- * can have. The probe device of mmio.h stands in for any. */
+/* A port that is held, saved and restored: registers, rings, interrupts, commands; and states that
+ * no port can have. The probe device of mmio.h stands in for any. */
 #include "tests/unit/mmio.h"
 
 #include <linux/virtio_ids.h>

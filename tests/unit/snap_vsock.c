@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A vsock device that is saved, and one restored from it: each stream the guest knows of ends there by one
- * reset, before anything new, and goes on here. */
+/* A vsock device that is saved, and one restored from it: each stream the guest knows of ends there
+ * by one reset, before anything new, and goes on here. */
 #include <signal.h>
 #include <stdlib.h>
 

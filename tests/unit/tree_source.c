@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of packing: files are read up to their end, whatever their size is called, and what is no file is left out and
- * told; and of unpacking: nothing half stands under a name.
+/* Rules of packing: files are read up to their end, whatever their size is called, and what is no
+ * file is left out and told; and of unpacking: nothing half stands under a name.
  */
 #include <ftw.h>
 #include <sched.h>

@@ -14,8 +14,8 @@
 
 enum { FLAG = 0x600, COUNT = 0x608 };
 
-/* Counts, with many exits, until somebody sets the flag in its memory; then it powers off if it lost no count: the
- * one in a register and the one in memory. */
+/* Counts, with many exits, until somebody sets the flag in its memory; then it powers off if it
+ * lost no count: the one in a register and the one in memory. */
 GUEST(count_guest,
       MAP_DEVICES "xor %r8, %r8; 1: inc %r8; incq 0x608; out %al, $0x80;"
 		  "cmpq $0, 0x600; je 1b; cmp %r8, 0x608; jne 2f;" POWER_OFF SPIN "2:" REBOOT SPIN);

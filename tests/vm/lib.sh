@@ -51,8 +51,9 @@ ends() {
 	is $status "$1" "${3:-status of process $2}"
 }
 
-# soon SECONDS COMMAND...: becomes true within that time on a host with nothing else to do, and else within five
-# times that. Looks every tenth of a second, later every half: looking costs a busy guest its time.
+# soon SECONDS COMMAND...: becomes true within that time on a host with nothing else to do, and else
+# within five times that. Looks every tenth of a second, later every half: looking costs a busy
+# guest its time.
 soon() {
 	n=$(($1 * 50)) looks=0 # n: tenths of a second
 	shift
@@ -65,7 +66,8 @@ soon() {
 	done
 }
 
-# by_host PVM LAB [FULL]: the volume that fits this host; FULL is the lab's where there is time (the stage load-long)
+# by_host PVM LAB [FULL]: the volume that fits this host; FULL is the lab's where there is time (the
+# stage load-long)
 by_host() {
 	[ -z "${FULL:-}" ] || [ $# -lt 3 ] || [ "$HOST" = pvm ] || set -- "$1" "$3"
 	case $HOST in
@@ -74,8 +76,9 @@ by_host() {
 	esac
 }
 
-# Where a boot costs seconds, a box of a test whose subject is not booting goes on from a template: with $WARM, an option or
-# nothing, or by new_box. In the lab it boots in half a second, and the emulator fails a clone now and then.
+# Where a boot costs seconds, a box of a test whose subject is not booting goes on from a template:
+# with $WARM, an option or nothing, or by new_box. In the lab it boots in half a second, and the
+# emulator fails a clone now and then.
 WARM=$(by_host --warm '')
 
 # new_box NAME [OPTION]...
@@ -84,7 +87,8 @@ new_box() {
 	conker create $WARM --name "$@"
 }
 
-# The box that a file's tests share, if they name it. A file that wants another kind of box, or does more, has its own.
+# The box that a file's tests share, if they name it. A file that wants another kind of box, or does
+# more, has its own.
 setup_file() {
 	new_box shared
 }

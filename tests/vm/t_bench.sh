@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_bench.sh - conker bench: that its figures come, are told the same in every form, and that failures are failures.
+# t_bench.sh - conker bench: that its figures come, are told the same in every form, and that
+# failures are failures.
 
 test_a_quick_run_fills_every_form() {
 	exits 0 conker bench --quick --time 8 --series cold,memory,exec,setup --output "$TMP/report"
@@ -29,7 +30,8 @@ compares() { # STATUS FILE FILE
 	fi
 }
 
-# A VMM of another name that is no VMM: what is started by hand fails, what the library starts does not.
+# A VMM of another name that is no VMM: what is started by hand fails, what the library starts does
+# not.
 test_failed_runs_are_failures_and_say_why() {
 	mkdir "$TMP/bin"
 	printf '#!/bin/sh\necho no machine today >&2\nexit 1\n' >"$TMP/bin/qemu-system-x86_64"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_errors.sh - three kinds of errors, kept apart: the command failed, it could not be started, the box broke.
+# t_errors.sh - three kinds of errors, kept apart: the command failed, it could not be started, the
+# box broke.
 
 test_command_that_failed_is_data_and_says_nothing_of_conker() {
 	exits 3 conker exec shared -- sh -c 'exit 3'

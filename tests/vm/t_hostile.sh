@@ -15,8 +15,8 @@ IDLE_TICKS_MAX=5        # in a second, of all threads
 log_text() { tr -d '\0' <"$TMP/log"; }
 log_ended() { ! kill -0 "$launcher" 2>/dev/null || log_text | grep -q '^done'; }
 
-# launch GROUP MIB CPUS: $launcher, and $vmm, which is its child if there is a jail; ${VMM:-conker-vmm} runs.
-# Its listening sockets are 10 and 11, if LISTEN is set.
+# launch GROUP MIB CPUS: $launcher, and $vmm, which is its child if there is a jail;
+# ${VMM:-conker-vmm} runs. Its listening sockets are 10 and 11, if LISTEN is set.
 launch() {
 	rm -f "$TMP/log" "$TMP/disk" "$TMP/ro" "$TMP/console" "$TMP/state"
 	truncate -s $DISK_BYTES "$TMP/disk"
@@ -134,8 +134,8 @@ test_a_jump_into_a_device_ends_the_machine_or_spins() {
 	fi
 }
 
-# All of it once more, in a VMM that aborts at the first wrong step. Its jail is left out: a sanitizer
-# needs system calls that no VMM may have.
+# All of it once more, in a VMM that aborts at the first wrong step. Its jail is left out: a
+# sanitizer needs system calls that no VMM may have.
 test_all_under_sanitizers() { # slow, all
 	VMM="$BUILD/obj/asan/conker-vmm --jail off"
 	[ -x "${VMM% --jail*}" ] || skip 'no sanitizer build of conker-vmm here'

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_trouble.sh - executions that attack their box: it answers others meanwhile, and what they started
-# is gone after their end. The attackers are tests/vm/guest/trouble.c.
+# t_trouble.sh - executions that attack their box: it answers others meanwhile, and what they
+# started is gone after their end. The attackers are tests/vm/guest/trouble.c.
 
 setup_file() {
 	new_box shared

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_tty.sh - commands on a terminal: conker shell, exec -t and attach -i, on a real one that script(1) makes.
+# t_tty.sh - commands on a terminal: conker shell, exec -t and attach -i, on a real one that
+# script(1) makes.
 
-# on_terminal STRING: runs it by sh on a terminal. Keys come from `keys`, the screen is in $TMP/screen.
+# on_terminal STRING: runs it by sh on a terminal. Keys come from `keys`, the screen is in
+# $TMP/screen.
 on_terminal() {
 	command -v script >/dev/null || skip "no script(1) to give conker a terminal"
 	printf '%s\n' "$1" >"$TMP/inner"
@@ -134,7 +136,8 @@ test_editors_and_pagers_draw() {
 	leave_terminal
 }
 
-# The terminal's mode before and after, however the end came. END gets conker's process number as $1.
+# The terminal's mode before and after, however the end came. END gets conker's process number as
+# $1.
 restored_after() { # END COMMAND...
 	end=$1
 	shift

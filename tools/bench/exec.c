@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec - warm executions: how long does a command take in a box that is up, over a connection that is
- * open, and how much of that is starting a process at all?
+/* exec - warm executions: how long does a command take in a box that is up, over a connection that
+ * is open, and how much of that is starting a process at all?
  *
  *   exec [-n RUNS] [-b BATCH] [-m MIB] [-c CPUS] DIRECTORY
  *
- * DIRECTORY has the guest's programs, `true` and `spawn`. The first series is conker_exec_start() and
- * conker_exec_wait() of `true`, on the host's clock. The second is vfork, exec and wait of the same file
- * by a process in the same box, on the guest's clock. They take turns, BATCH of each, so that whatever
- * else this machine does meets both; what counts is the ratio. WARM_UP of each come first and are not
- * counted: page cache, slabs and cgroups are made by them.
+ * DIRECTORY has the guest's programs, `true` and `spawn`. The first series is conker_exec_start()
+ * and conker_exec_wait() of `true`, on the host's clock. The second is vfork, exec and wait of the
+ * same file by a process in the same box, on the guest's clock. They take turns, BATCH of each, so
+ * that whatever else this machine does meets both; what counts is the ratio. WARM_UP of each come
+ * first and are not counted: page cache, slabs and cgroups are made by them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -45,7 +45,7 @@ static int pair_fail(const char *what)
 	return -1;
 }
 
-/* ---- the two series --------------------------------------------------------------------------- */
+/* ---- the two series -------------------------------------------------------------------------- */
 
 static void batch_of_execs(struct bench *b, unsigned n)
 {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* instructions - what `make bench-instructions` has counted: a box comes up, and commands run in it.
+/* instructions - what `make bench-instructions` has counted: a box comes up, and commands run in
+ * it.
  *
  *   instructions DIRECTORY
  *
- * Runs in the lab, under the plugin (count.c), to which it tells by marks what has just happened. DIRECTORY
- * has the guest's programs, `true` and `spawn`. Before each mark the guest is left alone for a moment, so that
- * what init does after its answer belongs to the execution before. The box begins at a fixed time of the lab's
- * clock, long after anything that came from outside, so that no timer is at another place than in the run before.
+ * Runs in the lab, under the plugin (count.c), to which it tells by marks what has just happened.
+ * DIRECTORY has the guest's programs, `true` and `spawn`. Before each mark the guest is left alone
+ * for a moment, so that what init does after its answer belongs to the execution before. The box
+ * begins at a fixed time of the lab's clock, long after anything that came from outside, so that no
+ * timer is at another place than in the run before.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_logs.c - conker logs: what an execution has said (execlogs.c), or the console of a box.
  *
- * What a guest prints is its own business until it reaches our terminal, where it could forge or hide
- * output: there it is made fit (util/clean.h), but for newlines and tabs. A file or pipe gets the bytes.
+ * What a guest prints is its own business until it reaches our terminal, where it could forge or
+ * hide output: there it is made fit (util/clean.h), but for newlines and tabs. A file or pipe gets
+ * the bytes.
  */
 #include "tools/cli/logs.h"
 
@@ -37,7 +38,8 @@ static const struct opt own_opts[] = {
 	{"json", 0, OPT_FLAG, AT(json), NULL, "for programs: an object per line of output"},
 };
 
-/* Copies what there is. A character that is not there as a whole yet waits in *k. 0, or an exit status. */
+/* Copies what there is. A character that is not there as a whole yet waits in *k. 0, or an exit
+ * status. */
 static int copy(struct console *k)
 {
 	int terminal = isatty(STDOUT_FILENO);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* execlogs.c - conker logs BOX EXEC: what an execution has said.
  *
- * Plain, its stdout goes to our stdout and its stderr to our stderr, byte by byte. With tags or times it
- * is lines, all on our stdout, in the order in which the box read them; on a terminal without control
- * characters, with which a line could pretend to be another. As JSON it is one object per line of output.
+ * Plain, its stdout goes to our stdout and its stderr to our stderr, byte by byte. With tags or
+ * times it is lines, all on our stdout, in the order in which the box read them; on a terminal
+ * without control characters, with which a line could pretend to be another. As JSON it is one
+ * object per line of output.
  */
 #include "tools/cli/logs.h"
 
@@ -25,7 +26,7 @@ static const char *stream_name(enum conker_event ev)
 	return ev == CONKER_STDERR ? "stderr" : "stdout";
 }
 
-/* ---- as JSON ------------------------------------------------------------------------------------- */
+/* ---- as JSON --------------------------------------------------------------------------------- */
 
 static void json_base64(const unsigned char *p, size_t len)
 {
@@ -63,7 +64,7 @@ static void json_gap(const conker_gap *g)
 	       (unsigned long long)g->from, (unsigned long long)g->to);
 }
 
-/* ---- as text ------------------------------------------------------------------------------------- */
+/* ---- as text --------------------------------------------------------------------------------- */
 
 static void text_line(const struct printer *p, enum conker_event ev, const conker_output *o)
 {

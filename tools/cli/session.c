@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session.c - one execution of a box between our stdin, stdout and stderr.
  *
- * One loop over four descriptors. Memory stays bounded in both directions: stdin is read only when all
- * that was read before went to the box; output is acknowledged (manual ack) when it was written to our
- * descriptor, so at most WINDOW_BYTES per stream wait in a sink. A stream whose reader is slow holds
- * back that stream only.
+ * One loop over four descriptors. Memory stays bounded in both directions: stdin is read only when
+ * all that was read before went to the box; output is acknowledged (manual ack) when it was written
+ * to our descriptor, so at most WINDOW_BYTES per stream wait in a sink. A stream whose reader is
+ * slow holds back that stream only.
  *
- * A terminal's input is read only once the command runs: before, what is typed is our terminal's own
- * business, and Ctrl-C ends us.
+ * A terminal's input is read only once the command runs: before, what is typed is our terminal's
+ * own business, and Ctrl-C ends us.
  *
- * The session is over when the execution's end is known and both sinks are empty, or when a signal of
- * ours came, or when nobody reads our output any more (EPIPE).
+ * The session is over when the execution's end is known and both sinks are empty, or when a signal
+ * of ours came, or when nobody reads our output any more (EPIPE).
  */
 #include "tools/cli/cli.h"
 
@@ -49,7 +49,7 @@ struct pump {
 	int resizes; /* the command is on a terminal whose size we set */
 };
 
-/* ---- output -------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 static void written(struct pump *p, int i, ssize_t n)
 {
@@ -67,7 +67,7 @@ static void on_output(struct pump *p, int i, const conker_output *o)
 		written(p, i, sink_put(&p->out[i], o->bytes, o->len));
 }
 
-/* ---- events -------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void pump_finish(struct pump *p, enum session_end end, int status)
 {
@@ -134,7 +134,7 @@ static void on_pump_event(conker_exec *e, enum conker_event ev, const conker_eve
 	}
 }
 
-/* ---- input --------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 static void push_stdin(struct pump *p)
 {
@@ -187,7 +187,7 @@ static void read_stdin(struct pump *p)
 	}
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------ */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* What our signals asked for that does not end us. */
 static void terminal(struct pump *p)
@@ -268,7 +268,7 @@ static void broken(struct pump *p)
 					: fail("write to standard output: %s", strerror(why));
 }
 
-/* ---- from start to end ---------------------------------------------------------------------------- */
+/* ---- from start to end ----------------------------------------------------------------------- */
 
 static void say_detached(const struct pump *p)
 {
@@ -381,7 +381,7 @@ void session_attach(struct session *s, conker_box *b, const struct session_view 
 	stay(&p, begin_attach, v);
 }
 
-/* ---- started and left ----------------------------------------------------------------------------- */
+/* ---- started and left ------------------------------------------------------------------------ */
 
 struct start {
 	conker_box *box;

@@ -149,8 +149,8 @@ static void sink_pass(struct sink *s, const uint8_t *buf, size_t n)
 	drop(s, n - done);
 }
 
-/* Says what was dropped, where it would have been. Not before half the queue is free, so that a reader
- * that crawls gets stretches of output and not mostly such lines. */
+/* Says what was dropped, where it would have been. Not before half the queue is free, so that a
+ * reader that crawls gets stretches of output and not mostly such lines. */
 static void mark(struct sink *s)
 {
 	char line[MARK_BYTES];

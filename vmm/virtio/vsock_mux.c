@@ -215,8 +215,8 @@ static void update(struct vsock_link *l)
 
 /* ---- guest to host ---- */
 
-/* The client takes no more: what is stored for it goes nowhere. One that is still there, because it was the
- * host that refused, must not wait for the rest. */
+/* The client takes no more: what is stored for it goes nowhere. One that is still there, because it
+ * was the host that refused, must not wait for the rest. */
 static void discard(struct vsock_link *l)
 {
 	l->stored = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* load.c - many short commands in a box: load BOX COUNT AT_ONCE
  *
- * Each says its own number on both streams, some lines more or less; every byte, the exit code and the
- * number of ends are checked. Afterwards this process must hold the descriptors and about the memory that
- * it held after the first few. Prints the milliseconds it took.
+ * Each says its own number on both streams, some lines more or less; every byte, the exit code and
+ * the number of ends are checked. Afterwards this process must hold the descriptors and about the
+ * memory that it held after the first few. Prints the milliseconds it took.
  */
 #include <stdio.h>
 #include <stdlib.h>

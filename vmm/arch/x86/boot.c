@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* boot.c - see boot.h; protocol: Documentation/arch/x86/boot.rst of Linux, "64-bit Boot Protocol".
  *
- * At entry: long mode, paging on with all that is handed over identity-mapped, flat segments 0x10 and
- * 0x18, interrupts off, RSI at boot_params. boot_params holds the memory map, the places of command
- * line and initramfs, and a list of setup_data nodes, of which we give two: random bytes and the device tree.
+ * At entry: long mode, paging on with all that is handed over identity-mapped, flat segments 0x10
+ * and 0x18, interrupts off, RSI at boot_params. boot_params holds the memory map, the places of
+ * command line and initramfs, and a list of setup_data nodes, of which we give two: random bytes
+ * and the device tree.
  */
 #include "vmm/arch/x86/boot.h"
 
@@ -56,9 +57,9 @@ static int read_exactly(int fd, uint8_t *buf, size_t len, uint64_t off, struct e
 	return (size_t)n == len ? 0 : err_set(e, EIO, "the file became shorter while it was read");
 }
 
-/* The bytes of a file into RAM at host: whole pages by mapping them, where the offsets allow it, the
- * ragged ends by reading. A page that is only partly the file's must stay anonymous: what lies beside
- * it belongs to another segment or must be zero. */
+/* The bytes of a file into RAM at host: whole pages by mapping them, where the offsets allow it,
+ * the ragged ends by reading. A page that is only partly the file's must stay anonymous: what lies
+ * beside it belongs to another segment or must be zero. */
 static int place(int fd, uint64_t off, uint8_t *host, uint64_t bytes, struct err *e)
 {
 	uint64_t mask = LAYOUT_PAGE_BYTES - 1;
@@ -179,8 +180,8 @@ static int put_node(const struct guest_mem *m, uint64_t gpa, const struct setup_
 	return r < 0 ? r : boot_put(m, gpa + sizeof(*head), data, head->len, e);
 }
 
-/* Random bytes, without which the guest's generator would wait for noise, and the device tree; back to
- * back, as each gap would split the guest's memory map once more. */
+/* Random bytes, without which the guest's generator would wait for noise, and the device tree; back
+ * to back, as each gap would split the guest's memory map once more. */
 static int put_setup_data(const struct guest_mem *m, const struct boot_source *s, struct err *e)
 {
 	uint8_t seed[SEED_BYTES];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cpu.c - see cpu.h.
  *
- * The rule: what KVM supports, less what makes a guest use hypercalls, plus a few named bits that KVM
- * leaves out although they are harmless everywhere, plus the topology: one package, one core per
- * vCPU, no threads, APIC id = vCPU number.
+ * The rule: what KVM supports, less what makes a guest use hypercalls, plus a few named bits that
+ * KVM leaves out although they are harmless everywhere, plus the topology: one package, one core
+ * per vCPU, no threads, APIC id = vCPU number.
  */
 #include "vmm/arch/x86/cpu.h"
 
@@ -24,21 +24,21 @@ static const struct addition {
 } additions[] = {
 	/* hypervisor present: Linux then looks for KVM's clock */
 	{0x1, 0, ECX, 31, NULL},
-	/* ERMS, FSRM: copy and clear with rep movsb/stosb. KVM without hardware assist emulates them
-	 * in batches and leaves the bits out; without them a boot takes five times as long */
+	/* ERMS, FSRM: copy and clear with rep movsb/stosb. KVM without hardware assist emulates
+	 * them in batches and leaves the bits out; without them a boot takes five times as long */
 	{0x7, 0, EBX, 9, NULL},
 	{0x7, 0, EDX, 4, NULL},
-	/* XSaveErPtr: without it Linux works around an FXSAVE leak with fwait and fnclex around every
-	 * task switch, which KVM cannot emulate */
+	/* XSaveErPtr: without it Linux works around an FXSAVE leak with fwait and fnclex around
+	 * every task switch, which KVM cannot emulate */
 	{0x80000008, 0, EBX, 2, "Auth"},
 	{0x80000008, 0, EBX, 2, "Hygo"},
 };
 
 enum { CPUID_TSC_DEADLINE = 24, CPUID_HTT = 28 };
 
-/* KVM's own leaf: features by which a guest would make hypercalls. KVM without hardware assist answers
- * VMCALL by patching the instruction in place, and the write to the guest kernel's text faults. The
- * guest then sends its IPIs one by one, which any vCPU count up to ours stands. */
+/* KVM's own leaf: features by which a guest would make hypercalls. KVM without hardware assist
+ * answers VMCALL by patching the instruction in place, and the write to the guest kernel's text
+ * faults. The guest then sends its IPIs one by one, which any vCPU count up to ours stands. */
 enum {
 	KVM_LEAF_FEATURES = 0x40000001,
 	KVM_HYPERCALL_FEATURES = 1 << KVM_FEATURE_PV_UNHALT | 1 << KVM_FEATURE_PV_SEND_IPI |
@@ -175,8 +175,9 @@ void cpu_template(struct kvm_cpuid2 *c, const struct cpu_shape *s)
 	set_topology(c, s);
 }
 
-/* IA32_MISC_ENABLE: fast strings on, as Linux on Intel gives up rep movsb otherwise (bits 11 and 12,
- * no BTS and no PEBS, are KVM's own values). IA32_MTRR_DEF_TYPE: MTRRs on, all memory write-back. */
+/* IA32_MISC_ENABLE: fast strings on, as Linux on Intel gives up rep movsb otherwise (bits 11 and
+ * 12, no BTS and no PEBS, are KVM's own values). IA32_MTRR_DEF_TYPE: MTRRs on, all memory
+ * write-back. */
 static int set_msrs(int vcpu_fd, struct err *e)
 {
 	static const struct kvm_msr_entry entry[] = {
@@ -194,8 +195,8 @@ static int set_msrs(int vcpu_fd, struct err *e)
 
 /* XCR0 as Linux will set it: x87, SSE, AVX and AVX-512, as far as they are there. Reset leaves x87
  * alone, and the guest's own XSETBV follows, so nobody notices - except under QEMU's emulated SVM
- * (7.2), which does not tell KVM of an XSETBV: KVM then puts its own idea of XCR0 back at every entry,
- * and with x87 alone the guest kernel would save and restore no vector registers. */
+ * (7.2), which does not tell KVM of an XSETBV: KVM then puts its own idea of XCR0 back at every
+ * entry, and with x87 alone the guest kernel would save and restore no vector registers. */
 static void set_xcr0(int vcpu_fd, struct kvm_cpuid2 *c)
 {
 	enum { XCR0_LINUX = 0xe7 };
