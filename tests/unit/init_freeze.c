@@ -417,16 +417,11 @@ Test(init_freeze, a_start_behind_resume_runs_in_the_new_world)
 /* The connection that froze goes on in a copy of the box. */
 Test(init_freeze, a_second_hello_of_the_holder_is_another_client_of_a_new_world)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-	Conker__Hello hello = CONKER__HELLO__INIT;
 	struct conn c = connect_init(), second = connect_init();
 	uint64_t exec = start_ticker(&c, 1, &cmd);
 
-	hello.version = PROTO_VERSION;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_HELLO;
-	m.hello = &hello;
 	cr_assert_eq(freeze_it(&c).done, 'd');
-	send_msg(&c, &m);
+	hello(&c);
 	send_sh(&c, 1, "hostname"); /* on a channel that was the old client's */
 	pong(&second);
 	send_resume(&second, "newborn", "");
@@ -438,16 +433,11 @@ Test(init_freeze, a_second_hello_of_the_holder_is_another_client_of_a_new_world)
 
 Test(init_freeze, a_new_client_of_the_holders_connection_has_five_seconds_for_resume)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-	Conker__Hello hello = CONKER__HELLO__INIT;
 	struct conn user = connect_init(), c = connect_init();
 
 	start_ticker(&user, 1, &cmd);
-	hello.version = PROTO_VERSION;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_HELLO;
-	m.hello = &hello;
 	cr_assert_eq(freeze_it(&c).done, 'd');
-	send_msg(&c, &m);
+	hello(&c);
 	pong(&c);
 	cr_assert(still());
 	struct result r = thaw(&c);

@@ -60,16 +60,12 @@ Test(init_life, a_stopped_execution_is_listed_so_until_it_goes_on)
 
 static void send_input(struct conn *c, uint32_t channel, const char *text, int eof, int flush)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Stdin in = CONKER__STDIN__INIT;
 
 	in.data = bytes(text);
 	in.eof = eof;
 	in.flush = flush;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_INPUT;
-	m.input = &in;
-	send_msg(c, &m);
+	ask(c, channel, CONKER__CLIENT_MSG__MSG_INPUT, &in);
 }
 
 static void await_credits(struct conn *c, struct result *r, int n)
