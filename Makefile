@@ -473,7 +473,7 @@ lint: $(B)/setup/lint.stamp $(B)/setup/build.stamp $(PB_SRC) $(STATE_SRC) $(B)/g
 	$(Q)tests/lint/circles.py lib $(call obj,pic,$(LIB_SRC))
 	$(Q)tests/lint/circles.py guest-init $(call obj,pic,$(INIT_SRC))
 	$(Q)tests/lint/ceilings.py
-	$(Q)tests/lint/names.py --count
+	$(Q)tests/lint/names.py
 	$(Q)tests/lint/spdx.py
 	$(Q)tests/lint/page.sh
 	$(call say,LINT,cppcheck)

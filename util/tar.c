@@ -41,7 +41,7 @@ enum {
 	PREFIX_BYTES = 155,
 };
 
-static int fail(struct tar_reader *r, const char *why)
+static int tar_fail(struct tar_reader *r, const char *why)
 {
 	r->why = why;
 	return -EINVAL;
@@ -71,7 +71,7 @@ int tar_clean(char *path)
 	return 0;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* Big-endian two's complement; bit 7 of the first byte says that it is one, bit 6 is its sign. */
 static int base256(const uint8_t *p, size_t bytes, int64_t *ret)
@@ -119,7 +119,7 @@ static int unsigned_number(const uint8_t *p, size_t bytes, uint64_t max, uint64_
 static int on_global(struct tar_reader *r)
 {
 	if (r->extra_len > TAR_GLOBAL_BYTES - r->global_len)
-		return fail(r, "too many global records");
+		return tar_fail(r, "too many global records");
 	memcpy(r->global + r->global_len, r->extra, r->extra_len);
 	r->global_len += r->extra_len;
 	return tar_pax_global(r);
@@ -137,18 +137,18 @@ static int on_extra(struct tar_reader *r)
 	case 'L':
 		r->over.path = 1;
 		return tar_copy_name(r->entry.path, (char *)r->extra, len) < 0
-			       ? fail(r, "a long name that is none")
+			       ? tar_fail(r, "a long name that is none")
 			       : 0;
 	case 'K':
 		r->over.link = 1;
 		return tar_copy_name(r->entry.link, (char *)r->extra, len) < 0
-			       ? fail(r, "a long link that is none")
+			       ? tar_fail(r, "a long link that is none")
 			       : 0;
 	default: return 0;
 	}
 }
 
-/* ---- headers -------------------------------------------------------------------------------------- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 static int checksum_ok(const uint8_t *b)
 {
@@ -199,7 +199,7 @@ static int header_type(struct tar_reader *r, char c)
 	case '4': *t = TAR_BLOCK; return 0;
 	case '5': *t = TAR_DIR; return 0;
 	case '6': *t = TAR_FIFO; return 0;
-	default: return fail(r, "an entry of a kind that is not understood");
+	default: return tar_fail(r, "an entry of a kind that is not understood");
 	}
 }
 
@@ -215,11 +215,11 @@ static int header_numbers(struct tar_reader *r, uint64_t size)
 	    unsigned_number(b + AT_UID, ID_BYTES, UINT32_MAX - 1, &uid) < 0 ||
 	    unsigned_number(b + AT_GID, ID_BYTES, UINT32_MAX - 1, &gid) < 0 ||
 	    number(b + AT_MTIME, NUMBER_BYTES, &mtime) < 0)
-		return fail(r, "a header with numbers that are none");
+		return tar_fail(r, "a header with numbers that are none");
 	if ((e->type == TAR_CHAR || e->type == TAR_BLOCK) &&
 	    (unsigned_number(b + AT_MAJOR, ID_BYTES, UINT32_MAX, &major) < 0 ||
 	     unsigned_number(b + AT_MINOR, ID_BYTES, UINT32_MAX, &minor) < 0))
-		return fail(r, "a device with numbers that are none");
+		return tar_fail(r, "a device with numbers that are none");
 	e->mode = mode & 07777;
 	e->uid = o->uid ? o->uid_is : (uint32_t)uid;
 	e->gid = o->gid ? o->gid_is : (uint32_t)gid;
@@ -241,7 +241,7 @@ static int old_segments(struct tar_reader *r, const uint8_t *p, int n)
 		if (unsigned_number(p, NUMBER_BYTES, INT64_MAX, &offset) < 0 ||
 		    unsigned_number(p + NUMBER_BYTES, NUMBER_BYTES, INT64_MAX, &bytes) < 0 ||
 		    tar_add_segment(&r->entry, offset, bytes) < 0)
-			return fail(r, "a sparse file with an impossible map");
+			return tar_fail(r, "a sparse file with an impossible map");
 	}
 	return 0;
 }
@@ -255,10 +255,10 @@ static int map_done(struct tar_reader *r)
 	for (size_t i = 0; i < e->n_segments; i++) {
 		sum += e->segments[i].bytes; /* in order and below 2^63: cannot overflow */
 		if (e->segments[i].offset + e->segments[i].bytes > e->size)
-			return fail(r, "a sparse file whose data is behind its end");
+			return tar_fail(r, "a sparse file whose data is behind its end");
 	}
 	if (sum != r->left)
-		return fail(r, "a sparse file whose map and data differ");
+		return tar_fail(r, "a sparse file whose map and data differ");
 	r->segment_at = 0;
 	r->state = TAR_S_DATA;
 	return 0;
@@ -275,7 +275,7 @@ static int sparse_begin(struct tar_reader *r, char type)
 		if (unsigned_number(r->block + AT_OLD_SIZE, NUMBER_BYTES, INT64_MAX, &e->size) <
 			    0 ||
 		    o->sparse)
-			return fail(r, "a sparse file without a size");
+			return tar_fail(r, "a sparse file without a size");
 		if (old_segments(r, r->block + AT_OLD_MAP, OLD_SEGMENTS) < 0)
 			return -EINVAL;
 		r->map_ext = r->block[AT_OLD_MORE] != 0;
@@ -284,9 +284,10 @@ static int sparse_begin(struct tar_reader *r, char type)
 	}
 	e->size = o->real_bytes;
 	if (o->sparse == 1)
-		return r->numbers % 2 ? fail(r, "a sparse file with half a segment") : map_done(r);
+		return r->numbers % 2 ? tar_fail(r, "a sparse file with half a segment")
+				      : map_done(r);
 	if (e->n_segments)
-		return fail(r, "a sparse file with two maps");
+		return tar_fail(r, "a sparse file with two maps");
 	r->map_wanted = 1;
 	r->numbers = r->numbers_total = r->number = 0;
 	r->digits = 0;
@@ -308,7 +309,7 @@ static int entry_begin(struct tar_reader *r, char type, uint64_t size)
 	if (header_type(r, type) < 0 || header_numbers(r, size) < 0)
 		return -EINVAL;
 	if ((e->type == TAR_HARDLINK || e->type == TAR_SYMLINK) && !*e->link)
-		return fail(r, "a link without a target");
+		return tar_fail(r, "a link without a target");
 	r->left = size;
 	/* Old programs write the size of the file into its hard links, without the data. */
 	if (e->type != TAR_FILE && !(e->type == TAR_HARDLINK && r->over.pax))
@@ -342,9 +343,9 @@ static int on_header(struct tar_reader *r)
 	}
 	r->zero_blocks = 0;
 	if (!checksum_ok(b))
-		return fail(r, "not a tar archive, or a damaged one");
+		return tar_fail(r, "not a tar archive, or a damaged one");
 	if (unsigned_number(b + AT_SIZE, NUMBER_BYTES, INT64_MAX, &size) < 0)
-		return fail(r, "an entry with an impossible size");
+		return tar_fail(r, "an entry with an impossible size");
 	if (!is_extra(type))
 		return entry_begin(r, type, r->over.size ? r->over.size_bytes : size);
 
@@ -352,14 +353,14 @@ static int on_header(struct tar_reader *r)
 	r->extra_type = type == 'X' ? 'x' : type;
 	r->extra_len = 0;
 	if (type != 'V' && size > TAR_PAX_BYTES)
-		return fail(r, "an extended header that is too large");
+		return tar_fail(r, "an extended header that is too large");
 	r->left = size;
 	r->padding = tar_padding(size);
 	r->state = TAR_S_EXTRA;
 	return 0;
 }
 
-/* ---- the machine ---------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static int entry_reset(struct tar_reader *r)
 {
@@ -445,13 +446,13 @@ static int map_char(struct tar_reader *r, char c)
 static int map_text_block(struct tar_reader *r)
 {
 	if (r->left < TAR_BLOCK_BYTES)
-		return fail(r, "a sparse file with half a map");
+		return tar_fail(r, "a sparse file with half a map");
 	r->left -= TAR_BLOCK_BYTES;
 	for (size_t i = 0; i < TAR_BLOCK_BYTES; i++) {
 		if (r->numbers_total > 0 && r->numbers + 1 == r->numbers_total)
 			break; /* the rest is padding */
 		if (map_char(r, (char)r->block[i]) < 0)
-			return fail(r, "a sparse file with a broken map");
+			return tar_fail(r, "a sparse file with a broken map");
 	}
 	if (r->numbers_total == 0 || r->numbers + 1 < r->numbers_total)
 		return 0;

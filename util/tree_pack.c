@@ -66,7 +66,7 @@ static int fail_at(struct walk *w, int code)
 }
 
 /* Names the file: by its path in the archive below the top's own. */
-static int fail(struct walk *w, int code)
+static int walk_fail(struct walk *w, int code)
 {
 	const char *below = w->entry->path + strlen(w->p->name);
 	size_t n = strlen(w->p->path);
@@ -81,13 +81,13 @@ static int append(struct walk *w, const char *name)
 	size_t n = strlen(name);
 
 	if (n > TAR_NAME_BYTES - 2 - w->path_len) /* a directory gets a slash behind it */
-		return fail(w, ENAMETOOLONG);
+		return walk_fail(w, ENAMETOOLONG);
 	memcpy(w->entry->path + w->path_len, name, n + 1);
 	w->path_len += n;
 	return 0;
 }
 
-/* ---- bytes ---------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static int flush(struct walk *w)
 {
@@ -103,7 +103,7 @@ static int reserve(struct walk *w, size_t n)
 	return n > BUFFER_BYTES - w->n ? flush(w) : 0;
 }
 
-static int put(struct walk *w, const void *data, size_t n)
+static int walk_put(struct walk *w, const void *data, size_t n)
 {
 	int r = reserve(w, n);
 
@@ -136,7 +136,8 @@ static void progress(struct walk *w)
 		w->p->progress(w->bytes, w->entry->path, w->p->arg);
 }
 
-/* n bytes of fd at offset, straight into the buffer; what is not there (any more) reads as zeros. */
+/* n bytes of fd at offset, straight into the buffer; what is not there (any more) reads as
+ * zeros. */
 static int data(struct walk *w, int fd, uint64_t offset, uint64_t n)
 {
 	while (n > 0) {
@@ -148,7 +149,7 @@ static int data(struct walk *w, int fd, uint64_t offset, uint64_t n)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0)
-			return fail(w, errno);
+			return walk_fail(w, errno);
 		if (k == 0) {
 			tree_leave_out(&w->p->shrank, w->entry->path);
 			return zeros(w, n);
@@ -162,7 +163,7 @@ static int data(struct walk *w, int fd, uint64_t offset, uint64_t n)
 	return 0;
 }
 
-/* ---- entries -------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static void entry_set(struct walk *w, enum tar_type type, const struct stat *st)
 {
@@ -247,7 +248,7 @@ static int sparse_map(struct walk *w)
 		size_t n = tar_map_line(w->entry, i, line);
 
 		bytes += n;
-		r = put(w, line, n);
+		r = walk_put(w, line, n);
 	}
 	return r < 0 ? r : zeros(w, tar_padding(bytes));
 }
@@ -290,7 +291,7 @@ static int hard_link(struct walk *w, const struct stat *st)
 	return 0;
 }
 
-/* ---- files that are read first --------------------------------------------------------------------- */
+/* ---- files that are read first --------------------------------------------------------------- */
 
 static int more_room(struct walk *w)
 {
@@ -298,14 +299,14 @@ static int more_room(struct walk *w)
 	uint8_t *p = cap > WHOLE_MAX_BYTES ? NULL : realloc(w->whole, cap);
 
 	if (!p)
-		return fail(w, cap > WHOLE_MAX_BYTES ? EFBIG : ENOMEM);
+		return walk_fail(w, cap > WHOLE_MAX_BYTES ? EFBIG : ENOMEM);
 	w->whole = p;
 	w->whole_cap = cap;
 	return 0;
 }
 
-/* Whether it has grown since its size was asked for, rather than that its file system tells none: then the size that
- * it has by now is one. */
+/* Whether it has grown since its size was asked for, rather than that its file system tells none:
+ * then the size that it has by now is one. */
 static int has_grown(int fd, size_t n, uint64_t *size)
 {
 	struct stat st;
@@ -316,8 +317,8 @@ static int has_grown(int fd, size_t n, uint64_t *size)
 	return 1;
 }
 
-/* Reads up to the end, or until the size is known to be one: *size, *ret_n bytes of it in w->whole. -ENOENT: what it
- * tells of has gone, as a process has behind a file of /proc. */
+/* Reads up to the end, or until the size is known to be one: *size, *ret_n bytes of it in w->whole.
+ * -ENOENT: what it tells of has gone, as a process has behind a file of /proc. */
 static int read_first(struct walk *w, int fd, uint64_t *size, size_t *ret_n)
 {
 	size_t n = 0;
@@ -333,7 +334,7 @@ static int read_first(struct walk *w, int fd, uint64_t *size, size_t *ret_n)
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0)
-			return errno == ESRCH || errno == ENODEV ? -ENOENT : fail(w, errno);
+			return errno == ESRCH || errno == ENODEV ? -ENOENT : walk_fail(w, errno);
 		if (k == 0) {
 			*size = n;
 			break;
@@ -344,8 +345,8 @@ static int read_first(struct walk *w, int fd, uint64_t *size, size_t *ret_n)
 	return 0;
 }
 
-/* A file whose size may be none: /proc says 0 of all of its files, /sys 4096; what is small may as well have changed. The
- * archive has the size in front of the bytes. */
+/* A file whose size may be none: /proc says 0 of all of its files, /sys 4096; what is small may as
+ * well have changed. The archive has the size in front of the bytes. */
 static int pack_unsized(struct walk *w, int fd)
 {
 	size_t n = 0;
@@ -355,7 +356,7 @@ static int pack_unsized(struct walk *w, int fd)
 		r = head(w);
 	for (size_t done = 0, k; done < n && r == 0; done += k) {
 		k = min_(n - done, (size_t)BUFFER_BYTES);
-		r = put(w, w->whole + done, k);
+		r = walk_put(w, w->whole + done, k);
 		w->bytes += k;
 	}
 	if (r == 0)
@@ -363,7 +364,7 @@ static int pack_unsized(struct walk *w, int fd)
 	return r < 0 ? r : data(w, fd, n, w->entry->size - n);
 }
 
-/* ---- by type ---------------------------------------------------------------------------------------- */
+/* ---- by type --------------------------------------------------------------------------------- */
 
 static int pack_file(struct walk *w, int fd, const struct stat *st)
 {
@@ -398,7 +399,7 @@ static int pack_symlink(struct walk *w, int dir, const char *name, const struct 
 	entry_set(w, TAR_SYMLINK, st);
 	ssize_t n = readlinkat(dir, name, w->entry->link, TAR_NAME_BYTES - 1);
 	if (n < 0)
-		return errno == ENOENT ? 0 : fail(w, errno);
+		return errno == ENOENT ? 0 : walk_fail(w, errno);
 	w->entry->link[n] = 0;
 	return head(w);
 }
@@ -423,7 +424,8 @@ static int pack_special(struct walk *w, const struct stat *st)
 
 static int pack_dir(struct walk *w, int fd, const struct stat *st);
 
-/* An overlay has a device of its own for the files of each layer: all of them would be looked up, one by one. */
+/* An overlay has a device of its own for the files of each layer: all of them would be looked up,
+ * one by one. */
 static int is_kernels(struct walk *w, dev_t dev)
 {
 	for (size_t i = 0; i < min_(w->n_plain, (size_t)PLAIN_DEVS); i++)
@@ -435,7 +437,8 @@ static int is_kernels(struct walk *w, dev_t dev)
 	return 0;
 }
 
-/* What the kernel shows below the tree is nobody's files: the place stays, as it is in the tree without the mount. */
+/* What the kernel shows below the tree is nobody's files: the place stays, as it is in the tree
+ * without the mount. */
 static int pack_mount(struct walk *w, const struct stat *st)
 {
 	tree_leave_out(&w->p->mounts, w->entry->path);
@@ -454,7 +457,7 @@ static int pack_fd(struct walk *w, int fd)
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return fail(w, errno);
+		return walk_fail(w, errno);
 	if (S_ISDIR(st.st_mode))
 		return pack_dir(w, fd, &st);
 	return S_ISREG(st.st_mode) ? pack_file(w, fd, &st) : pack_special(w, &st);
@@ -466,7 +469,7 @@ static int pack_at(struct walk *w, int dir, const char *name, int follow)
 	struct stat st;
 
 	if (fstatat(dir, name, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? -ENOENT : fail(w, errno);
+		return errno == ENOENT ? -ENOENT : walk_fail(w, errno);
 	if (w->depth > 0 && st.st_dev != w->dev && is_kernels(w, st.st_dev))
 		return pack_mount(w, &st);
 	if (S_ISLNK(st.st_mode))
@@ -476,7 +479,7 @@ static int pack_at(struct walk *w, int dir, const char *name, int follow)
 	int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
 	auto_close int fd = openat(dir, name, flags);
 	if (fd < 0)
-		return errno == ENOENT ? -ENOENT : fail(w, errno);
+		return errno == ENOENT ? -ENOENT : walk_fail(w, errno);
 	return pack_fd(w, fd);
 }
 
@@ -497,12 +500,12 @@ static int pack_names(struct walk *w, DIR *d)
 		w->path_len = base;
 		w->entry->path[base] = 0;
 	}
-	return r == 0 && errno ? fail(w, errno) : r;
+	return r == 0 && errno ? walk_fail(w, errno) : r;
 }
 
 static int pack_dir(struct walk *w, int fd, const struct stat *st)
 {
-	int r = w->depth == TREE_DEPTH_MAX ? fail(w, ELOOP) : append(w, "/");
+	int r = w->depth == TREE_DEPTH_MAX ? walk_fail(w, ELOOP) : append(w, "/");
 
 	if (r < 0)
 		return r;
@@ -515,7 +518,7 @@ static int pack_dir(struct walk *w, int fd, const struct stat *st)
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	DIR *d = own < 0 ? NULL : fdopendir(own);
 	if (!d) {
-		r = fail(w, errno);
+		r = walk_fail(w, errno);
 		if (own >= 0)
 			close(own);
 		return r;

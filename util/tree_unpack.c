@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tree_unpack.c - a tar stream as a tree of files, whoever wrote it. See tree.h.
  *
- * Where an entry goes is (descriptor of its directory, last name), and every system call takes just those. The
- * descriptor comes from open_dir(), which follows no symbolic link and no "..", so it is always of a directory that
- * was below the target when it was opened. The last one is kept: entries of one directory come together.
+ * Where an entry goes is (descriptor of its directory, last name), and every system call takes just
+ * those. The descriptor comes from open_dir(), which follows no symbolic link and no "..", so it is
+ * always of a directory that was below the target when it was opened. The last one is kept: entries
+ * of one directory come together.
  *
- * Directories are made writable first; mode, owner and time follow when the stream leaves them. Those that it is in
- * form a stack, all prefixes of one path.
+ * Directories are made writable first; mode, owner and time follow when the stream leaves them.
+ * Those that it is in form a stack, all prefixes of one path.
  */
 #include "util/tree.h"
 
@@ -67,12 +68,12 @@ struct tree_unpack {
 	struct tar_reader tar; /* last: large, mostly untouched */
 };
 
-static int fail(struct tree_unpack *u, struct err *e, int code)
+static int unpack_fail(struct tree_unpack *u, struct err *e, int code)
 {
 	return err_set(e, code, "%s: %s", u->path[0] ? u->path : ".", strerror(code));
 }
 
-/* ---- directories by path, without leaving the target -------------------------------------------------- */
+/* ---- directories by path, without leaving the target ----------------------------------------- */
 
 static int openat2_dir(int dir, const char *path, int mode)
 {
@@ -121,8 +122,8 @@ static int walk_dir(int dir, const char *path, int mode)
 	return at < 0 ? -errno : take_fd(at);
 }
 
-/* path: clean; what is missing of it is made. mode: O_PATH, or O_RDONLY to change it. ENOTDIR: something
- * else is in the way. */
+/* path: clean; what is missing of it is made. mode: O_PATH, or O_RDONLY to change it. ENOTDIR:
+ * something else is in the way. */
 static int open_dir(struct tree_unpack *u, const char *path, int mode)
 {
 	int fd = -ENOSYS;
@@ -164,7 +165,7 @@ static int locate(struct tree_unpack *u, const char *path, char ret_leaf[256])
 	return r;
 }
 
-/* ---- mode, owner, time -------------------------------------------------------------------------------- */
+/* ---- mode, owner, time ----------------------------------------------------------------------- */
 
 static struct meta meta_of(const struct tree_unpack *u, const struct tar_entry *t)
 {
@@ -211,7 +212,7 @@ static int set_meta_at(const struct tree_unpack *u, const char *name, const stru
 	return utimensat(u->parent, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-/* ---- the stack of directories ------------------------------------------------------------------------- */
+/* ---- the stack of directories ---------------------------------------------------------------- */
 
 /* The stream has left the directory on top. */
 static int leave_dir(struct tree_unpack *u)
@@ -255,7 +256,7 @@ static int enter_dir(struct tree_unpack *u, const struct tar_entry *t)
 	return 0;
 }
 
-/* ---- making things ------------------------------------------------------------------------------------ */
+/* ---- making things --------------------------------------------------------------------------- */
 
 typedef int make_fn(struct tree_unpack *u, const struct tar_entry *t, const char *name);
 
@@ -295,10 +296,10 @@ static int make_link(struct tree_unpack *u, const struct tar_entry *t, const cha
 	return linkat(dir, slash ? slash + 1 : path, u->parent, name, 0) < 0 ? -errno : 0;
 }
 
-/* Under a name that nobody has, to be moved over what is in the way. And that nobody is going to have: a name of
- * the process, counted up, would be taken again by another of its threads as soon as into_place() has moved the file,
- * whose unlink() then hits the other's. Threads of one number exist where containers share a directory: so the
- * moment is in it as well. */
+/* Under a name that nobody has, to be moved over what is in the way. And that nobody is going to
+ * have: a name of the process, counted up, would be taken again by another of its threads as soon
+ * as into_place() has moved the file, whose unlink() then hits the other's. Threads of one number
+ * exist where containers share a directory: so the moment is in it as well. */
 static int make_temp(struct tree_unpack *u, const struct tar_entry *t, make_fn *make)
 {
 	struct timespec now;
@@ -353,7 +354,8 @@ static int into_place(struct tree_unpack *u)
 		r = rename_to_free(u);
 	else if (renameat(u->parent, u->temp, u->parent, u->leaf) < 0)
 		r = -errno;
-	/* rename() of one name of a file over another one of it does nothing. Else the name is free, and stays so. */
+	/* rename() of one name of a file over another one of it does nothing. Else the name is
+	 * free, and stays so. */
 	if (r < 0 || u->tar.entry.type == TAR_HARDLINK)
 		(void)unlinkat(u->parent, u->temp, 0);
 	u->temp[0] = 0;
@@ -423,7 +425,7 @@ static int unpack_located(struct tree_unpack *u, const struct tar_entry *t)
 	return -EINVAL;
 }
 
-/* ---- the stream --------------------------------------------------------------------------------------- */
+/* ---- the stream ------------------------------------------------------------------------------ */
 
 static void progress(struct tree_unpack *u)
 {
@@ -446,14 +448,14 @@ static int on_entry(struct tree_unpack *u, struct err *e)
 	progress(u);
 	int r = leave_dirs(u, u->path);
 	if (r == 0 && !u->path[0]) /* the target itself, which is there and stays as it is */
-		return t->type == TAR_DIR ? 0 : fail(u, e, EISDIR);
+		return t->type == TAR_DIR ? 0 : unpack_fail(u, e, EISDIR);
 	if (!*t->path && t->type != TAR_DIR && (u->o.flags & TREE_ROOT_IS_DIR))
-		return fail(u, e, ENOTDIR);
+		return unpack_fail(u, e, ENOTDIR);
 	if (r == 0)
 		r = locate(u, u->path, u->leaf);
 	if (r == 0)
 		r = unpack_located(u, t);
-	return r < 0 ? fail(u, e, -r) : 0;
+	return r < 0 ? unpack_fail(u, e, -r) : 0;
 }
 
 static int on_data(struct tree_unpack *u, const struct tar_step *s, struct err *e)
@@ -461,7 +463,7 @@ static int on_data(struct tree_unpack *u, const struct tar_step *s, struct err *
 	int r = io_pwrite_all(u->fd, s->data, s->len, s->offset);
 
 	if (r < 0)
-		return fail(u, e, -r);
+		return unpack_fail(u, e, -r);
 	u->end = s->offset + s->len;
 	u->bytes += s->len;
 	progress(u);
@@ -481,10 +483,10 @@ static int on_done(struct tree_unpack *u, struct err *e)
 	if (r == 0)
 		r = set_meta_fd(u, u->fd, &m);
 	if (r < 0)
-		return fail(u, e, -r);
+		return unpack_fail(u, e, -r);
 	close(take_fd(u->fd));
 	r = into_place(u);
-	return r < 0 ? fail(u, e, -r) : 0;
+	return r < 0 ? unpack_fail(u, e, -r) : 0;
 }
 
 static int on_step(struct tree_unpack *u, const struct tar_step *s, struct err *e)

@@ -71,7 +71,7 @@ static int leave(struct config *c, const struct events *ev, struct err *e)
 	return r;
 }
 
-static int run(struct config *c, const struct events *ev, struct trace *t)
+static int machine_run(struct config *c, const struct events *ev, struct trace *t)
 {
 	struct err e = {0};
 	struct vm *v = NULL;
@@ -124,7 +124,8 @@ int main(int argc, char *argv[])
 	if (c.jail_check)
 		return jail_check();
 	t.on = c.verbose;
-	return run(&c,
-		   &(struct events){.state_fd = c.fd[VMM_FD_STATE], .owner_fd = c.fd[VMM_FD_OWNER]},
-		   &t);
+	return machine_run(
+		&c,
+		&(struct events){.state_fd = c.fd[VMM_FD_STATE], .owner_fd = c.fd[VMM_FD_OWNER]},
+		&t);
 }

@@ -42,7 +42,7 @@ _Static_assert(DEVICES_MAX + 2 <= BUS_RANGES, "a range for each device, syscon a
 _Static_assert((int)VMM_LISTENERS_MAX <= (int)VSOCK_LISTENERS_MAX, "vsock serves all");
 _Static_assert((int)VMM_DISKS_MAX <= (int)DISK_CLIENTS, "the worker serves all");
 
-/* --- ending -------------------------------------------------------------------------------------- */
+/* --- ending ----------------------------------------------------------------------------------- */
 
 static void stop(struct vm *v, const struct exit_report *why)
 {
@@ -112,7 +112,7 @@ void vm_signals(sigset_t *ret)
 	sigaddset(ret, SIGHUP);
 }
 
-/* --- set-up -------------------------------------------------------------------------------------- */
+/* --- set-up ----------------------------------------------------------------------------------- */
 
 static int add_loop(struct vm *v, struct err *e)
 {
@@ -158,9 +158,9 @@ static int add_life(struct vm *v, struct err *e)
 	return 0;
 }
 
-/* Who of the guest's CPUs, its devices and our workers may touch its memory when, the guest decides, in ways that
- * the thread sanitizer cannot see: it is told to expect anything there. The devices' order is tested with a
- * driver in plain memory (tests/tsan), which does not come here. */
+/* Who of the guest's CPUs, its devices and our workers may touch its memory when, the guest
+ * decides, in ways that the thread sanitizer cannot see: it is told to expect anything there. The
+ * devices' order is tested with a driver in plain memory (tests/tsan), which does not come here. */
 static void expect_races(const struct guest_mem *m)
 {
 #ifdef __SANITIZE_THREAD__
@@ -372,9 +372,9 @@ static int add_disks(struct vm *v, struct err *e)
 	return r;
 }
 
-/* Text that a guest sends to the first serial port goes to the person who asked for --verbose: how a
- * kernel that dies before its console works can be heard (earlyprintk=serial). Only the first DEBUG_BYTES:
- * standard error may be a file. Any vCPU. */
+/* Text that a guest sends to the first serial port goes to the person who asked for --verbose: how
+ * a kernel that dies before its console works can be heard (earlyprintk=serial). Only the first
+ * DEBUG_BYTES: standard error may be a file. Any vCPU. */
 static int on_debug_port(void *user, const struct bus_access *a)
 {
 	struct vm *v = user;
@@ -428,8 +428,9 @@ static int let_go(struct vm *v, struct err *e)
 	return 0;
 }
 
-/* The machine, in the order in which it comes up. Memory is complete before KVM sees it, and KVM gets
- * it before anything else: each later change of the memory map would wait for a grace period. */
+/* The machine, in the order in which it comes up. Memory is complete before KVM sees it, and KVM
+ * gets it before anything else: each later change of the memory map would wait for a grace
+ * period. */
 static int set_up(struct vm *v, struct err *e)
 {
 	static const struct {
@@ -493,9 +494,9 @@ int vm_new(const struct config *c, const struct events *ev, struct trace *t, str
 	return r;
 }
 
-/* --- running ------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------- */
 
-static void start(struct vm *v)
+static void vm_begin(struct vm *v)
 {
 	struct err e = {0};
 
@@ -527,7 +528,7 @@ static void drain(struct vm *v)
 
 enum exit_reason vm_run(struct vm *v)
 {
-	start(v);
+	vm_begin(v);
 	while (v->report.reason == EXIT_NONE || v->running > 0) {
 		int r = loop_step(&v->loop, -1);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* copy.c - files and trees in and out of a box, as tar streams (util/tar.h).
  *
- * One side packs while the other unpacks, with the stream's window in between; memory does not grow with the tree. The
- * host's own tree is packed and unpacked in the thread of the caller, with no lock held. What a box sends is unpacked
- * by rules that no archive gets around (util/tree.h), below one name that the caller chose, without device nodes, and
- * without set-id bits unless owners were asked for.
+ * One side packs while the other unpacks, with the stream's window in between; memory does not grow
+ * with the tree. The host's own tree is packed and unpacked in the thread of the caller, with no
+ * lock held. What a box sends is unpacked by rules that no archive gets around (util/tree.h), below
+ * one name that the caller chose, without device nodes, and without set-id bits unless owners were
+ * asked for.
  */
 #include "lib/files/files.h"
 
@@ -114,9 +115,9 @@ static void note_of_box(const struct copy *c)
 	note(c, text);
 }
 
-/* ---- into the box --------------------------------------------------------------------------------- */
+/* ---- into the box ---------------------------------------------------------------------------- */
 
-static int put(void *arg, const void *buf, size_t len)
+static int archive_put(void *arg, const void *buf, size_t len)
 {
 	struct copy *c = arg;
 
@@ -131,7 +132,7 @@ static int copy_in(conker_box *b, struct copy *c, const char *host_path, const c
 		.path = host_path,
 		.name = ".",
 		.flags = c->o.flags & CONKER_COPY_FOLLOW ? TREE_FOLLOW : 0,
-		.put = put,
+		.put = archive_put,
 		.progress = progress,
 		.arg = c,
 	};
@@ -214,10 +215,10 @@ int conker_tar_in(conker_box *b, int fd, const char *box_dir, const conker_copy_
 	return copy_end(c, r, e);
 }
 
-/* ---- out of the box ------------------------------------------------------------------------------- */
+/* ---- out of the box -------------------------------------------------------------------------- */
 
-/* The signals of a write that fails (to a pipe without a reader, or beyond the limit of a file's size) are kept from the
- * process: each would stay pending for this thread only. */
+/* The signals of a write that fails (to a pipe without a reader, or beyond the limit of a file's
+ * size) are kept from the process: each would stay pending for this thread only. */
 struct quiet {
 	sigset_t set, old, pending;
 };
@@ -264,8 +265,8 @@ static int unpack(struct copy *c, struct tree_unpack *u)
 			  : feed(c, u, (size_t)n);
 	if (r < 0)
 		return r;
-	/* What went wrong in the box explains an archive that is cut short; one that lacks a socket, or the end of a file,
-	 * is whole. */
+	/* What went wrong in the box explains an archive that is cut short; one that lacks a
+	 * socket, or the end of a file, is whole. */
 	int finished = stream_finish(c->s, &c->err);
 	if (finished < 0 && finished != -EOPNOTSUPP && finished != -ESTALE)
 		return finished;

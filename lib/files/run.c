@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run.c - one command from start to result in one call; and what a result is called.
  *
- * Built on the public calls alone. Of each stream at most output_max_bytes are kept; the rest is counted and
- * dropped, so the memory of a call is bounded by what its caller allowed.
+ * Built on the public calls alone. Of each stream at most output_max_bytes are kept; the rest is
+ * counted and dropped, so the memory of a call is bounded by what its caller allowed.
  */
 #include "lib/files/files.h"
 
@@ -19,7 +19,7 @@ enum {
 	MESSAGE_BYTES = 160,
 };
 
-/* ---- capture -------------------------------------------------------------------------------------------- */
+/* ---- capture --------------------------------------------------------------------------------- */
 
 struct capture {
 	conker_captured c;
@@ -82,7 +82,7 @@ static int capture_end(struct capture *c, conker_captured *ret)
 	return 0;
 }
 
-/* ---- what an end is called --------------------------------------------------------------------------------- */
+/* ---- what an end is called ------------------------------------------------------------------- */
 
 static void say_signal(char *buf, size_t size, const conker_status *st)
 {
@@ -129,7 +129,7 @@ int conker_status_check(const conker_status *st)
 			      : api_kind(CONKER_ERR_COMMAND, "", err_set(e, EREMOTEIO, "%s", text));
 }
 
-/* ---- the run ------------------------------------------------------------------------------------------------ */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 struct running {
 	struct capture out, err, both;
@@ -137,8 +137,8 @@ struct running {
 	int no_memory;
 };
 
-static void on_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_run_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
+			 void *user)
 {
 	struct running *run = user;
 
@@ -155,7 +155,7 @@ static void on_event(conker_exec *x, enum conker_event ev, const conker_event_da
 static int run_start(conker_box *b, const conker_exec_opts *exec, const conker_run_opts *o,
 		     struct running *run, conker_exec **ret)
 {
-	conker_exec_cb cb = {.fn = on_event, .user = run};
+	conker_exec_cb cb = {.fn = on_run_event, .user = run};
 	conker_exec_opts mine;
 	struct err *e = api_enter();
 	int r = opts_in(&mine, sizeof(mine), exec, e);

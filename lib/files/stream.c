@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stream.c - the program for a box's files (proto/files.h) at work, as one call of the library sees it.
+/* stream.c - the program for a box's files (proto/files.h) at work, as one call of the library sees
+ * it.
  *
- * Its output lies in a ring as large as its window and is acknowledged when the caller has taken it; so a caller that
- * writes to a slow disk stops the program in the box, and nothing else. Events may come on any thread (whoever leads,
- * see wait.c); they only note what happened. The memory belongs to the call and to the execution's callback: the
- * later of stream_free() and the callback's `free` gives it back.
+ * Its output lies in a ring as large as its window and is acknowledged when the caller has taken
+ * it; so a caller that writes to a slow disk stops the program in the box, and nothing else. Events
+ * may come on any thread (whoever leads, see wait.c); they only note what happened. The memory
+ * belongs to the call and to the execution's callback: the later of stream_free() and the
+ * callback's `free` gives it back.
  */
 #include "lib/files/files.h"
 
@@ -56,7 +58,7 @@ static void stream_unref(struct stream *s)
 	free(s);
 }
 
-/* ---- events --------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void on_output(struct stream *s, const uint8_t *p, size_t len)
 {
@@ -87,8 +89,8 @@ static void on_lost(struct stream *s, const conker_failure *f)
 	(void)snprintf(s->text, sizeof(s->text), "%s%s%s", f->step, *f->step ? ": " : "", f->text);
 }
 
-static void on_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_stream_event(conker_exec *x, enum conker_event ev, const conker_event_data *data,
+			    void *user)
 {
 	struct stream *s = user;
 	uint64_t one = 1;
@@ -118,7 +120,7 @@ static void on_free(void *user)
 	stream_unref(user);
 }
 
-/* ---- the calls ------------------------------------------------------------------------------------ */
+/* ---- the calls ------------------------------------------------------------------------------- */
 
 static int stream_start(struct stream *s, const char *const *argv, const char *user, int flags,
 			struct err *e)
@@ -131,7 +133,7 @@ static int stream_start(struct stream *s, const char *const *argv, const char *u
 		.flags = CONKER_EXEC_MANUAL_ACK | (flags & STREAM_INPUT ? CONKER_EXEC_STDIN : 0),
 		.window_bytes = RING_BYTES,
 	};
-	conker_exec_cb cb = {.fn = on_event, .free = on_free, .user = s};
+	conker_exec_cb cb = {.fn = on_stream_event, .free = on_free, .user = s};
 
 	for (size_t i = 0; argv[i]; i++) {
 		assert(i + 1 < ARGS);
@@ -238,7 +240,8 @@ int stream_write(struct stream *s, const void *buf, size_t len)
 	return 0;
 }
 
-/* While another thread leads, the box's descriptor is its business, and stays readable until it gets there. */
+/* While another thread leads, the box's descriptor is its business, and stays readable until it
+ * gets there. */
 int stream_await_fd(struct stream *s, int fd)
 {
 	int box_fd = conker_box_fd(s->box), busy = 0;

@@ -280,8 +280,8 @@ static int start_whole(conker_box *b, const conker_exec_opts *o, const conker_ex
 	return r;
 }
 
-static int start(conker_box *b, const conker_exec_opts *opts, const conker_exec_cb *cb, int builtin,
-		 conker_exec **ret, struct err *e)
+static int exec_begin(conker_box *b, const conker_exec_opts *opts, const conker_exec_cb *cb,
+		      int builtin, conker_exec **ret, struct err *e)
 {
 	struct start_parts p = {.builtin = builtin, .e = e};
 	struct defaults d;
@@ -308,7 +308,7 @@ int conker_exec_start(conker_box *b, const conker_exec_opts *opts, conker_exec_c
 	int r = box_enter(b, &e);
 
 	if (r == 0)
-		r = start(b, opts, &cb, 0, ret, e);
+		r = exec_begin(b, opts, &cb, 0, ret, e);
 	if (r < 0 && cb.free)
 		cb.free(cb.user);
 	return r;
@@ -317,5 +317,5 @@ int conker_exec_start(conker_box *b, const conker_exec_opts *opts, conker_exec_c
 int exec_start_builtin(conker_box *b, const conker_exec_opts *opts, const conker_exec_cb *cb,
 		       conker_exec **ret, struct err *e)
 {
-	return start(b, opts, cb, 1, ret, e);
+	return exec_begin(b, opts, cb, 1, ret, e);
 }

@@ -4,12 +4,12 @@
  * A child made with an exit signal of 0 raises no SIGCHLD and is invisible to wait() and waitpid()
  * without __WALL. But exec() makes the signal SIGCHLD again, so what execs must not be our child: a
  * hidden child in between is its parent.
- *	a VMM	the one in between ends at once, init reaps the VMM; a pidfd tells of its end
- *	a tool	the one in between waits for it and hands on its status; both die with us
+ * 	a VMM	the one in between ends at once, init reaps the VMM; a pidfd tells of its end
+ * 	a tool	the one in between waits for it and hands on its status; both die with us
  *
  * clone(CLONE_VM | CLONE_VFORK) shares our memory until exec or exit, hence the usual duties: all
- * signals blocked meanwhile (a handler run by the child would write to our memory), a stack of its own,
- * and nothing but system calls in there.
+ * signals blocked meanwhile (a handler run by the child would write to our memory), a stack of its
+ * own, and nothing but system calls in there.
  */
 #include "lib/host/host.h"
 
@@ -48,14 +48,15 @@ struct child {
 };
 
 #ifdef __SANITIZE_THREAD__
-/* The thread sanitizer's clone() takes every child for a fork, and no longer looks at the parent. */
+/* The thread sanitizer's clone() takes every child for a fork, and no longer looks at the
+ * parent. */
 int __clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
 #define clone __clone
 #endif
 
 /* What runs on the children's stacks is kept from the sanitizers: these functions never return,
- * so the marks it puts around their variables would stay for whoever has the memory next. exit_group()
- * is a plain call for the same reason. */
+ * so the marks it puts around their variables would stay for whoever has the memory next.
+ * exit_group() is a plain call for the same reason. */
 #define on_child_stack __attribute__((no_sanitize("address"), no_sanitize("thread")))
 
 on_child_stack static void leave(int status)
@@ -99,8 +100,8 @@ on_child_stack static int set_aside(const struct spawn *s, int fd)
 }
 
 /* Descriptor i of the child becomes fds[i]. First all out of the way, then down, so that no target
- * overwrites a source. Not dup2(): the thread sanitizer would write down in our memory what happens to the
- * child's descriptors, and take them for the caller's. */
+ * overwrites a source. Not dup2(): the thread sanitizer would write down in our memory what happens
+ * to the child's descriptors, and take them for the caller's. */
 on_child_stack static int place_fds(const struct spawn *s)
 {
 	int aside[FD_ASIDE];
@@ -154,9 +155,9 @@ on_child_stack static void tool_parent(struct child *c)
 	leave(si.si_code == CLD_EXITED ? si.si_status : 128 + si.si_status);
 }
 
-/* A process like those of clone(), born in a cgroup. To enter one later, by writing to its cgroup.procs, takes
- * milliseconds: that waits for every processor. clone3() returns in the child on a stack of its own, which C
- * cannot express. */
+/* A process like those of clone(), born in a cgroup. To enter one later, by writing to its
+ * cgroup.procs, takes milliseconds: that waits for every processor. clone3() returns in the child
+ * on a stack of its own, which C cannot express. */
 on_child_stack static int clone_into(struct child *c, int flags)
 {
 #ifdef __x86_64__
@@ -243,7 +244,7 @@ static pid_t start_hidden(struct child *c, int *ret_pidfd)
 	return pid < 0 ? -errno : pid;
 }
 
-static int start(struct child *c, int *ret_pidfd)
+static int child_start(struct child *c, int *ret_pidfd)
 {
 	int hidden = -1;
 	pid_t pid = start_hidden(c, &hidden);
@@ -281,7 +282,7 @@ int spawn_start(const struct spawn *s, int *ret_pidfd)
 		return -errno;
 	sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &c.mask);
-	int r = start(&c, ret_pidfd);
+	int r = child_start(&c, ret_pidfd);
 	(void)pthread_sigmask(SIG_SETMASK, &c.mask, NULL);
 	(void)munmap(c.stack, 2 * stack_bytes);
 	return r;

@@ -2,30 +2,14 @@
 /* vguest.c - see vguest.h. */
 #include "tests/fake/vguest.h"
 
-#include <criterion/criterion.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "proto/ports.h"
+#include "tests/lib/fds.h"
+#include "tests/lib/test.h"
 #include "vmm/virtio/vsock.h"
-
-int vguest_count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static void on_ready(void *user)
 {
@@ -70,7 +54,7 @@ struct vguest *vguest_start(uint64_t features)
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	g->listener = listener;
-	g->fds_before = vguest_count_fds() - 1; /* without the listener */
+	g->fds_before = open_fds() - 1; /* without the listener */
 	fake_init(&g->f);
 	g->addr.sun_family = AF_UNIX;
 	cr_assert_eq(bind(listener, (void *)&g->addr, sizeof(sa_family_t)), 0); /* abstract */
@@ -96,7 +80,7 @@ void vguest_stop(struct vguest *g)
 	close(g->listener);
 	fake_fini(&g->f);
 	free(g);
-	cr_assert_eq(vguest_count_fds(), before, "leaked descriptors");
+	cr_assert_eq(open_fds(), before, "leaked descriptors");
 }
 
 struct vsock_pkt vguest_packet(enum vsock_op op, uint32_t src_port, uint32_t dst_port)

@@ -39,7 +39,6 @@ struct vguest {
 struct vguest *vguest_start(uint64_t features); /* driver up (0: all features); no rx buffers yet */
 struct vguest *vguest_serve(uint64_t features); /* and with rx buffers, and PORT_READY rung */
 void vguest_stop(struct vguest *g);             /* also fails on a leaked descriptor */
-int vguest_count_fds(void);
 bool vguest_is_broken(struct vguest *g);
 /* The loop has nothing to do: not even one event that nobody handles. */
 bool vguest_is_idle(struct vguest *g);

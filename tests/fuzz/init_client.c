@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "tests/lib/fds.h"
 #include "tests/lib/init_world.h"
 
 enum { QUIET_TURNS = 400, FDS_KEPT_MAX = 2, IDLE_MS = 30000 };
@@ -176,17 +177,6 @@ static int on_quiet(int timeout_ms)
 
 /* ---- one input ---- */
 
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void open_world(const uint8_t *data, size_t len)
 {
 	memset(&w, 0, sizeof(w));
@@ -224,7 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	int fds = count_fds(), first_fd = copy_fd(0);
+	int fds = open_fds(), first_fd = copy_fd(0);
 	struct cg_limits none = {0};
 
 	close(first_fd);
@@ -260,7 +250,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	close(s->execs.box.reaper);
 	close(s->execs.box.pts_fd);
 	if (t.over)
-		assert(count_fds() <= fds + FDS_KEPT_MAX + 1);
+		assert(open_fds() <= fds + FDS_KEPT_MAX + 1);
 	(void)raw(SYS_close_range, first_fd, ~0U, 0, 0, 0, 0); /* after a power-off */
 	(void)munmap(s, sizeof(*s));
 	w.skew_us = 0;

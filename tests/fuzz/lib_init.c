@@ -17,7 +17,6 @@
  * there before EXIT; nobody is LOST of the protocol; each execution has one last event; nothing is left in the end.
  */
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -29,6 +28,7 @@
 #include <unistd.h>
 
 #include "tests/lib/alone.h"
+#include "tests/lib/fds.h"
 #include "tests/lib/init_alone.h"
 
 enum {
@@ -465,22 +465,11 @@ static int next(void *user)
 
 /* ---- one input ---- */
 
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	int fds = count_fds();
+	int fds = open_fds();
 
 	memset(&t, 0, sizeof(t));
 	t.script = data;
@@ -492,6 +481,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		open_box(i);
 	init_alone_serve(fd, next, NULL);
 	close(fd);
-	assert(count_fds() <= fds);
+	assert(open_fds() <= fds);
 	return 0;
 }

@@ -5,10 +5,7 @@
 #ifndef TESTS_LIB_CPU_FIXTURE_H
 #define TESTS_LIB_CPU_FIXTURE_H
 
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "tests/lib/test.h"
 #include "vmm/arch/x86/insn_exec.h"
 
 #define fixture static __attribute__((unused))

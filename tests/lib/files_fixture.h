@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files_fixture.h - a box against the fake VMM, whose program for files is the real one (fakefiles.h), and a directory
- * for its side and ours.
+/* files_fixture.h - a box against the fake VMM, whose program for files is the real one
+ * (fakefiles.h), and a directory for its side and ours.
  */
 #ifndef TESTS_LIB_FILES_FIXTURE_H
 #define TESTS_LIB_FILES_FIXTURE_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/conker.h"
 #include "tests/lib/fakeinit.h"
+#include "tests/lib/test.h"
 
 static conker_box *box;
 static char dir[256];

@@ -88,13 +88,9 @@ enum { FREEZE_CHANNEL = 500, THAW_CHANNEL, RESUME_CHANNEL };
 
 unused static void send_freeze(struct conn *c)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Freeze f = CONKER__FREEZE__INIT;
 
-	m.channel = FREEZE_CHANNEL;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_FREEZE;
-	m.freeze = &f;
-	send_msg(c, &m);
+	ask(c, FREEZE_CHANNEL, CONKER__CLIENT_MSG__MSG_FREEZE, &f);
 }
 
 unused static struct result freeze_it(struct conn *c)
@@ -105,13 +101,9 @@ unused static struct result freeze_it(struct conn *c)
 
 unused static void send_thaw(struct conn *c)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Thaw t = CONKER__THAW__INIT;
 
-	m.channel = THAW_CHANNEL;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_THAW;
-	m.thaw = &t;
-	send_msg(c, &m);
+	ask(c, THAW_CHANNEL, CONKER__CLIENT_MSG__MSG_THAW, &t);
 }
 
 unused static struct result thaw(struct conn *c)
@@ -130,24 +122,19 @@ unused static void pong(struct conn *c)
 /* No time: that clock is the machine's. */
 unused static void send_resume(struct conn *c, const char *hostname, const char *generation)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Resume p = CONKER__RESUME__INIT;
 
 	p.hostname = bytes(hostname);
 	p.generation = bytes(generation);
 	if (*generation)
 		p.seed = bytes("a seed of thirty-two bytes, here");
-	m.channel = RESUME_CHANNEL;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_RESUME;
-	m.resume = &p;
-	send_msg(c, &m);
+	ask(c, RESUME_CHANNEL, CONKER__CLIENT_MSG__MSG_RESUME, &p);
 }
 
 /* As the host of a copy does. */
 unused static struct result resume_copy(struct conn *c, uint32_t life_ms, uint32_t idle_ms,
 					int suspends)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Resume p = CONKER__RESUME__INIT;
 	Conker__Lifetime l = CONKER__LIFETIME__INIT;
 
@@ -155,10 +142,7 @@ unused static struct result resume_copy(struct conn *c, uint32_t life_ms, uint32
 	l.idle_ms = idle_ms;
 	l.idle_suspend = suspends;
 	p.lifetime = &l;
-	m.channel = RESUME_CHANNEL;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_RESUME;
-	m.resume = &p;
-	send_msg(c, &m);
+	ask(c, RESUME_CHANNEL, CONKER__CLIENT_MSG__MSG_RESUME, &p);
 	return finish(c, RESUME_CHANNEL);
 }
 

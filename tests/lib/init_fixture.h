@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* init_fixture.h - guest-init's server with everything but the machine, and a client for it: a real
- * server is PID 1 of a pid namespace here, its box is this machine's own root in a mount namespace, and a
- * Unix socket stands for vsock. Tests are skipped where that cannot be had (root and a writable cgroup2
- * are needed).
+ * server is PID 1 of a pid namespace here, its box is this machine's own root in a mount namespace,
+ * and a Unix socket stands for vsock. Tests are skipped where that cannot be had (root and a
+ * writable cgroup2 are needed).
  */
 #ifndef TESTS_LIB_INIT_FIXTURE_H
 #define TESTS_LIB_INIT_FIXTURE_H
 
-#include <criterion/criterion.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -25,7 +19,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "guest-init/files/operations.h"
 #include "guest-init/serve/generation.h"
@@ -33,6 +26,7 @@
 #include "guest-init/sys/env.h"
 #include "guest-init/sys/self.h"
 #include "guest-init/sys/sys.h"
+#include "tests/lib/test.h"
 
 enum { WAIT_MS = 20000, OUT_MAX = 4 << 20 };
 
@@ -241,6 +235,17 @@ static void send_msg(struct conn *c, const Conker__ClientMsg *m)
 	free(buf);
 }
 
+/* A request of any kind, which says what msg is. */
+static void ask(struct conn *c, uint32_t channel, Conker__ClientMsg__MsgCase kind, void *msg)
+{
+	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
+
+	m.channel = channel;
+	m.msg_case = kind;
+	m.start = msg; /* as any other member of the union */
+	send_msg(c, &m);
+}
+
 static struct conn connect_raw(void)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -255,13 +260,10 @@ static struct conn connect_raw(void)
 
 static void hello(struct conn *c)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Hello h = CONKER__HELLO__INIT;
 
 	h.version = PROTO_VERSION;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_HELLO;
-	m.hello = &h;
-	send_msg(c, &m);
+	ask(c, 0, CONKER__CLIENT_MSG__MSG_HELLO, &h);
 }
 
 static struct conn connect_init(void)
@@ -274,17 +276,13 @@ static struct conn connect_init(void)
 
 static void start(struct conn *c, uint32_t channel, Conker__Start *s, const char *const *argv)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	ProtobufCBinaryData v[16];
 
 	for (s->n_argv = 0; argv[s->n_argv]; s->n_argv++)
 		v[s->n_argv] = (ProtobufCBinaryData){strlen(argv[s->n_argv]),
 						     (uint8_t *)(uintptr_t)argv[s->n_argv]};
 	s->argv = v;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_START;
-	m.start = s;
-	send_msg(c, &m);
+	ask(c, channel, CONKER__CLIENT_MSG__MSG_START, s);
 }
 
 static void send_sh(struct conn *c, uint32_t channel, const char *script)
@@ -296,43 +294,31 @@ static void send_sh(struct conn *c, uint32_t channel, const char *script)
 
 __attribute__((unused)) static void send_stdin(struct conn *c, const void *data, size_t n, int eof)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Stdin in = CONKER__STDIN__INIT;
 
 	in.data = (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)data};
 	in.eof = eof;
-	m.channel = 1;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_INPUT;
-	m.input = &in;
-	send_msg(c, &m);
+	ask(c, 1, CONKER__CLIENT_MSG__MSG_INPUT, &in);
 }
 
 __attribute__((unused)) static void send_signal(struct conn *c, uint32_t of_channel, uint32_t signo,
 						Conker__Scope scope)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Signal g = CONKER__SIGNAL__INIT;
 
 	g.of_channel = of_channel;
 	g.signo = signo;
 	g.scope = scope;
-	m.channel = 99;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_SIGNAL;
-	m.signal = &g;
-	send_msg(c, &m);
+	ask(c, 99, CONKER__CLIENT_MSG__MSG_SIGNAL, &g);
 }
 
 static void grant(struct conn *c, uint32_t channel, const Conker__Output *o)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Credit credit = CONKER__CREDIT__INIT;
 
 	credit.stream = o->stream;
 	credit.bytes = (uint32_t)o->data.len;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_CREDIT;
-	m.credit = &credit;
-	send_msg(c, &m);
+	ask(c, channel, CONKER__CLIENT_MSG__MSG_CREDIT, &credit);
 }
 
 static void take_output(struct conn *c, uint32_t channel, const Conker__Output *o, struct result *r)
@@ -448,13 +434,20 @@ __attribute__((unused)) static int said(const struct result *r, const char *text
 
 __attribute__((unused)) static void ping(struct conn *c)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Ping p = CONKER__PING__INIT;
 
-	m.channel = 50;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_PING;
-	m.ping = &p;
-	send_msg(c, &m);
+	ask(c, 50, CONKER__CLIENT_MSG__MSG_PING, &p);
+}
+
+/* ---- what most tests begin with ---- */
+
+static struct conn caller;
+static __attribute__((unused)) Conker__Start cmd = CONKER__START__INIT;
+
+static __attribute__((unused)) void serve_and_connect(void)
+{
+	start_server();
+	caller = connect_init();
 }
 
 #endif

@@ -15,16 +15,12 @@ unused static ProtobufCBinaryData bytes(const char *text)
 
 unused static void attach(struct conn *c, uint32_t channel, uint64_t exec, Conker__Attach *a)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__ExecRef ref = CONKER__EXEC_REF__INIT;
 
 	ref.exec = exec;
 	if (!a->ref)
 		a->ref = &ref;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_ATTACH;
-	m.attach = a;
-	send_msg(c, &m);
+	ask(c, channel, CONKER__CLIENT_MSG__MSG_ATTACH, a);
 	if (a->ref == &ref)
 		a->ref = NULL;
 }
@@ -66,18 +62,13 @@ unused static struct result wait_exit(uint64_t exec)
 
 unused static void detach(struct conn *c, uint32_t channel)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Detach d = CONKER__DETACH__INIT;
 
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_DETACH;
-	m.detach = &d;
-	send_msg(c, &m);
+	ask(c, channel, CONKER__CLIENT_MSG__MSG_DETACH, &d);
 }
 
 unused static struct result list_of(const char *name, uint64_t exec, int all)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__ExecRef ref = CONKER__EXEC_REF__INIT;
 	Conker__List l = CONKER__LIST__INIT;
 	struct conn c = connect_init();
@@ -86,10 +77,7 @@ unused static struct result list_of(const char *name, uint64_t exec, int all)
 	ref.exec = exec;
 	l.all = all;
 	l.ref = name[0] || exec ? &ref : NULL;
-	m.channel = 77;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_LIST;
-	m.list = &l;
-	send_msg(&c, &m);
+	ask(&c, 77, CONKER__CLIENT_MSG__MSG_LIST, &l);
 	return finish_last(&c, 77);
 }
 
@@ -124,33 +112,25 @@ unused static void await_output(uint64_t exec, uint64_t bytes)
 
 unused static struct result forget(uint64_t exec)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__ExecRef ref = CONKER__EXEC_REF__INIT;
 	Conker__Forget f = CONKER__FORGET__INIT;
 	struct conn c = connect_init();
 
 	ref.exec = exec;
 	f.ref = &ref;
-	m.channel = 78;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_FORGET;
-	m.forget = &f;
-	send_msg(&c, &m);
+	ask(&c, 78, CONKER__CLIENT_MSG__MSG_FORGET, &f);
 	return finish_last(&c, 78);
 }
 
 unused static struct result signal_exec(uint64_t exec, uint32_t signo, Conker__Scope scope)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Signal g = CONKER__SIGNAL__INIT;
 	struct conn c = connect_init();
 
 	g.exec = exec;
 	g.signo = signo;
 	g.scope = scope;
-	m.channel = 79;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_SIGNAL;
-	m.signal = &g;
-	send_msg(&c, &m);
+	ask(&c, 79, CONKER__CLIENT_MSG__MSG_SIGNAL, &g);
 	return finish_last(&c, 79);
 }
 

@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* snapshot_fixture.h - what tests of boxes, snapshots and suspended boxes share. The VMM is a fake one. */
+/* snapshot_fixture.h - what tests of boxes, snapshots and suspended boxes share. The VMM is a fake
+ * one. */
 #ifndef TESTS_LIB_SNAPSHOT_FIXTURE_H
 #define TESTS_LIB_SNAPSHOT_FIXTURE_H
 
-#include <criterion/criterion.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/box/snapshot.h"
 #include "tests/lib/fakeinit.h"
+#include "tests/lib/fds.h"
+#include "tests/lib/test.h"
 
 static const char *dir;
 static char snap[128];
@@ -29,17 +25,6 @@ static inline void up(void)
 static inline void down(void)
 {
 	fakevmm_clean();
-}
-
-static inline int open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static inline int entries(const char *sub)

@@ -3,15 +3,11 @@
 #ifndef TESTS_LIB_VM_FIXTURE_H
 #define TESTS_LIB_VM_FIXTURE_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "tests/lib/raw_guest.h"
+#include "tests/lib/test.h"
 #include "vmm/vm.h"
 
 static struct config config;

@@ -6,29 +6,9 @@
 #ifndef TESTS_LIB_WATCHED_H
 #define TESTS_LIB_WATCHED_H
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "lib/conker.h"
 #include "tests/lib/fakeinit.h"
-
-static conker_box *box;
-
-static void up(void)
-{
-	conker_box_opts o = {.size = sizeof(o), .name = "b1"};
-
-	fakevmm_use();
-	int r = conker_box_create(&o, &box);
-	cr_assert_eq(r, 0, "%d %s", r, conker_errmsg());
-}
-
-static void down(void)
-{
-	box = conker_box_free(box);
-	fakevmm_clean();
-}
+#include "tests/lib/test.h"
 
 #define NUMBERED(n) (&(const conker_exec_ref){.id = (n)})
 #define NAMED(s)    (&(const conker_exec_ref){.name = (s)})
@@ -47,6 +27,26 @@ struct got {
 	conker_exec *free_on; /* freed in the callback of event free_at */
 	enum conker_event free_at;
 };
+
+static conker_box *box;
+static conker_exec *job;                        /* the test's execution, if it has one ... */
+static __attribute__((unused)) struct got seen; /* ... and what was heard of it */
+
+static void up(void)
+{
+	conker_box_opts o = {.size = sizeof(o), .name = "b1"};
+
+	fakevmm_use();
+	int r = conker_box_create(&o, &box);
+	cr_assert_eq(r, 0, "%d %s", r, conker_errmsg());
+}
+
+static void down(void)
+{
+	job = conker_exec_free(job);
+	box = conker_box_free(box);
+	fakevmm_clean();
+}
 
 static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
 		     void *user)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""names.py [--count] - names that grep, ctags and a reader take for each other.
+"""names.py - names that grep, ctags and a reader take for each other.
 
 * The name of a static function stands in at most three files of the product. A name says what it acts on: wire_drain().
 * No file of guest-init/ is called as one of lib/ is, at whatever depth; README.md apart.
 
-Prints each finding and fails if there is one; --count prints how many there are, and never fails.
+Prints each finding and fails if there is one.
 """
 from __future__ import annotations
 
@@ -43,16 +43,13 @@ def shared(paths: list[str]) -> list[str]:
             for name, path in sorted(below["lib/"].items()) if name in below["guest-init/"] and name != "README.md"]
 
 
-def main(args: list[str]) -> int:
+def main() -> int:
     listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True).stdout.split("\0")
     paths = [p for p in listed if p and os.path.isfile(p)]
-    names, files = reused(paths), shared(paths)
-    if args == ["--count"]:
-        print(f"{len(names)} static names in more than {FILES_MAX} files, {len(files)} file names of lib/ in guest-init/ too (tests/lint/names.py)")
-        return 0
-    print("\n".join(names + files), file=sys.stderr, end="\n" if names or files else "")
-    return 1 if names or files else 0
+    findings = reused(paths) + shared(paths)
+    print("\n".join(findings), file=sys.stderr, end="\n" if findings else "")
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""spdx.py [--count] - which tracked source does not say its licence in one of its first lines.
+"""spdx.py - which tracked source does not say its licence in one of its first lines.
 
 A source is what KINDS knows, and a script without a suffix. What is no source (documentation, corpora, recorded data) and
-the kernel's patches, which are the kernel's, have their licence by REUSE.toml. Prints each finding and fails if there is
-one; --count prints how many there are, and never fails.
+the kernel's patches, which are the kernel's, have their licence by REUSE.toml. Prints each finding and fails if there is one.
 """
 from __future__ import annotations
 
@@ -59,15 +58,12 @@ def missing(path: str, text: str) -> bool:
     return style is not None and style[0] + LINE + style[1] not in text.split("\n")[:WITHIN]
 
 
-def main(args: list[str]) -> int:
+def main() -> int:
     bare = [path for path, text in tracked() if missing(path, text)]
-    if args == ["--count"]:
-        print(f"{len(bare)} sources without a licence line (tests/lint/spdx.py)")
-        return 0
     for path in bare:
         print(f"{path}: no line {LINE} at its beginning", file=sys.stderr)
     return 1 if bare else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of results: samples, files, the page. What the page's script and --compare make of a file: tests/tools/bench.py. */
-#include <criterion/criterion.h>
-#include <string.h>
-
+/* Rules of results: samples, files, the page. What the page's script and --compare make of a file:
+ * tests/tools/bench.py. */
+#include "tests/lib/test.h"
 #include "tools/bench/report.h"
 #include "tools/bench/result.h"
 #include "tools/bench/table.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of what may be said of samples. */
-#include <criterion/criterion.h>
-#include <stdlib.h>
-
+#include "tests/lib/test.h"
 #include "tools/bench/stats.h"
 
 static void ramp(uint64_t *v, size_t n)

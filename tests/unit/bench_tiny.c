@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of the guests of a few instructions. */
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include "tests/lib/test.h"
 #include "tools/bench/tiny.h"
 
 Test(bench_tiny, true_is_a_program_that_exits_with_0)

@@ -3,19 +3,13 @@
 #ifndef TESTS_UNIT_BLK_H
 #define TESTS_UNIT_BLK_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "tests/fake/fake.h"
+#include "tests/lib/test.h"
 #include "vmm/virtio/blk.h"
 
 enum { DISK_SECTORS = 2048, SECTOR = 512, LIVE = 0xf, NEEDS_RESET = VIRTIO_CONFIG_S_NEEDS_RESET };
@@ -26,7 +20,8 @@ static struct fake f;
 static struct disk_worker *worker;
 static int file;
 
-/* snap_blk.c includes the tests of others, to run all of them on a device that is saved and restored all the time. */
+/* snap_blk.c includes the tests of others, to run all of them on a device that is saved and
+ * restored all the time. */
 #ifndef MOVED
 #define MOVED 0
 #endif
@@ -57,7 +52,8 @@ static inline void make(unsigned flags)
 	f.moving = MOVED;
 }
 
-/* Where there is one, on a file system that can tell whether a read would block: tmpfs often cannot. */
+/* Where there is one, on a file system that can tell whether a read would block: tmpfs often
+ * cannot. */
 static inline int disk_file(void)
 {
 	int fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

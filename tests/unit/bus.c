@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
 #include <signal.h>
-#include <string.h>
 
+#include "tests/lib/test.h"
 #include "vmm/bus.h"
 
 struct probe { /* what a handler saw */

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* clean: the one rule of what may reach a terminal. */
+#include "tests/lib/test.h"
 #include "util/clean.h"
-
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
 
 #include "util/err.h"
 

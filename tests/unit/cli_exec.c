@@ -2,12 +2,8 @@
 /* Rules of what exec's options become, and of how executions are reported. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "tests/lib/test.h"
 #include "tools/cli/cli.h"
 
 static const struct cli c = {.command = "exec"};
@@ -205,7 +201,7 @@ Test(cli_exec, detached_is_kept)
 	exec_plan_fini(&plan);
 }
 
-/* ---- reports ------------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------------------------------------- */
 
 Test(cli_report, exit_statuses_are_dockers)
 {

@@ -2,8 +2,8 @@
 /* Rules of option parsing, of what an output descriptor is promised, and of text for programs. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
-#include <string.h>
 
+#include "tests/lib/test.h"
 #include "tools/cli/cli.h"
 
 struct values {
@@ -159,7 +159,7 @@ Test(cli_opts, help_is_no_error)
 	cr_assert_eq(status, 0);
 }
 
-/* ---- text ---------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static void json_is(const char *in, const char *out)
 {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cli_session.c - between our streams and an execution's (tools/cli/session.c), whose input is taken here. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
+/* cli_session.c - between our streams and an execution's (tools/cli/session.c), whose input is
+ * taken here. */
 
 #define conker_exec_write       taken_write
 #define conker_exec_close_stdin taken_close
+#include "tests/lib/test.h"
 #include "tools/cli/session.c"
 
 /* main.c has the clock, and is left out here. */

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of sink.c: slow readers hold nothing up, and no byte is lost, doubled or reordered. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "tests/lib/test.h"
 #include "tools/cli/cli.h"
 
 enum { CAP = 256 << 10 };

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of the values that options take. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 
+#include "tests/lib/test.h"
 #include "tools/cli/cli.h"
 
 static void refuses(enum opt_kind kind, const char *const *bad, size_t n)
@@ -216,7 +213,7 @@ Test(cli_values, offset_is_for_both_streams_unless_there_are_two)
 	refuses(OPT_OFFSETS, bad, countof(bad));
 }
 
-/* ---- keys ---------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 static struct keys keys(const char *text)
 {
@@ -238,7 +235,8 @@ Test(cli_values, keys_are_characters_with_or_without_ctrl)
 	refuses(OPT_KEYS, bad, countof(bad));
 }
 
-/* Feeds typed in pieces of `piece` bytes; what was passed is `passed`. Whether the keys were found. */
+/* Feeds typed in pieces of `piece` bytes; what was passed is `passed`. Whether the keys were
+ * found. */
 static int typed(struct keys k, const char *data, size_t len, size_t piece, const char *passed)
 {
 	char out[512];

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of proto/codec.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "proto/codec.h"
+#include "tests/lib/test.h"
 
 struct fixture {
 	struct arena arena;

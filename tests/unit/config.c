@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "tests/lib/test.h"
 #include "vmm/config.h"
 
 enum { ARGS = 80, VALUE_BYTES = 8 * (VMM_PARTS_MAX + 2) };

@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-console and its sink: files with a moving front, readers that are slow, gone or odd. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "tests/fake/fake.h"
+#include "tests/lib/fds.h"
+#include "tests/lib/test.h"
 #include "vmm/virtio/console.h"
 #include "vmm/virtio/sink.h"
 
@@ -35,9 +30,17 @@ static void teardown(void)
 	fake_fini(&f);
 }
 
-TestSuite(console, .init = setup, .fini = teardown, .timeout = 60);
+static void teardown_sink(void)
+{
+	sink_fini(&s);
+	teardown();
+}
 
-/* snap_console.c includes this file, to run all of it on a device that is saved and restored all the time. */
+TestSuite(console, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(console_sink, .init = setup, .fini = teardown_sink, .timeout = 60);
+
+/* snap_console.c includes this file, to run all of it on a device that is saved and restored all
+ * the time. */
 #ifndef MOVED
 #define MOVED 0
 #endif
@@ -223,18 +226,15 @@ static void say_much(uint32_t n)
 Test(console, one_step_takes_no_more_than_its_budget)
 {
 	int fd = temp_file();
-	struct stat st;
 
 	start(fd);
 	say_much(4 << 20);
 	fake_kick(&f, TX);
 	cr_assert_eq(loop_step(&f.loop, 0), 1);
-	cr_assert_eq(fstat(fd, &st), 0);
-	cr_assert_eq(st.st_size, VIRTIO_BUDGET_BYTES);
+	cr_assert_eq(file_size(fd), VIRTIO_BUDGET_BYTES);
 	cr_assert_eq(answers(), 0);
 	fake_run(&f);
-	cr_assert_eq(fstat(fd, &st), 0);
-	cr_assert_eq(st.st_size, 4 << 20);
+	cr_assert_eq(file_size(fd), 4 << 20);
 	cr_assert_eq(answers(), 1);
 }
 #endif
@@ -243,7 +243,6 @@ Test(console, one_step_takes_no_more_than_its_budget)
 Test(console, reset_in_the_middle_of_a_chain_forgets_it)
 {
 	int fd = temp_file();
-	struct stat st;
 
 	start(fd);
 	say_much(4 << 20);
@@ -251,14 +250,12 @@ Test(console, reset_in_the_middle_of_a_chain_forgets_it)
 	cr_assert_eq(loop_step(&f.loop, 0), 1);
 	f.dev->cls->ops->reset(f.dev); /* by hand: through the register the chain would get ahead */
 	cr_assert_eq(fake_start(&f, 0), LIVE);
-	cr_assert_eq(fstat(fd, &st), 0);
-	off_t was = st.st_size;
+	off_t was = file_size(fd);
 	cr_assert_eq(was, VIRTIO_BUDGET_BYTES);
 	say("tail");
 	go();
 	cr_assert_eq(answers(), 1);
-	cr_assert_eq(fstat(fd, &st), 0);
-	cr_assert_eq(st.st_size, was + 4);
+	cr_assert_eq(file_size(fd), was + 4);
 }
 #endif
 
@@ -266,7 +263,6 @@ Test(console, reset_in_the_middle_of_a_chain_forgets_it)
 Test(console, a_stopped_queue_is_not_looked_at_again)
 {
 	int fd = temp_file();
-	struct stat st;
 
 	start(fd);
 	say_much(4 << 20);
@@ -275,15 +271,13 @@ Test(console, a_stopped_queue_is_not_looked_at_again)
 	fake_write(&f, VIRTIO_MMIO_QUEUE_SEL, TX);
 	fake_write(&f, VIRTIO_MMIO_QUEUE_READY, 0);
 	cr_assert_eq(fake_read(&f, VIRTIO_MMIO_QUEUE_READY), 0);
-	cr_assert_eq(fstat(fd, &st), 0);
-	off_t was = st.st_size;
+	off_t was = file_size(fd);
 	(void)answers();
 	say("tail");
 	go();
 	console_drain(f.dev);
 	cr_assert_eq(answers(), 0);
-	cr_assert_eq(fstat(fd, &st), 0);
-	cr_assert_eq(st.st_size, was);
+	cr_assert_eq(file_size(fd), was);
 	f.next_free = 0;
 	cr_assert_eq(fake_start(&f, 0), LIVE);
 	say("tail");
@@ -337,7 +331,8 @@ Test(console, drain_ends_with_a_guest_that_never_does)
 
 /* ---- files ---- */
 
-/* Lines of 64 bytes, each holding its own offset, which is where the text stands if none is lost. */
+/* Lines of 64 bytes, each holding its own offset, which is where the text stands if none is
+ * lost. */
 static void fill_from(size_t at, size_t n)
 {
 	char line[65];
@@ -353,7 +348,7 @@ static void fill(size_t n)
 	fill_from(0, n);
 }
 
-Test(console, a_file_keeps_its_newest_megabyte_at_its_offsets)
+Test(console_sink, a_file_keeps_its_newest_megabyte_at_its_offsets)
 {
 	int fd = temp_file();
 	struct stat st;
@@ -371,10 +366,9 @@ Test(console, a_file_keeps_its_newest_megabyte_at_its_offsets)
 	}
 	cr_assert_eq(pread(fd, line, 64, 0), 64);
 	cr_assert_eq(line[0], 0, "the front is a hole");
-	sink_fini(&s);
 }
 
-Test(console, a_file_just_below_the_limit_is_whole)
+Test(console_sink, a_file_just_below_the_limit_is_whole)
 {
 	int fd = temp_file();
 	char line[65] = "";
@@ -389,10 +383,9 @@ Test(console, a_file_just_below_the_limit_is_whole)
 	cr_assert_eq(line[0], 0);
 	cr_assert_eq(pread(fd, line, 64, SINK_SLACK_BYTES), 64);
 	cr_assert_eq(strtoul(line, NULL, 10), SINK_SLACK_BYTES);
-	sink_fini(&s);
 }
 
-Test(console, a_large_old_file_is_trimmed_at_once)
+Test(console_sink, a_large_old_file_is_trimmed_at_once)
 {
 	int fd = temp_file();
 	struct stat st;
@@ -404,11 +397,10 @@ Test(console, a_large_old_file_is_trimmed_at_once)
 	cr_assert_eq(fstat(fd, &st), 0);
 	cr_assert_eq(st.st_size, 3 << 20);
 	cr_assert_leq(st.st_blocks * 512, SINK_KEEP_BYTES + 8192);
-	sink_fini(&s);
 	free(b);
 }
 
-Test(console, a_full_disk_costs_output_and_nothing_else)
+Test(console_sink, a_full_disk_costs_output_and_nothing_else)
 {
 	int fd = memfd_create("console", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -420,7 +412,6 @@ Test(console, a_full_disk_costs_output_and_nothing_else)
 	cr_assert_eq(s.lost, 6);
 	slurp(fd);
 	cr_assert_str_eq(text, "abc");
-	sink_fini(&s);
 }
 
 /* ---- readers ---- */
@@ -432,6 +423,12 @@ static void small_pipe(void)
 	cr_assert_eq(pipe2(pipe_end, O_CLOEXEC), 0);
 	cr_assert_geq(fcntl(pipe_end[1], F_SETPIPE_SZ, 4096), 0);
 	cr_assert_eq(fcntl(pipe_end[0], F_SETFL, O_NONBLOCK), 0);
+}
+
+static void start_small_pipe(void)
+{
+	small_pipe();
+	cr_assert_eq(sink_init(&s, &f.loop, pipe_end[1], NULL), 0);
 }
 
 /* Reads the pipe while the loop runs, until there is no more; text then holds n bytes and these. */
@@ -449,50 +446,44 @@ static size_t read_more(size_t n)
 	return n;
 }
 
-Test(console, a_pipe_gets_everything_while_it_is_read)
+Test(console_sink, a_pipe_gets_everything_while_it_is_read)
 {
-	small_pipe();
-	cr_assert_eq(sink_init(&s, &f.loop, pipe_end[1], NULL), 0);
+	start_small_pipe();
 	sink_write(&s, "abc", 3);
 	sink_write(&s, "def", 3);
 	slurp(pipe_end[0]);
 	cr_assert_str_eq(text, "abcdef");
-	sink_fini(&s);
 }
 
-Test(console, the_pipe_of_others_stays_as_it_was)
+Test(console_sink, the_pipe_of_others_stays_as_it_was)
 {
 	small_pipe();
 	int own = sink_own(pipe_end[1]);
 	cr_assert_neq(own, pipe_end[1]);
 	cr_assert_eq(sink_init(&s, &f.loop, own, NULL), 0);
 	cr_assert_not(fcntl(pipe_end[1], F_GETFL) & O_NONBLOCK);
-	sink_fini(&s);
 	close(own);
 }
 
-Test(console, a_full_pipe_does_not_block_and_nothing_is_lost_up_to_the_queue)
+Test(console_sink, a_full_pipe_does_not_block_and_nothing_is_lost_up_to_the_queue)
 {
 	size_t n;
 
-	small_pipe();
-	cr_assert_eq(sink_init(&s, &f.loop, pipe_end[1], NULL), 0);
+	start_small_pipe();
 	fill(4096 + SINK_QUEUE_BYTES);
 	cr_assert_eq(s.lost, 0);
 	n = read_more(0);
 	cr_assert_eq(n, 4096 + SINK_QUEUE_BYTES);
 	for (size_t at = 0; at < n; at += 64)
 		cr_assert_eq(strtoul(text + at, NULL, 10), at);
-	sink_fini(&s);
 }
 
-Test(console, order_holds_when_the_queue_wraps)
+Test(console_sink, order_holds_when_the_queue_wraps)
 {
 	enum { PART = 40 << 10 };
 	size_t n = 0;
 
-	small_pipe();
-	cr_assert_eq(sink_init(&s, &f.loop, pipe_end[1], NULL), 0);
+	start_small_pipe();
 	for (size_t at = 0; at < 5 * PART; at += PART) {
 		fill_from(at, PART);
 		while (s.used > 10 << 10) {
@@ -505,15 +496,13 @@ Test(console, order_holds_when_the_queue_wraps)
 	cr_assert_eq(n, 5 * PART);
 	for (size_t at = 0; at < n; at += 64)
 		cr_assert_eq(strtoul(text + at, NULL, 10), at);
-	sink_fini(&s);
 }
 
-Test(console, what_is_dropped_is_told_in_its_place_with_its_number)
+Test(console_sink, what_is_dropped_is_told_in_its_place_with_its_number)
 {
 	size_t n;
 
-	small_pipe();
-	cr_assert_eq(sink_init(&s, &f.loop, pipe_end[1], NULL), 0);
+	start_small_pipe();
 	fill(4096 + SINK_QUEUE_BYTES);
 	sink_write(&s, "lost", 4);
 	sink_write(&s, "lost too", 8);
@@ -524,7 +513,6 @@ Test(console, what_is_dropped_is_told_in_its_place_with_its_number)
 	cr_assert_str_eq(text + 4096 + SINK_QUEUE_BYTES,
 			 "\r\n[conker: 12 bytes of console output dropped]\r\nafter");
 	cr_assert_eq(s.lost, 12);
-	sink_fini(&s);
 }
 
 Test(console, the_guest_goes_on_when_nobody_reads)
@@ -538,10 +526,9 @@ Test(console, the_guest_goes_on_when_nobody_reads)
 	}
 }
 
-Test(console, a_reader_that_left_is_forgotten)
+Test(console_sink, a_reader_that_left_is_forgotten)
 {
-	small_pipe();
-	cr_assert_eq(sink_init(&s, &f.loop, pipe_end[1], NULL), 0);
+	start_small_pipe();
 	fill(8192);
 	cr_assert_geq(s.src.fd, 0, "it is being watched");
 	close(pipe_end[0]);
@@ -550,10 +537,9 @@ Test(console, a_reader_that_left_is_forgotten)
 	cr_assert_lt(s.src.fd, 0);
 	sink_write(&s, "abc", 3);
 	sink_drain(&s, 10000);
-	sink_fini(&s);
 }
 
-Test(console, a_socket_works_like_a_pipe)
+Test(console_sink, a_socket_works_like_a_pipe)
 {
 	int p[2];
 	size_t n = 0;
@@ -575,7 +561,6 @@ Test(console, a_socket_works_like_a_pipe)
 	close(p[0]);
 	fake_run(&f);
 	cr_assert_eq(s.kind, SINK_GONE);
-	sink_fini(&s);
 }
 
 static int64_t now_ms(void)
@@ -586,17 +571,15 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-Test(console, drain_waits_for_a_slow_reader_only_so_long)
+Test(console_sink, drain_waits_for_a_slow_reader_only_so_long)
 {
-	small_pipe();
-	cr_assert_eq(sink_init(&s, &f.loop, pipe_end[1], NULL), 0);
+	start_small_pipe();
 	fill(8192);
 	int64_t t = now_ms();
 	sink_drain(&s, 100);
 	t = now_ms() - t;
 	cr_assert_geq(t, 95);
 	cr_assert_lt(t, 15000);
-	sink_fini(&s);
 }
 
 Test(console, the_devices_drain_waits_for_its_reader)
@@ -609,7 +592,7 @@ Test(console, the_devices_drain_waits_for_its_reader)
 	cr_assert_geq(now_ms() - t, CONSOLE_DRAIN_MS - 5);
 }
 
-Test(console, dev_null_takes_everything)
+Test(console_sink, dev_null_takes_everything)
 {
 	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
@@ -617,10 +600,9 @@ Test(console, dev_null_takes_everything)
 	cr_assert_eq(s.kind, SINK_DEVICE);
 	fill(1 << 20);
 	cr_assert_eq(s.lost, 0);
-	sink_fini(&s);
 }
 
-Test(console, a_device_that_refuses_is_forgotten)
+Test(console_sink, a_device_that_refuses_is_forgotten)
 {
 	int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
 
@@ -628,7 +610,6 @@ Test(console, a_device_that_refuses_is_forgotten)
 	sink_write(&s, "abc", 3);
 	cr_assert_eq(s.lost, 3);
 	cr_assert_eq(s.kind, SINK_GONE);
-	sink_fini(&s);
 }
 
 Test(console, a_bad_descriptor_is_refused)

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/ctl.h that need no machine; those that do are in vm_snap.c. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "tests/lib/test.h"
 #include "vmm/ctl.h"
 
 Test(ctl, knows_its_requests_and_nothing_else)

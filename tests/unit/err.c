@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* err.c - the rules of util/err.h. */
-#include <criterion/criterion.h>
-
-#include <errno.h>
-#include <string.h>
-
+#include "tests/lib/test.h"
 #include "util/err.h"
 
 Test(err, set_records_and_returns_the_negative_code)

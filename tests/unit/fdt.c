@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-#include <errno.h>
 #include <libfdt.h>
-#include <stdio.h>
 
+#include "tests/lib/test.h"
 #include "vmm/arch/fdt.h"
 #include "vmm/arch/x86/layout.h"
 

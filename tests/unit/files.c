@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of proto/files.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "proto/files.h"
+#include "tests/lib/test.h"
 
 static uint8_t buf[FILES_RECORD_MAX];
 

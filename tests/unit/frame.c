@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of proto/frame.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
-
 #include "proto/frame.h"
+#include "tests/lib/test.h"
 
 static int peek(const uint8_t *buf, size_t len, size_t max, size_t *ret_used)
 {

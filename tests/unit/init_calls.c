@@ -80,16 +80,6 @@ static void await_quiet(void)
 	}
 }
 
-static void ask(struct conn *c, uint32_t channel, Conker__ClientMsg__MsgCase kind, void *msg)
-{
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-
-	m.channel = channel;
-	m.msg_case = kind;
-	m.freeze = msg;
-	send_msg(c, &m);
-}
-
 /* The least calls of a command on a connection that was opened for it; `frozen`: by Freeze, whose connection is
  * lost, and with Resume before the command. */
 static int count_run(int frozen)

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of guest-init/sys/cg*.c that need no cgroup; where files are read, a directory of plain ones stands for it. */
+/* Rules of guest-init/sys/cg*.c that need no cgroup; where files are read, a directory of plain
+ * ones stands for it. */
 #include "guest-init/sys/cg.h"
-
-#include <criterion/criterion.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "tests/lib/test.h"
 
 enum { MIB = 1 << 20 };
 

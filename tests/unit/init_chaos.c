@@ -91,16 +91,12 @@ static void random_credit(struct conn *c, uint32_t channel)
 static void random_input(struct conn *c, uint32_t channel)
 {
 	static uint8_t data[2000]; /* few: more than a window would end the connection */
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Stdin in = CONKER__STDIN__INIT;
 
 	in.data = (ProtobufCBinaryData){any(sizeof(data)), data};
 	in.eof = any(5) == 0;
 	in.flush = any(2) == 0;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_INPUT;
-	m.input = &in;
-	send_msg(c, &m);
+	ask(c, channel, CONKER__CLIENT_MSG__MSG_INPUT, &in);
 }
 
 static void random_question(struct conn *c)
@@ -149,12 +145,8 @@ static int is_frozen;
 static void ask_keeper(Conker__ClientMsg__MsgCase kind, void *msg)
 {
 	static uint32_t channel;
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 
-	m.channel = ++channel;
-	m.msg_case = kind;
-	m.freeze = msg;
-	send_msg(&keeper, &m);
+	ask(&keeper, ++channel, kind, msg);
 	cr_assert_eq(finish(&keeper, channel).done, 'd');
 }
 

@@ -8,17 +8,10 @@ static struct conn user[CLIENTS_MAX + 8];
 
 static void send_simple(struct conn *c, Conker__ClientMsg__MsgCase kind)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__List l = CONKER__LIST__INIT;
 	Conker__Shutdown s = CONKER__SHUTDOWN__INIT;
 
-	m.channel = 7;
-	m.msg_case = kind;
-	if (kind == CONKER__CLIENT_MSG__MSG_LIST)
-		m.list = &l;
-	else
-		m.shutdown = &s;
-	send_msg(c, &m);
+	ask(c, 7, kind, kind == CONKER__CLIENT_MSG__MSG_LIST ? (void *)&l : &s);
 }
 
 static void fill_with_users(void)

@@ -14,102 +14,80 @@ struct record {
 	size_t len;
 };
 
-static void say(struct record *r, const Conker__ClientMsg *m)
+static void say(struct record *r, uint32_t channel, Conker__ClientMsg__MsgCase kind, void *msg)
 {
-	cr_assert_leq(r->len + codec_client_size(m), RECORD_BYTES);
-	r->len += codec_client_put(m, r->data + r->len);
+	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
+
+	m.channel = channel;
+	m.msg_case = kind;
+	m.start = msg; /* as any other member of the union */
+	cr_assert_leq(r->len + codec_client_size(&m), RECORD_BYTES);
+	r->len += codec_client_put(&m, r->data + r->len);
 }
 
 static void say_hello(struct record *r)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Hello h = CONKER__HELLO__INIT;
 
 	h.version = PROTO_VERSION;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_HELLO;
-	m.hello = &h;
-	say(r, &m);
+	say(r, 0, CONKER__CLIENT_MSG__MSG_HELLO, &h);
 }
 
 static void say_start(struct record *r, uint32_t channel, Conker__Start *s, const char *script)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	ProtobufCBinaryData argv[] = {bytes("/bin/sh"), bytes("-c"), bytes(script)};
 
 	s->argv = argv;
 	s->n_argv = countof(argv);
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_START;
-	m.start = s;
-	say(r, &m);
+	say(r, channel, CONKER__CLIENT_MSG__MSG_START, s);
 }
 
 static void say_input(struct record *r, uint32_t channel, const char *text, int eof)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Stdin in = CONKER__STDIN__INIT;
 
 	in.data = bytes(text);
 	in.eof = eof;
 	in.flush = 1;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_INPUT;
-	m.input = &in;
-	say(r, &m);
+	say(r, channel, CONKER__CLIENT_MSG__MSG_INPUT, &in);
 }
 
 static void say_credit(struct record *r, uint32_t channel)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Credit c = CONKER__CREDIT__INIT;
 
 	c.stream = CONKER__STREAM__STDOUT;
 	c.bytes = 1000;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_CREDIT;
-	m.credit = &c;
-	say(r, &m);
+	say(r, channel, CONKER__CLIENT_MSG__MSG_CREDIT, &c);
 }
 
 static void say_attach(struct record *r, uint32_t channel, const char *name)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__ExecRef ref = CONKER__EXEC_REF__INIT;
 	Conker__Attach a = CONKER__ATTACH__INIT;
 
 	ref.name = bytes(name);
 	a.ref = &ref;
 	a.follow = a.lossless = 1;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_ATTACH;
-	m.attach = &a;
-	say(r, &m);
+	say(r, channel, CONKER__CLIENT_MSG__MSG_ATTACH, &a);
 }
 
 static void say_signal(struct record *r, uint32_t channel, uint32_t of_channel)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Signal g = CONKER__SIGNAL__INIT;
 
 	g.of_channel = of_channel;
 	g.signo = SIGKILL;
 	g.scope = CONKER__SCOPE__ALL;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_SIGNAL;
-	m.signal = &g;
-	say(r, &m);
+	say(r, channel, CONKER__CLIENT_MSG__MSG_SIGNAL, &g);
 }
 
 static void say_list(struct record *r, uint32_t channel)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__List l = CONKER__LIST__INIT;
 
 	l.all = l.usage = 1;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_LIST;
-	m.list = &l;
-	say(r, &m);
+	say(r, channel, CONKER__CLIENT_MSG__MSG_LIST, &l);
 }
 
 /* One that reads its stdin, one that talks for ever, a view of it, questions, and a kill. */

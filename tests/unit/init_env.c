@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/sys/env.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
-
 #include "guest-init/sys/env.h"
+#include "tests/lib/test.h"
 
 static char *env[] = {"PATHX=no", "A=1", "EMPTY=", "A=2", "NOVALUE", NULL};
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/exec/exec_fsm.h. */
-#include <criterion/criterion.h>
-#include <string.h>
-
 #include "guest-init/exec/exec_fsm.h"
+#include "tests/lib/test.h"
 #include "util/util.h"
 
 /* The header's table, entry by entry; what is not here is a bug. */

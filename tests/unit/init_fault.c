@@ -173,15 +173,10 @@ static void loops(int tty, long at_least)
 	cr_assert_geq(total, at_least, "%ld places", total);
 }
 
-static struct result ask(struct conn *c, uint32_t channel, Conker__ClientMsg__MsgCase kind,
-			 void *msg)
+static struct result answer_to(struct conn *c, uint32_t channel, Conker__ClientMsg__MsgCase kind,
+			       void *msg)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-
-	m.channel = channel;
-	m.msg_case = kind;
-	m.freeze = msg;
-	send_msg(c, &m);
+	ask(c, channel, kind, msg);
 	return finish(c, channel);
 }
 
@@ -193,11 +188,11 @@ static int freeze_round(int kind, long at)
 	struct conn c = connect_init();
 
 	arm(kind, at);
-	struct result r = ask(&c, 1, CONKER__CLIENT_MSG__MSG_FREEZE, &f);
+	struct result r = answer_to(&c, 1, CONKER__CLIENT_MSG__MSG_FREEZE, &f);
 	page->kind = FAULT_NONE;
 	if (r.done == 'd')
-		cr_assert_eq(ask(&c, 2, CONKER__CLIENT_MSG__MSG_THAW, &t).done, 'd', "%s, call %ld",
-			     page->call, at);
+		cr_assert_eq(answer_to(&c, 2, CONKER__CLIENT_MSG__MSG_THAW, &t).done, 'd',
+			     "%s, call %ld", page->call, at);
 	else
 		cr_assert((r.done == 'e' && r.code > 0) || r.done == 'c', "%s, call %ld: %c",
 			  page->call, at, r.done);

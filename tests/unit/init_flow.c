@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/exec/credit.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
-
 #include "guest-init/exec/credit.h"
+#include "tests/lib/test.h"
 
 enum { SIZE = 16 };
 

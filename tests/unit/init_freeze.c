@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of guest-init's freezer: a snapshot's two worlds, without a snapshot. The sender of Resume stands for
- * the host of a restored box. */
+/* Rules of guest-init's freezer: a snapshot's two worlds, without a snapshot. The sender of Resume
+ * stands for the host of a restored box. */
 #include "tests/lib/freeze_requests.h"
 
-TestSuite(init_freeze, .init = start_server, .fini = clean_up, .timeout = 240);
+TestSuite(init_freeze, .init = serve_and_connect, .fini = clean_up, .timeout = 240);
 
 /* ---- freezing and thawing ---- */
 
 Test(init_freeze, nothing_runs_between_freeze_and_thaw_and_everything_after_it)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
 
-	start_ticker(&user, 1, &s);
+	start_ticker(&user, 1, &cmd);
 	await_ticks();
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	cr_assert(still());
@@ -22,11 +21,9 @@ Test(init_freeze, nothing_runs_between_freeze_and_thaw_and_everything_after_it)
 
 Test(init_freeze, an_empty_box_freezes_and_thaws_as_often_as_wanted)
 {
-	struct conn c = connect_init();
-
 	for (int i = 0; i < 20; i++) {
-		cr_assert_eq(freeze_it(&c).done, 'd');
-		cr_assert_eq(thaw(&c).done, 'd');
+		cr_assert_eq(freeze_it(&caller).done, 'd');
+		cr_assert_eq(thaw(&caller).done, 'd');
 	}
 }
 
@@ -44,13 +41,12 @@ static char freezer_flag(void)
 /* A restored box that has nobody to thaw is spared the writing. */
 Test(init_freeze, the_flag_is_set_only_where_there_is_somebody_to_freeze)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
 
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	cr_assert_eq(freezer_flag(), '0');
 	cr_assert_eq(thaw(&c).done, 'd');
-	start_ticker(&user, 1, &s);
+	start_ticker(&user, 1, &cmd);
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	cr_assert_eq(freezer_flag(), '1');
 	cr_assert_eq(thaw(&c).done, 'd');
@@ -60,9 +56,8 @@ Test(init_freeze, the_flag_is_set_only_where_there_is_somebody_to_freeze)
 
 Test(init_freeze, pings_lists_and_new_connections_are_answered_while_it_is_frozen)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
-	uint64_t exec = start_ticker(&user, 1, &s);
+	uint64_t exec = start_ticker(&user, 1, &cmd);
 
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	pong(&c);
@@ -74,9 +69,8 @@ Test(init_freeze, pings_lists_and_new_connections_are_answered_while_it_is_froze
 /* In a copy of the box another client stands at the end of the connection that froze it. */
 Test(init_freeze, a_new_client_on_the_connection_that_froze_greets_again_and_resumes)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
-	uint64_t exec = start_ticker(&user, 1, &s);
+	uint64_t exec = start_ticker(&user, 1, &cmd);
 
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	hello(&c);
@@ -90,24 +84,23 @@ Test(init_freeze, a_new_client_on_the_connection_that_froze_greets_again_and_res
 
 Test(init_freeze, nobody_else_greets_twice)
 {
-	struct conn c = connect_init(), other = connect_init();
+	struct conn other = connect_init();
 
-	cr_assert_eq(freeze_it(&c).done, 'd');
+	cr_assert_eq(freeze_it(&caller).done, 'd');
 	hello(&other);
 	struct result r = finish(&other, 1);
 	expect_error(&r, EPROTO);
-	cr_assert_eq(thaw(&c).done, 'd');
-	hello(&c);
-	r = finish(&c, 1);
+	cr_assert_eq(thaw(&caller).done, 'd');
+	hello(&caller);
+	r = finish(&caller, 1);
 	expect_error(&r, EPROTO);
 }
 
 Test(init_freeze, a_second_freeze_is_refused_and_the_first_one_stands)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init(), other = connect_init();
 
-	start_ticker(&user, 1, &s);
+	start_ticker(&user, 1, &cmd);
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	struct result r = freeze_it(&other), again = freeze_it(&c);
 	expect_error(&r, EBUSY);
@@ -119,29 +112,29 @@ Test(init_freeze, a_second_freeze_is_refused_and_the_first_one_stands)
 
 Test(init_freeze, thaw_and_resume_of_what_is_not_frozen_and_thaw_by_another_are_errors)
 {
-	struct conn c = connect_init(), other = connect_init();
-	struct result r = thaw(&c);
+	struct conn other = connect_init();
+	struct result r = thaw(&caller);
 
 	expect_error(&r, EINVAL);
-	r = resume(&c);
+	r = resume(&caller);
 	expect_error(&r, EINVAL);
-	cr_assert_eq(freeze_it(&c).done, 'd');
+	cr_assert_eq(freeze_it(&caller).done, 'd');
 	r = thaw(&other);
 	expect_error(&r, EPERM);
-	cr_assert_eq(thaw(&c).done, 'd');
+	cr_assert_eq(thaw(&caller).done, 'd');
 }
 
 Test(init_freeze, a_start_waits_for_the_thaw_and_what_follows_it_keeps_its_order)
 {
-	struct conn c = connect_init(), user = connect_init();
+	struct conn user = connect_init();
 	struct result r = {.out = keep(OUT_MAX)};
 
 	pong(&user);
-	cr_assert_eq(freeze_it(&c).done, 'd');
+	cr_assert_eq(freeze_it(&caller).done, 'd');
 	send_sh(&user, 1, "echo waited");
 	step(&user, 1, &r, 300);
 	cr_assert(!r.started && !r.done);
-	cr_assert_eq(thaw(&c).done, 'd');
+	cr_assert_eq(thaw(&caller).done, 'd');
 	r = finish(&user, 1);
 	cr_assert(said(&r, "waited\n"));
 	pong(&user);
@@ -149,45 +142,43 @@ Test(init_freeze, a_start_waits_for_the_thaw_and_what_follows_it_keeps_its_order
 
 Test(init_freeze, the_holder_may_not_start_as_it_would_wait_for_itself)
 {
-	struct conn c = connect_init();
-
-	send_freeze(&c);
-	send_sh(&c, 1, "true");
-	send_thaw(&c);
-	struct result r = finish(&c, 1);
+	send_freeze(&caller);
+	send_sh(&caller, 1, "true");
+	send_thaw(&caller);
+	struct result r = finish(&caller, 1);
 	expect_error(&r, EBUSY);
-	r = finish(&c, THAW_CHANNEL);
+	r = finish(&caller, THAW_CHANNEL);
 	cr_assert_eq(r.done, 'd');
 }
 
 Test(init_freeze, a_client_that_goes_while_its_start_waits_started_nothing)
 {
-	struct conn c = connect_init(), user = connect_init();
+	struct conn user = connect_init();
 	char script[160];
 
-	cr_assert_eq(freeze_it(&c).done, 'd');
+	cr_assert_eq(freeze_it(&caller).done, 'd');
 	(void)snprintf(script, sizeof(script), "echo x >%s/ticks", dir);
 	send_sh(&user, 1, script);
-	pong(&c);
+	pong(&caller);
 	(void)close(user.fd);
 	usleep(200000); /* its end is noticed by itself */
-	cr_assert_eq(thaw(&c).done, 'd');
+	cr_assert_eq(thaw(&caller).done, 'd');
 	usleep(200000);
 	cr_assert_eq(ticks(), 0);
 }
 
-/* So ends a vsock connection. It may have been a client of the world that was copied, which came after the freeze. */
+/* So ends a vsock connection. It may have been a client of the world that was copied, which came
+ * after the freeze. */
 Test(init_freeze, a_client_that_only_ends_its_sending_has_gone_too)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 	char script[160];
 
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	struct conn user = connect_init();
 	(void)snprintf(script, sizeof(script), "echo x >%s/ticks", dir);
-	s.detached = 1;
-	start(&user, 1, &s, (const char *[]){"/bin/sh", "-c", script, NULL});
+	cmd.detached = 1;
+	start(&user, 1, &cmd, (const char *[]){"/bin/sh", "-c", script, NULL});
 	pong(&c);
 	(void)shutdown(user.fd, SHUT_WR);
 	usleep(200000);
@@ -200,13 +191,12 @@ Test(init_freeze, a_client_that_only_ends_its_sending_has_gone_too)
 /* Else he would take it that nothing of it had run. */
 Test(init_freeze, whose_start_was_made_knows_before_anybody_knows_of_the_freeze)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct result r = {.out = keep(OUT_MAX)};
 	struct conn c = connect_init(), user = connect_init();
 
 	pong(&c);
 	pong(&user);
-	start(&user, 1, &s, (const char *[]){"/bin/sleep", "1000", NULL});
+	start(&user, 1, &cmd, (const char *[]){"/bin/sleep", "1000", NULL});
 	struct result frozen = freeze_it(&c);
 	(void)kill(server_pid, SIGSTOP);
 	step(&user, 1, &r, 0);
@@ -217,9 +207,8 @@ Test(init_freeze, whose_start_was_made_knows_before_anybody_knows_of_the_freeze)
 
 Test(init_freeze, signals_that_end_a_process_do_and_others_wait)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
-	uint64_t killed = start_ticker(&user, 1, &s);
+	uint64_t killed = start_ticker(&user, 1, &cmd);
 	struct result r = {.out = keep(OUT_MAX)};
 
 	send_sh(&user, 2,
@@ -240,14 +229,13 @@ Test(init_freeze, signals_that_end_a_process_do_and_others_wait)
 Test(init_freeze, a_timeout_stands_still_and_leaves_its_process_the_time_it_had)
 {
 	enum { TIMEOUT_MS = 4000 };
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
 	int64_t begin_us = now_us();
 
-	s.timeout_ms = TIMEOUT_MS;
-	s.grace_ms = 20000;
+	cmd.timeout_ms = TIMEOUT_MS;
+	cmd.grace_ms = 20000;
 	struct result r =
-		begin(&user, 1, &s,
+		begin(&user, 1, &cmd,
 		      "trap 'echo term; exit 5' TERM; echo ready; while :; do sleep 0.02; done");
 	while (r.out_len < 6)
 		step(&user, 1, &r, 100);
@@ -267,7 +255,6 @@ Test(init_freeze, a_timeout_stands_still_and_leaves_its_process_the_time_it_had)
 Test(init_freeze, a_restart_that_is_due_waits_for_the_thaw)
 {
 	Conker__Restart again = CONKER__RESTART__INIT;
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
 	char script[160];
 
@@ -275,8 +262,8 @@ Test(init_freeze, a_restart_that_is_due_waits_for_the_thaw)
 	again.policy = CONKER__RESTART__POLICY__ON_FAILURE;
 	again.max = 1;
 	again.backoff_ms = 3000;
-	s.restart = &again;
-	start(&user, 1, &s, (const char *[]){"/bin/sh", "-c", script, NULL});
+	cmd.restart = &again;
+	start(&user, 1, &cmd, (const char *[]){"/bin/sh", "-c", script, NULL});
 	for (int i = 0; i < WAIT_MS / 10 && ticks() == 0; i++)
 		usleep(10000);
 	await_started(&user, 1);
@@ -295,11 +282,10 @@ Test(init_freeze, a_restart_that_is_due_waits_for_the_thaw)
 
 Test(init_freeze, after_the_loss_of_its_holder_it_thaws_by_itself)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
 	int64_t t;
 
-	start_ticker(&user, 1, &s);
+	start_ticker(&user, 1, &cmd);
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	t = now_us();
 	(void)close(c.fd);
@@ -311,9 +297,8 @@ Test(init_freeze, after_the_loss_of_its_holder_it_thaws_by_itself)
 
 Test(init_freeze, thaw_kills_what_lost_its_starter_meanwhile)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
-	uint64_t exec = start_ticker(&user, 1, &s);
+	uint64_t exec = start_ticker(&user, 1, &cmd);
 
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	(void)close(user.fd);
@@ -326,9 +311,8 @@ Test(init_freeze, thaw_kills_what_lost_its_starter_meanwhile)
 
 Test(init_freeze, the_end_of_the_lease_kills_what_lost_its_starter_meanwhile)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
-	uint64_t exec = start_ticker(&user, 1, &s);
+	uint64_t exec = start_ticker(&user, 1, &cmd);
 
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	(void)close(user.fd);
@@ -340,7 +324,6 @@ Test(init_freeze, the_end_of_the_lease_kills_what_lost_its_starter_meanwhile)
 
 Test(init_freeze, resume_detaches_what_lost_its_starter_and_keeps_its_output)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
 	char path[96], script[256];
 
@@ -348,7 +331,7 @@ Test(init_freeze, resume_detaches_what_lost_its_starter_and_keeps_its_output)
 	(void)snprintf(script, sizeof(script),
 		       "echo before; while [ ! -e %s ]; do sleep 0.1; done; echo after; exit 3",
 		       path);
-	start(&user, 1, &s, (const char *[]){"/bin/sh", "-c", script, NULL});
+	start(&user, 1, &cmd, (const char *[]){"/bin/sh", "-c", script, NULL});
 	await_started(&user, 1);
 	await_output(1, 7);
 	cr_assert_eq(freeze_it(&c).done, 'd');
@@ -367,9 +350,8 @@ Test(init_freeze, resume_detaches_what_lost_its_starter_and_keeps_its_output)
 
 Test(init_freeze, resume_ends_the_connections_of_the_old_world_and_leaves_the_new_ones)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
-	uint64_t exec = start_ticker(&user, 1, &s);
+	uint64_t exec = start_ticker(&user, 1, &cmd);
 
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	struct conn host = connect_init(), other = connect_init();
@@ -385,11 +367,10 @@ Test(init_freeze, resume_ends_the_connections_of_the_old_world_and_leaves_the_ne
 Test(init_freeze, a_client_can_feed_what_resume_detached)
 {
 	Conker__Attach a = CONKER__ATTACH__INIT;
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
 
-	s.stdin_open = 1;
-	start(&user, 1, &s, (const char *[]){"/bin/cat", NULL});
+	cmd.stdin_open = 1;
+	start(&user, 1, &cmd, (const char *[]){"/bin/cat", NULL});
 	send_stdin(&user, "one\n", 4, 0);
 	await_started(&user, 1);
 	await_output(1, 4);
@@ -407,13 +388,12 @@ Test(init_freeze, a_client_can_feed_what_resume_detached)
 /* Its input could never end: it has no name that a client knows. */
 Test(init_freeze, resume_ends_programs_of_inits_own_that_lost_their_client)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
 	char path[96];
 
 	(void)snprintf(path, sizeof(path), "%s/ticks", dir);
-	s.builtin = s.stdin_open = 1;
-	start(&user, 1, &s, (const char *[]){"conker-files", "write", path, "644", NULL});
+	cmd.builtin = cmd.stdin_open = 1;
+	start(&user, 1, &cmd, (const char *[]){"conker-files", "write", path, "644", NULL});
 	await_started(&user, 1);
 	cr_assert_eq(freeze_it(&c).done, 'd');
 	(void)close(user.fd);
@@ -426,9 +406,7 @@ Test(init_freeze, resume_ends_programs_of_inits_own_that_lost_their_client)
 
 Test(init_freeze, a_start_behind_resume_runs_in_the_new_world)
 {
-	struct conn c = connect_init();
-
-	cr_assert_eq(freeze_it(&c).done, 'd');
+	cr_assert_eq(freeze_it(&caller).done, 'd');
 	struct conn host = connect_init();
 	send_resume(&host, "newborn", "0123456789abcdef");
 	send_sh(&host, 1, "hostname");
@@ -439,17 +417,11 @@ Test(init_freeze, a_start_behind_resume_runs_in_the_new_world)
 /* The connection that froze goes on in a copy of the box. */
 Test(init_freeze, a_second_hello_of_the_holder_is_another_client_of_a_new_world)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-	Conker__Hello hello = CONKER__HELLO__INIT;
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init(), second = connect_init();
-	uint64_t exec = start_ticker(&c, 1, &s);
+	uint64_t exec = start_ticker(&c, 1, &cmd);
 
-	hello.version = PROTO_VERSION;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_HELLO;
-	m.hello = &hello;
 	cr_assert_eq(freeze_it(&c).done, 'd');
-	send_msg(&c, &m);
+	hello(&c);
 	send_sh(&c, 1, "hostname"); /* on a channel that was the old client's */
 	pong(&second);
 	send_resume(&second, "newborn", "");
@@ -461,17 +433,11 @@ Test(init_freeze, a_second_hello_of_the_holder_is_another_client_of_a_new_world)
 
 Test(init_freeze, a_new_client_of_the_holders_connection_has_five_seconds_for_resume)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
-	Conker__Hello hello = CONKER__HELLO__INIT;
-	Conker__Start s = CONKER__START__INIT;
 	struct conn user = connect_init(), c = connect_init();
 
-	start_ticker(&user, 1, &s);
-	hello.version = PROTO_VERSION;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_HELLO;
-	m.hello = &hello;
+	start_ticker(&user, 1, &cmd);
 	cr_assert_eq(freeze_it(&c).done, 'd');
-	send_msg(&c, &m);
+	hello(&c);
 	pong(&c);
 	cr_assert(still());
 	struct result r = thaw(&c);
@@ -482,9 +448,7 @@ Test(init_freeze, a_new_client_of_the_holders_connection_has_five_seconds_for_re
 /* Whoever was faster than the one that resumes the box. */
 Test(init_freeze, a_start_that_came_before_resume_runs_after_it)
 {
-	struct conn c = connect_init();
-
-	cr_assert_eq(freeze_it(&c).done, 'd');
+	cr_assert_eq(freeze_it(&caller).done, 'd');
 	struct conn fast = connect_init(), host = connect_init();
 	send_sh(&fast, 1, "hostname");
 	pong(&host);
@@ -495,15 +459,14 @@ Test(init_freeze, a_start_that_came_before_resume_runs_after_it)
 
 Test(init_freeze, the_generation_is_in_a_file_that_tells_of_its_change)
 {
-	struct conn c = connect_init();
 	char path[128], text[64] = "";
 	struct inotify_event ev;
 
 	(void)snprintf(path, sizeof(path), "%s" GENERATION_FILE, dir);
-	cr_assert_eq(freeze_it(&c).done, 'd');
+	cr_assert_eq(freeze_it(&caller).done, 'd');
 	int watch = inotify_init1(IN_CLOEXEC);
 	cr_assert_geq(inotify_add_watch(watch, path, IN_MODIFY), 0);
-	send_resume(&c, "", "0123456789abcdef");
+	send_resume(&caller, "", "0123456789abcdef");
 	cr_assert_eq(read(watch, &ev, sizeof(ev)), sizeof(ev));
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	cr_assert_eq(read(fd, text, sizeof(text)), 33);
@@ -515,7 +478,6 @@ Test(init_freeze, the_generation_is_in_a_file_that_tells_of_its_change)
 /* Root of the box may put anything there. */
 Test(init_freeze, what_stands_in_the_place_of_the_generation_is_replaced_and_never_followed)
 {
-	struct conn c = connect_init();
 	char path[128], victim[96];
 	struct stat st;
 
@@ -526,9 +488,9 @@ Test(init_freeze, what_stands_in_the_place_of_the_generation_is_replaced_and_nev
 	(void)mkdir(path, 0755);
 	(void)snprintf(path, sizeof(path), "%s" GENERATION_FILE, dir);
 	cr_assert_eq(symlink(victim, path), 0);
-	cr_assert_eq(freeze_it(&c).done, 'd');
-	send_resume(&c, "", "0123456789abcdef");
-	cr_assert_eq(finish(&c, RESUME_CHANNEL).done, 'd');
+	cr_assert_eq(freeze_it(&caller).done, 'd');
+	send_resume(&caller, "", "0123456789abcdef");
+	cr_assert_eq(finish(&caller, RESUME_CHANNEL).done, 'd');
 	cr_assert_lt(lstat(victim, &st), 0);
 	cr_assert_eq(lstat(path, &st), 0);
 	cr_assert(S_ISREG(st.st_mode));

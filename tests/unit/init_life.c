@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of the life of an execution: statuses, stdin, restarts, children left behind, streams put elsewhere;
- * tests/lib/init_fixture.h says how the server comes to run here. */
+/* Rules of the life of an execution: statuses, stdin, restarts, children left behind, streams put
+ * elsewhere; tests/lib/init_fixture.h says how the server comes to run here. */
 #include "tests/lib/init_requests.h"
 
-TestSuite(init_life, .init = start_server, .fini = stop_server, .timeout = 240);
+TestSuite(init_life, .init = serve_and_connect, .fini = stop_server, .timeout = 240);
 
 /* ---- statuses ---- */
 
@@ -36,10 +36,9 @@ Test(init_life, statuses_tell_who_ended_it)
 		cr_assert_eq(r.exit.status, cases[i].status, "case %zu: %d", i, r.exit.status);
 		cr_assert_eq(status_of(id), cases[i].status);
 	}
-	Conker__Start s = CONKER__START__INIT;
-	s.timeout_ms = 100;
-	s.grace_ms = 1000;
-	struct result r = wait_exit(begin_detached(&s, "sleep 30"));
+	cmd.timeout_ms = 100;
+	cmd.grace_ms = 1000;
+	struct result r = wait_exit(begin_detached(&cmd, "sleep 30"));
 	cr_assert_eq(r.exit.status, CONKER__STATUS__TIMED_OUT);
 }
 
@@ -143,16 +142,12 @@ Test(init_life, a_timeout_asks_by_the_stop_signal)
 
 static void send_input(struct conn *c, uint32_t channel, const char *text, int eof, int flush)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__Stdin in = CONKER__STDIN__INIT;
 
 	in.data = bytes(text);
 	in.eof = eof;
 	in.flush = flush;
-	m.channel = channel;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_INPUT;
-	m.input = &in;
-	send_msg(c, &m);
+	ask(c, channel, CONKER__CLIENT_MSG__MSG_INPUT, &in);
 }
 
 static void await_credits(struct conn *c, struct result *r, int n)
@@ -164,11 +159,10 @@ static void await_credits(struct conn *c, struct result *r, int n)
 
 Test(init_life, a_flush_is_answered_when_all_was_taken)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.stdin_open = 1;
-	struct result r = begin(&c, 1, &s, "cat");
+	cmd.stdin_open = 1;
+	struct result r = begin(&c, 1, &cmd, "cat");
 	cr_assert_eq(r.start.stdin_window, STDIN_WINDOW_BYTES);
 	send_input(&c, 1, "hello", 0, 1);
 	await_credits(&c, &r, 1);
@@ -184,11 +178,10 @@ Test(init_life, a_flush_is_answered_when_all_was_taken)
 
 Test(init_life, stdin_that_went_nowhere_is_granted_back_as_dropped)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.stdin_open = 1;
-	struct result r = begin(&c, 1, &s, "exec <&-; echo closed; sleep 1");
+	cmd.stdin_open = 1;
+	struct result r = begin(&c, 1, &cmd, "exec <&-; echo closed; sleep 1");
 	while (r.out_len == 0)
 		step(&c, 1, &r, 50);
 	send_input(&c, 1, "12345", 0, 0);
@@ -203,12 +196,11 @@ Test(init_life, stdin_that_went_nowhere_is_granted_back_as_dropped)
 
 Test(init_life, one_view_feeds_at_a_time_and_the_next_one_has_the_window)
 {
-	Conker__Start s = CONKER__START__INIT;
 	Conker__Attach a = CONKER__ATTACH__INIT;
 	struct conn c = connect_init(), d = connect_init();
 
-	s.stdin_open = 1;
-	struct result r = begin(&c, 1, &s, "cat; exit 7");
+	cmd.stdin_open = 1;
+	struct result r = begin(&c, 1, &cmd, "cat; exit 7");
 	uint64_t id = r.start.exec;
 	send_input(&c, 1, "one ", 0, 0);
 	a.follow = a.feed = 1;
@@ -246,7 +238,8 @@ Test(init_life, a_view_that_does_not_feed_gets_its_stdin_back)
 /* Waits for a signal, then counts its input. */
 #define COUNTS_LATER "trap go=1 USR1; echo; until [ $go ]; do sleep 0.05; done; cat | wc -c"
 
-/* As much as a feeder may send while nobody reads: what the pipe takes, and a full queue behind it. Returns how much. */
+/* As much as a feeder may send while nobody reads: what the pipe takes, and a full queue behind it.
+ * Returns how much. */
 static size_t fill_input(struct conn *c, struct result *r)
 {
 	static const uint8_t zeros[FRAME_DATA_BYTES];
@@ -263,13 +256,12 @@ static size_t fill_input(struct conn *c, struct result *r)
 
 Test(init_life, what_one_feeder_has_left_is_fed_first_and_is_no_credit_of_the_next)
 {
-	Conker__Start s = CONKER__START__INIT;
 	Conker__Attach a = CONKER__ATTACH__INIT;
 	struct conn c = connect_init(), d = connect_init();
 	char sum[32];
 
-	s.stdin_open = 1;
-	struct result r = begin(&c, 1, &s, COUNTS_LATER), v = {.out = keep(OUT_MAX)};
+	cmd.stdin_open = 1;
+	struct result r = begin(&c, 1, &cmd, COUNTS_LATER), v = {.out = keep(OUT_MAX)};
 	await_output(r.start.exec, 1);
 	size_t sent = fill_input(&c, &r);
 	detach(&c, 1);
@@ -294,12 +286,11 @@ Test(init_life, what_one_feeder_has_left_is_fed_first_and_is_no_credit_of_the_ne
 
 Test(init_life, a_feeder_without_a_window_hears_that_stdin_was_closed)
 {
-	Conker__Start s = CONKER__START__INIT;
 	Conker__Attach a = CONKER__ATTACH__INIT;
 	struct conn c = connect_init(), d = connect_init();
 
-	s.stdin_open = 1;
-	struct result r = begin(&c, 1, &s,
+	cmd.stdin_open = 1;
+	struct result r = begin(&c, 1, &cmd,
 				"trap 'exec <&-' USR1; echo; while :; do sleep 0.05; done"),
 		      v = {.out = keep(OUT_MAX)};
 	await_output(r.start.exec, 1);
@@ -348,8 +339,8 @@ Test(init_life, the_end_of_input_arrives_behind_whatever_a_terminal_was_sent_las
 	}
 }
 
-/* Fills a terminal that nobody reads, and ends its input when it has taken so many bytes (0: all that it takes). Returns
- * what it took. */
+/* Fills a terminal that nobody reads, and ends its input when it has taken so many bytes (0: all
+ * that it takes). Returns what it took. */
 static size_t fill_terminal(size_t most, struct result *ret)
 {
 	static const char line[] = "0123456789abcde\n";
@@ -419,19 +410,17 @@ static uint64_t begin_restarted(Conker__Restart__Policy policy, uint32_t max, ui
 
 Test(init_life, is_restarted_on_failure_up_to_its_maximum_with_one_exit_and_one_log)
 {
-	struct conn c = connect_init();
-	Conker__Start s = CONKER__START__INIT;
 	Conker__Restart p = CONKER__RESTART__INIT;
 	ProtobufCBinaryData env = bytes("WORD=again");
 
 	p.policy = CONKER__RESTART__POLICY__ON_FAILURE;
 	p.max = 3;
 	p.backoff_ms = 50;
-	s.restart = &p;
-	s.env = &env;
-	s.n_env = 1;
-	struct result r = begin(&c, 1, &s, "echo $WORD; exit 4");
-	go_on(&c, 1, &r);
+	cmd.restart = &p;
+	cmd.env = &env;
+	cmd.n_env = 1;
+	struct result r = begin(&caller, 1, &cmd, "echo $WORD; exit 4");
+	go_on(&caller, 1, &r);
 	cr_assert_eq(r.done, 'x');
 	cr_assert(said(&r, "again\nagain\nagain\nagain\n"), "%.*s", (int)r.out_len, r.out);
 	cr_assert_eq(r.exit.restarts, 3);
@@ -542,21 +531,20 @@ Test(init_life, a_timeout_counts_per_run_and_is_restarted_only_by_always)
 
 Test(init_life, a_restart_that_cannot_start_ends_it_as_failed)
 {
-	Conker__Start s = CONKER__START__INIT;
 	Conker__Restart p = CONKER__RESTART__INIT;
 	char path[96], script[256];
 	struct conn c = connect_init();
 
 	p.policy = CONKER__RESTART__POLICY__ALWAYS;
 	p.backoff_ms = 10;
-	s.restart = &p;
-	s.detached = 1;
+	cmd.restart = &p;
+	cmd.detached = 1;
 	(void)snprintf(path, sizeof(path), "/tmp/conker-once-%d", getpid());
 	(void)snprintf(script, sizeof(script), "#!/bin/sh\nrm %s\necho ran\n", path);
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
 	cr_assert_eq(write(fd, script, strlen(script)), (ssize_t)strlen(script));
 	(void)close(fd);
-	start(&c, 1, &s, (const char *[]){path, NULL});
+	start(&c, 1, &cmd, (const char *[]){path, NULL});
 	struct result r = finish(&c, 1);
 	(void)unlink(path);
 	cr_assert_eq(r.done, 'x');
@@ -576,16 +564,14 @@ Test(init_life, backoff_doubles)
 
 Test(init_life, the_loss_of_the_starter_ends_the_restarts)
 {
-	struct conn c = connect_init();
-	Conker__Start s = CONKER__START__INIT;
 	Conker__Restart p = CONKER__RESTART__INIT;
 
 	p.policy = CONKER__RESTART__POLICY__ALWAYS;
 	p.backoff_ms = 20000;
-	s.restart = &p;
-	struct result r = begin(&c, 1, &s, "exit 1");
+	cmd.restart = &p;
+	struct result r = begin(&caller, 1, &cmd, "exit 1");
 	await_status(r.start.exec, CONKER__STATUS__BACKOFF);
-	(void)close(c.fd);
+	(void)close(caller.fd);
 	r = wait_exit(r.start.exec);
 	cr_assert_eq(r.exit.status, CONKER__STATUS__KILLED);
 }
@@ -607,14 +593,14 @@ static struct result leave(struct conn *c, uint32_t timeout_ms, const char *scri
 
 Test(init_life, what_main_leaves_behind_lives_on_listed_and_killable)
 {
-	struct conn c = connect_init();
-	struct result r = leave(&c, 0, "(sleep 0.6; echo server; sleep 30) & echo main; exit 3");
+	struct result r =
+		leave(&caller, 0, "(sleep 0.6; echo server; sleep 30) & echo main; exit 3");
 	uint64_t id = r.start.exec;
 
 	cr_assert_eq(r.done, 'x');
 	cr_assert_eq(r.exit.code, 3);
 	cr_assert(said(&r, "main\n"));
-	(void)close(c.fd); /* nobody is needed any more */
+	(void)close(caller.fd); /* nobody is needed any more */
 	struct result l = list_of("", id, 0);
 	cr_assert_eq(l.listing.status, CONKER__STATUS__LEFT);
 	cr_assert_eq(list_of("", 0, 0).listed, 1);
@@ -630,8 +616,7 @@ Test(init_life, what_main_leaves_behind_lives_on_listed_and_killable)
 
 Test(init_life, what_was_left_ends_by_itself_and_those_who_wait_get_the_exit)
 {
-	struct conn c = connect_init();
-	struct result r = leave(&c, 0, "(sleep 0.7; echo bye) & exit 0");
+	struct result r = leave(&caller, 0, "(sleep 0.7; echo bye) & exit 0");
 
 	cr_assert_eq(r.exit.code, 0);
 	r = replay(r.start.exec, 1);
@@ -642,8 +627,7 @@ Test(init_life, what_was_left_ends_by_itself_and_those_who_wait_get_the_exit)
 
 Test(init_life, leaving_nobody_behind_is_an_ordinary_end)
 {
-	struct conn c = connect_init();
-	struct result r = leave(&c, 0, "echo x; exit 1");
+	struct result r = leave(&caller, 0, "echo x; exit 1");
 
 	cr_assert_eq(r.exit.code, 1);
 	cr_assert_eq(r.exit.status, CONKER__STATUS__EXITED);
@@ -652,8 +636,7 @@ Test(init_life, leaving_nobody_behind_is_an_ordinary_end)
 
 Test(init_life, the_timeout_applies_to_what_was_left)
 {
-	struct conn c = connect_init();
-	struct result r = leave(&c, 3000, "trap '' TERM; sleep 30 & exit 0");
+	struct result r = leave(&caller, 3000, "trap '' TERM; sleep 30 & exit 0");
 
 	cr_assert_eq(r.done, 'x');
 	cr_assert_not(r.exit.timed_out);
@@ -666,22 +649,19 @@ Test(init_life, the_timeout_applies_to_what_was_left)
 
 Test(init_life, streams_can_be_merged_and_discarded)
 {
-	struct conn c = connect_init();
-	Conker__Start s = CONKER__START__INIT;
-
-	s.err = CONKER__DISPOSAL__MERGE;
-	struct result r = begin(&c, 1, &s, "echo a; echo b >&2; echo c");
-	go_on(&c, 1, &r);
+	cmd.err = CONKER__DISPOSAL__MERGE;
+	struct result r = begin(&caller, 1, &cmd, "echo a; echo b >&2; echo c");
+	go_on(&caller, 1, &r);
 	cr_assert(said(&r, "a\nb\nc\n"));
-	s.err = CONKER__DISPOSAL__CAPTURE;
-	s.out = CONKER__DISPOSAL__DISCARD;
-	r = begin(&c, 1, &s, "echo a; echo b >&2");
-	go_on(&c, 1, &r);
+	cmd.err = CONKER__DISPOSAL__CAPTURE;
+	cmd.out = CONKER__DISPOSAL__DISCARD;
+	r = begin(&caller, 1, &cmd, "echo a; echo b >&2");
+	go_on(&caller, 1, &r);
 	cr_assert_eq(r.out_len, 0);
 	cr_assert_eq(r.err_len, 2);
-	s.err = CONKER__DISPOSAL__MERGE;
-	r = begin(&c, 1, &s, "echo a; echo b >&2; exit 8");
-	go_on(&c, 1, &r);
+	cmd.err = CONKER__DISPOSAL__MERGE;
+	r = begin(&caller, 1, &cmd, "echo a; echo b >&2; exit 8");
+	go_on(&caller, 1, &r);
 	cr_assert_eq(r.out_len + r.err_len, 0);
 	cr_assert_eq(r.exit.code, 8);
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/exec/log.h. */
-#include <criterion/criterion.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "guest-init/exec/log.h"
+#include "tests/lib/test.h"
 
 static struct log_store *st;
 static uint8_t *mem;

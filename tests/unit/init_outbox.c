@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/exec/outbox.h. */
-#include <criterion/criterion.h>
-#include <string.h>
-
 #include "guest-init/exec/outbox.h"
+#include "tests/lib/test.h"
 
 static void append(struct outbox *o, const char *s)
 {

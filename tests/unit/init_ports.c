@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of ports_scan(): what in /proc/net/tcp is a port that listens. */
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "guest-init/serve/ports.h"
+#include "tests/lib/test.h"
 
 static const char head[] =
 	"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n";

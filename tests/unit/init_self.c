@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/sys/self.c. */
 #include "guest-init/sys/self.h"
+#include "tests/lib/test.h"
 
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 Test(init_self, copy_is_the_whole_executable_and_cannot_be_changed)
 {

@@ -2,7 +2,7 @@
 /* Rules of guest-init's server; tests/lib/init_fixture.h says how it comes to run here. */
 #include "tests/lib/init_fixture.h"
 
-TestSuite(init_server, .init = start_server, .fini = stop_server, .timeout = 240);
+TestSuite(init_server, .init = serve_and_connect, .fini = stop_server, .timeout = 240);
 
 /* No process of the box has this in its command line, now or soon; `what` does not match itself. */
 static void await_none(const char *what)
@@ -67,7 +67,6 @@ Test(init_server, cannot_start_is_an_error_with_step_and_errno)
 		{"true", "relative", "", "cwd", EINVAL},
 		{"true", "", "no-such-user", "user", EINVAL},
 	};
-	struct conn c = connect_init();
 
 	for (uint32_t i = 0; i < countof(cases); i++) {
 		Conker__Start s = CONKER__START__INIT;
@@ -76,8 +75,8 @@ Test(init_server, cannot_start_is_an_error_with_step_and_errno)
 					      (uint8_t *)(uintptr_t)cases[i].cwd};
 		s.user = (ProtobufCBinaryData){strlen(cases[i].user),
 					       (uint8_t *)(uintptr_t)cases[i].user};
-		start(&c, i + 1, &s, (const char *[]){cases[i].argv0, NULL});
-		struct result r = finish(&c, i + 1);
+		start(&caller, i + 1, &s, (const char *[]){cases[i].argv0, NULL});
+		struct result r = finish(&caller, i + 1);
 		cr_assert_eq(r.done, 'e', "case %u", i);
 		cr_assert_eq(r.code, cases[i].code, "case %u: %d", i, r.code);
 		cr_assert_str_eq(r.step, cases[i].step);
@@ -87,31 +86,29 @@ Test(init_server, cannot_start_is_an_error_with_step_and_errno)
 Test(init_server, a_name_that_means_something_else_is_refused_and_the_connection_goes_on)
 {
 	static const char *const names[] = {"4", "key:x", "a\x1b[31m"};
-	struct conn c = connect_init();
 
 	for (uint32_t i = 0; i < countof(names); i++) {
 		Conker__Start s = CONKER__START__INIT;
 
 		s.name = (ProtobufCBinaryData){strlen(names[i]), (uint8_t *)(uintptr_t)names[i]};
-		start(&c, i + 1, &s, (const char *[]){"true", NULL});
-		struct result r = finish(&c, i + 1);
+		start(&caller, i + 1, &s, (const char *[]){"true", NULL});
+		struct result r = finish(&caller, i + 1);
 		cr_assert_eq(r.done, 'e', "case %u", i);
 		cr_assert_eq(r.code, EINVAL, "case %u: %d", i, r.code);
 		cr_assert_str_eq(r.step, "name");
 	}
 	Conker__Start s = CONKER__START__INIT;
-	start(&c, 9, &s, (const char *[]){"true", NULL});
-	cr_assert_eq(finish(&c, 9).done, 'x');
+	start(&caller, 9, &s, (const char *[]){"true", NULL});
+	cr_assert_eq(finish(&caller, 9).done, 'x');
 }
 
 Test(init_server, builtin_runs_a_program_of_its_own_with_the_user_and_streams_of_any_other)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.builtin = 1;
-	s.user = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "65534"};
-	start(&c, 1, &s,
+	cmd.builtin = 1;
+	cmd.user = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "65534"};
+	start(&c, 1, &cmd,
 	      (const char *[]){"conker-files", "read", "-", "/etc/hostname", "999", NULL});
 	struct result r = finish(&c, 1);
 	struct result cat = sh("cat /etc/hostname");
@@ -120,7 +117,7 @@ Test(init_server, builtin_runs_a_program_of_its_own_with_the_user_and_streams_of
 	cr_assert_eq(r.out_len, cat.out_len);
 	cr_assert_arr_eq(r.out, cat.out, r.out_len);
 
-	start(&c, 2, &s,
+	start(&c, 2, &cmd,
 	      (const char *[]){"conker-files", "read", "-", "/etc/shadow", "9999", NULL});
 	r = finish(&c, 2);
 	cr_assert_eq(r.exit.code, EACCES);
@@ -129,11 +126,10 @@ Test(init_server, builtin_runs_a_program_of_its_own_with_the_user_and_streams_of
 
 Test(init_server, builtin_runs_nothing_of_the_image)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.builtin = 1;
-	start(&c, 1, &s, (const char *[]){"/bin/true", NULL});
+	cmd.builtin = 1;
+	start(&c, 1, &cmd, (const char *[]){"/bin/true", NULL});
 	struct result r = finish(&c, 1);
 	cr_assert_eq(r.done, 'e');
 	cr_assert_eq(r.code, ENOENT);
@@ -144,15 +140,14 @@ Test(init_server, a_megabyte_through_cat_comes_back_unchanged)
 {
 	enum { TOTAL = 3 << 20, CHUNK = 60000 };
 	struct result r = {.out = keep(OUT_MAX)};
-	Conker__Start s = CONKER__START__INIT;
 	uint8_t *data = keep(TOTAL);
 	struct conn c = connect_init();
 	size_t sent = 0;
 
 	for (size_t i = 0; i < TOTAL; i++)
 		data[i] = (uint8_t)(i * 31 + (i >> 8) * 7);
-	s.stdin_open = 1;
-	start(&c, 1, &s, (const char *[]){"/bin/cat", NULL});
+	cmd.stdin_open = 1;
+	start(&c, 1, &cmd, (const char *[]){"/bin/cat", NULL});
 	for (int64_t end = now_us() + WAIT_MS * 1000; !r.done && now_us() < end;) {
 		size_t window = STDIN_WINDOW_BYTES + r.credit - sent;
 		size_t n = min_(window, TOTAL - sent);
@@ -173,11 +168,10 @@ Test(init_server, a_megabyte_through_cat_comes_back_unchanged)
 Test(init_server, more_stdin_than_the_window_breaks_the_connection)
 {
 	static uint8_t chunk[FRAME_DATA_BYTES];
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.stdin_open = 1;
-	start(&c, 1, &s, (const char *[]){"/bin/sleep", "30", NULL});
+	cmd.stdin_open = 1;
+	start(&c, 1, &cmd, (const char *[]){"/bin/sleep", "30", NULL});
 	for (int i = 0; i < 6; i++) /* the window and a pipe's worth, and more */
 		send_stdin(&c, chunk, sizeof(chunk), 0);
 	struct result r = finish(&c, 1);
@@ -188,12 +182,11 @@ Test(init_server, a_process_that_closed_its_stdin_does_not_starve_the_sender)
 {
 	static uint8_t chunk[FRAME_DATA_BYTES];
 	struct result r = {.out = keep(OUT_MAX)};
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 	size_t sent = 0;
 
-	s.stdin_open = 1;
-	start(&c, 1, &s, (const char *[]){"/bin/sh", "-c", "exec <&-; sleep 1; exit 3", NULL});
+	cmd.stdin_open = 1;
+	start(&c, 1, &cmd, (const char *[]){"/bin/sh", "-c", "exec <&-; sleep 1; exit 3", NULL});
 	for (int64_t end = now_us() + WAIT_MS * 1000; !r.done && now_us() < end;) {
 		if (sent + sizeof(chunk) <= STDIN_WINDOW_BYTES + r.credit && sent < (2 << 20)) {
 			send_stdin(&c, chunk, sizeof(chunk), 0);
@@ -217,12 +210,11 @@ Test(init_server, what_it_left_behind_dies_with_it_and_does_not_delay_the_exit)
 
 Test(init_server, timeout_terminates_and_then_kills_everything)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.timeout_ms = 3000; /* it ignores SIGTERM by then */
-	s.grace_ms = 200;
-	start(&c, 1, &s,
+	cmd.timeout_ms = 3000; /* it ignores SIGTERM by then */
+	cmd.grace_ms = 200;
+	start(&c, 1, &cmd,
 	      (const char *[]){"/bin/sh", "-c", "trap '' TERM; sleep 30 & sleep 30; wait; sleep 30",
 			       NULL});
 	struct result r = finish(&c, 1);
@@ -233,12 +225,10 @@ Test(init_server, timeout_terminates_and_then_kills_everything)
 
 Test(init_server, a_finished_execution_cannot_be_signalled)
 {
-	struct conn c = connect_init();
-
-	send_sh(&c, 1, "true");
-	(void)finish(&c, 1);
-	send_signal(&c, 1, SIGKILL, CONKER__SCOPE__PROCESS);
-	struct result r = finish(&c, 99);
+	send_sh(&caller, 1, "true");
+	(void)finish(&caller, 1);
+	send_signal(&caller, 1, SIGKILL, CONKER__SCOPE__PROCESS);
+	struct result r = finish(&caller, 99);
 	cr_assert_eq(r.done, 'e');
 	cr_assert_eq(r.code, ESRCH);
 }
@@ -270,11 +260,9 @@ Test(init_server, a_client_that_does_not_read_stops_only_its_own)
 
 Test(init_server, what_a_client_started_dies_with_its_connection)
 {
-	struct conn c = connect_init();
-
-	send_sh(&c, 1, "sleep 8765");
-	await_started(&c, 1);
-	(void)close(c.fd);
+	send_sh(&caller, 1, "sleep 8765");
+	await_started(&caller, 1);
+	(void)close(caller.fd);
 	await_none("sleep 876[5]");
 }
 
@@ -309,11 +297,9 @@ Test(init_server, the_first_message_must_be_hello)
 
 Test(init_server, a_channel_in_use_cannot_be_opened_again)
 {
-	struct conn c = connect_init();
-
-	send_sh(&c, 1, "sleep 30");
-	send_sh(&c, 1, "true");
-	struct result r = finish(&c, 1);
+	send_sh(&caller, 1, "sleep 30");
+	send_sh(&caller, 1, "true");
+	struct result r = finish(&caller, 1);
 	cr_assert_eq(r.done, 'e');
 	cr_assert_eq(r.code, EPROTO);
 }
@@ -321,28 +307,27 @@ Test(init_server, a_channel_in_use_cannot_be_opened_again)
 /* Each newborn may be stopped until its time is up (CHILD_STUCK_MS), so there are few of them. */
 Test(init_server, stopping_the_newborn_does_not_stop_init, .timeout = 240)
 {
-	struct conn storm = connect_init(), c = connect_init();
+	struct conn storm = connect_init();
 
 	send_sh(&storm, 1, "while :; do kill -STOP -1; done 2>/dev/null");
 	for (int i = 0; i < 5; i++) {
-		send_sh(&c, 1, "true");
+		send_sh(&caller, 1, "true");
 		usleep(20000);
-		send_signal(&c, 1, SIGKILL,
+		send_signal(&caller, 1, SIGKILL,
 			    CONKER__SCOPE__PROCESS); /* it may be stopped later on */
-		(void)finish(&c, 1);
+		(void)finish(&caller, 1);
 	}
 }
 
 Test(init_server, a_terminal_has_its_size_and_ends_like_a_pipe)
 {
-	Conker__Start s = CONKER__START__INIT;
 	Conker__Tty t = CONKER__TTY__INIT;
 	struct conn c = connect_init();
 
 	t.rows = 33;
 	t.cols = 44;
-	s.tty = &t;
-	start(&c, 1, &s,
+	cmd.tty = &t;
+	start(&c, 1, &cmd,
 	      (const char *[]){"/bin/sh", "-c", "stty size; echo $TERM; tty >/dev/null && exit 5",
 			       NULL});
 	struct result r = finish(&c, 1);
@@ -352,17 +337,16 @@ Test(init_server, a_terminal_has_its_size_and_ends_like_a_pipe)
 
 Test(init_server, control_c_on_a_terminal_interrupts_and_eof_ends_input)
 {
-	Conker__Start s = CONKER__START__INIT;
 	Conker__Tty t = CONKER__TTY__INIT;
 	struct conn c = connect_init();
 
-	s.tty = &t;
-	start(&c, 1, &s, (const char *[]){"/bin/sleep", "30", NULL});
+	cmd.tty = &t;
+	start(&c, 1, &cmd, (const char *[]){"/bin/sleep", "30", NULL});
 	await_started(&c, 1);
 	send_stdin(&c, "\x03", 1, 0);
 	struct result r = finish(&c, 1);
 	cr_assert_eq(r.exit.signal, SIGINT);
-	start(&c, 1, &s, (const char *[]){"/bin/cat", NULL});
+	start(&c, 1, &cmd, (const char *[]){"/bin/cat", NULL});
 	send_stdin(&c, "", 0, 1);
 	r = finish(&c, 1);
 	cr_assert_eq(r.exit.code, 0);
@@ -370,11 +354,10 @@ Test(init_server, control_c_on_a_terminal_interrupts_and_eof_ends_input)
 
 Test(init_server, runs_as_the_user_asked_for)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.user = (ProtobufCBinaryData){11, (uint8_t *)(uintptr_t) "12345:23456"};
-	start(&c, 1, &s,
+	cmd.user = (ProtobufCBinaryData){11, (uint8_t *)(uintptr_t) "12345:23456"};
+	start(&c, 1, &cmd,
 	      (const char *[]){"/bin/sh", "-c",
 			       "id -u; id -g; id -G; grep -c 'CapEff:.0*$' /proc/self/status",
 			       NULL});
@@ -415,7 +398,6 @@ Test(init_server, a_working_directory_that_is_missing_is_made_by_root_where_that
 /* The reaper is the server's first child. */
 Test(init_server, the_box_survives_its_reaper)
 {
-	struct conn c = connect_init();
 	char path[64];
 	int reaper = 0;
 
@@ -424,14 +406,14 @@ Test(init_server, the_box_survives_its_reaper)
 	if (!f || fscanf(f, "%d", &reaper) != 1)
 		cr_skip_test("needs /proc/PID/task/TID/children");
 	(void)fclose(f);
-	send_sh(&c, 1, "sleep 30");
-	await_started(&c, 1);
+	send_sh(&caller, 1, "sleep 30");
+	await_started(&caller, 1);
 	cr_assert_eq(kill(reaper, SIGKILL), 0);
-	struct result r = finish(&c, 1);
+	struct result r = finish(&caller, 1);
 	cr_assert_eq(r.exit.signal, SIGKILL);
 	for (int i = 0; i < WAIT_MS / 10; i++) { /* until it is buried, a start is refused */
-		send_sh(&c, 1, "echo $$; test -d /proc/self/fd && echo proc");
-		r = finish(&c, 1);
+		send_sh(&caller, 1, "echo $$; test -d /proc/self/fd && echo proc");
+		r = finish(&caller, 1);
 		if (r.done != 'e')
 			break;
 		usleep(10000);
@@ -463,13 +445,11 @@ static int count_files(pid_t pid)
 
 Test(init_server, a_thousand_executions_leave_nothing_behind)
 {
-	struct conn c = connect_init();
-
 	for (uint32_t i = 0; i < 1000; i++) {
 		Conker__Start s = CONKER__START__INIT;
 
-		start(&c, i % 7 + 1, &s, (const char *[]){"/bin/true", NULL});
-		struct result r = finish(&c, i % 7 + 1);
+		start(&caller, i % 7 + 1, &s, (const char *[]){"/bin/true", NULL});
+		struct result r = finish(&caller, i % 7 + 1);
 		cr_assert_eq(r.done, 'x');
 		cr_assert_eq(r.exit.code, 0);
 	}
@@ -486,16 +466,15 @@ static void server_stands_still(int on)
 
 Test(init_server, starts_in_one_packet_do_not_mix_their_arguments)
 {
-	struct conn c = connect_init();
 	char script[160], path[128], text[16] = "";
 
 	(void)snprintf(path, sizeof(path), "%s/first", dir);
 	(void)snprintf(script, sizeof(script), "echo first >%s", path);
 	server_stands_still(1);
-	send_sh(&c, 1, script);
-	send_sh(&c, 2, "echo second");
+	send_sh(&caller, 1, script);
+	send_sh(&caller, 2, "echo second");
 	server_stands_still(0);
-	struct result r = finish(&c, 2);
+	struct result r = finish(&caller, 2);
 	cr_assert(said(&r, "second\n"));
 	for (int i = 0; i < 1000 && !text[0]; i++) {
 		FILE *f = fopen(path, "r");
@@ -539,13 +518,12 @@ Test(init_server, starts_of_several_clients_at_once_all_answer)
 Test(init_server, a_command_that_says_nothing_is_known_to_have_started)
 {
 	enum { SOON_MS = 10000 };
-	struct conn c = connect_init();
 	struct result r = {.out = keep(OUT_MAX)};
 	int64_t begin = now_us();
 
-	send_sh(&c, 1, "exec sleep 30");
+	send_sh(&caller, 1, "exec sleep 30");
 	while (!r.started && !r.done && now_us() < begin + WAIT_MS * 1000)
-		step(&c, 1, &r, 100);
+		step(&caller, 1, &r, 100);
 	cr_assert(r.started);
 	cr_assert_lt(now_us() - begin, ms_to_us(SOON_MS));
 }

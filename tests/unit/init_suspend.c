@@ -99,7 +99,6 @@ Test(init_suspend, idle_begins_when_a_keep_alive_execution_ends)
 
 Test(init_suspend, idle_begins_when_a_wait_for_ports_ends)
 {
-	Conker__ClientMsg m = CONKER__CLIENT_MSG__INIT;
 	Conker__AwaitPorts a = CONKER__AWAIT_PORTS__INIT;
 	struct conn user = connect_init();
 	uint32_t port = 1;
@@ -107,10 +106,7 @@ Test(init_suspend, idle_begins_when_a_wait_for_ports_ends)
 	a.ports = &port;
 	a.n_ports = 1;
 	a.timeout_ms = 5000;
-	m.channel = 1;
-	m.msg_case = CONKER__CLIENT_MSG__MSG_AWAIT_PORTS;
-	m.await_ports = &a;
-	send_msg(&user, &m);
+	ask(&user, 1, CONKER__CLIENT_MSG__MSG_AWAIT_PORTS, &a);
 	expect_error(&(struct result[]){finish(&user, 1)}[0], ETIMEDOUT);
 	int64_t ended = now_us();
 	await_rings(1);

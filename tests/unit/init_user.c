@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of guest-init/sys/user.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "guest-init/sys/user.h"
+#include "tests/lib/test.h"
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
 			     "# a comment\n"
@@ -136,7 +131,8 @@ Test(init_user, groups_are_bounded)
 	cr_assert_eq(u.n_groups, USER_GROUPS_MAX);
 }
 
-/* Any bytes are a possible /etc/passwd; every prefix of a real one must be read within its bounds. */
+/* Any bytes are a possible /etc/passwd; every prefix of a real one must be read within its
+ * bounds. */
 Test(init_user, every_prefix_stays_in_bounds)
 {
 	struct user u;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of views on executions (guest-init/exec/views.h), and of what is kept of them; tests/lib/init_fixture.h says
- * how the server comes to run here. */
+/* Rules of views on executions (guest-init/exec/views.h), and of what is kept of them;
+ * tests/lib/init_fixture.h says how the server comes to run here. */
 #include "tests/lib/init_requests.h"
 
-TestSuite(init_view, .init = start_server, .fini = stop_server, .timeout = 240);
+TestSuite(init_view, .init = serve_and_connect, .fini = stop_server, .timeout = 240);
 
 /* ---- lifetime ---- */
 
@@ -29,11 +29,9 @@ Test(init_view, a_detached_execution_outlives_its_starter_and_is_read_later)
 
 Test(init_view, the_loss_of_a_starter_that_did_not_detach_kills)
 {
-	struct conn c = connect_init();
-	Conker__Start s = CONKER__START__INIT;
-	struct result r = begin(&c, 1, &s, "sleep 30");
+	struct result r = begin(&caller, 1, &cmd, "sleep 30");
 
-	(void)close(c.fd);
+	(void)close(caller.fd);
 	r = wait_exit(r.start.exec);
 	cr_assert_eq(r.exit.signal, SIGKILL);
 	cr_assert_eq(r.exit.status, CONKER__STATUS__KILLED);
@@ -41,15 +39,13 @@ Test(init_view, the_loss_of_a_starter_that_did_not_detach_kills)
 
 Test(init_view, detach_closes_the_channel_and_leaves_the_execution_alone)
 {
-	struct conn c = connect_init();
-	Conker__Start s = CONKER__START__INIT;
-	struct result r = begin(&c, 1, &s, "sleep 0.5; echo late");
+	struct result r = begin(&caller, 1, &cmd, "sleep 0.5; echo late");
 	uint64_t id = r.start.exec;
 
-	detach(&c, 1);
-	go_on(&c, 1, &r);
+	detach(&caller, 1);
+	go_on(&caller, 1, &r);
 	cr_assert_eq(r.done, 'd');
-	(void)close(c.fd);
+	(void)close(caller.fd);
 	cr_assert_eq(list_of("", id, 0).listing.detached, 1);
 	r = wait_exit(id);
 	cr_assert_eq(r.exit.code, 0);
@@ -59,17 +55,16 @@ Test(init_view, detach_closes_the_channel_and_leaves_the_execution_alone)
 
 Test(init_view, the_end_of_a_view_by_attach_never_matters)
 {
-	struct conn c = connect_init(), other = connect_init();
-	Conker__Start s = CONKER__START__INIT;
+	struct conn other = connect_init();
 	Conker__Attach a = CONKER__ATTACH__INIT;
-	struct result r = begin(&c, 1, &s, "sleep 0.5; echo x"), v = {.out = keep(OUT_MAX)};
+	struct result r = begin(&caller, 1, &cmd, "sleep 0.5; echo x"), v = {.out = keep(OUT_MAX)};
 
 	a.follow = a.lossless = 1;
 	attach(&other, 1, r.start.exec, &a);
 	while (!v.started)
 		step(&other, 1, &v, 100);
 	(void)close(other.fd);
-	go_on(&c, 1, &r);
+	go_on(&caller, 1, &r);
 	cr_assert_eq(r.exit.code, 0);
 	cr_assert(said(&r, "x\n"));
 }
@@ -99,12 +94,11 @@ Test(init_view, two_attached_clients_get_the_past_and_the_rest_live)
 
 Test(init_view, replay_interleaves_the_streams_as_they_were_read)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.stdin_open = 1;
+	cmd.stdin_open = 1;
 	struct result live =
-		begin(&c, 1, &s, "for i in 1 2 3; do echo o; read x; echo e >&2; read x; done");
+		begin(&c, 1, &cmd, "for i in 1 2 3; do echo o; read x; echo e >&2; read x; done");
 	for (size_t n = 1; n <= 6;
 	     n++) { /* each byte is asked for when the one before has been read */
 		for (int i = 0; i < WAIT_MS / 100 && live.n_outputs < n; i++)
@@ -155,11 +149,9 @@ Test(init_view, an_offset_in_the_future_waits_for_it)
 
 Test(init_view, without_a_lossless_view_the_command_never_waits_and_the_gap_is_reported)
 {
-	Conker__Start s = CONKER__START__INIT;
-
-	s.log_bytes = 20000;
-	uint64_t id = begin_detached(&s, "i=0; while [ $i -lt 500 ]; do i=$((i+1)); "
-					 "printf '%01000d' $i; done; echo e >&2");
+	cmd.log_bytes = 20000;
+	uint64_t id = begin_detached(&cmd, "i=0; while [ $i -lt 500 ]; do i=$((i+1)); "
+					   "printf '%01000d' $i; done; echo e >&2");
 	struct result x = wait_exit(id);
 	cr_assert_eq(x.exit.out_bytes, 500000);
 	struct result r = replay(id, 0);
@@ -176,11 +168,10 @@ Test(init_view, without_a_lossless_view_the_command_never_waits_and_the_gap_is_r
 Test(init_view, a_lossless_view_without_credit_makes_the_command_wait)
 {
 	struct result r = {.out = keep(OUT_MAX), .stingy = 1};
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.window = WINDOW_MIN_BYTES;
-	start(&c, 1, &s, (const char *[]){"/bin/sh", "-c", "yes | head -c 300000; exit 4", NULL});
+	cmd.window = WINDOW_MIN_BYTES;
+	start(&c, 1, &cmd, (const char *[]){"/bin/sh", "-c", "yes | head -c 300000; exit 4", NULL});
 	for (int i = 0; i < 10; i++)
 		step(&c, 1, &r, 50);
 	cr_assert_eq(r.done, 0);
@@ -198,11 +189,10 @@ Test(init_view, a_lossless_view_without_credit_makes_the_command_wait)
 Test(init_view, a_stalled_stdout_does_not_hold_back_stderr)
 {
 	struct result r = {.out = keep(OUT_MAX), .stingy = 1};
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init();
 
-	s.window = WINDOW_MIN_BYTES;
-	start(&c, 1, &s,
+	cmd.window = WINDOW_MIN_BYTES;
+	start(&c, 1, &cmd,
 	      (const char *[]){"/bin/sh", "-c", "yes & sleep 0.2; echo here >&2; wait", NULL});
 	for (int i = 0; i < 40 && r.err_len == 0; i++)
 		step(&c, 1, &r, 50);
@@ -213,13 +203,12 @@ Test(init_view, a_stalled_stdout_does_not_hold_back_stderr)
 Test(init_view, a_slow_view_that_is_not_lossless_misses_bytes_and_says_so)
 {
 	struct result r = {.out = keep(OUT_MAX), .stingy = 1, .may_gap = 1};
-	Conker__Start s = CONKER__START__INIT;
 	Conker__Attach a = CONKER__ATTACH__INIT;
 	struct conn c = connect_init();
 	Conker__Output fake = CONKER__OUTPUT__INIT;
 
-	s.log_bytes = 10000;
-	uint64_t id = begin_detached(&s, "sleep 0.2; yes | head -c 1000000; exit 6");
+	cmd.log_bytes = 10000;
+	uint64_t id = begin_detached(&cmd, "sleep 0.2; yes | head -c 1000000; exit 6");
 	a.follow = 1;
 	a.window = WINDOW_MIN_BYTES;
 	attach(&c, 1, id, &a);
@@ -241,10 +230,8 @@ Test(init_view, a_slow_view_that_is_not_lossless_misses_bytes_and_says_so)
 
 Test(init_view, a_replay_larger_than_the_outbox_arrives_whole)
 {
-	Conker__Start s = CONKER__START__INIT;
-
-	s.log_bytes = 3 << 20;
-	uint64_t id = begin_detached(&s, "yes 0123456789abcdef | head -c 3000000");
+	cmd.log_bytes = 3 << 20;
+	uint64_t id = begin_detached(&cmd, "yes 0123456789abcdef | head -c 3000000");
 	(void)wait_exit(id);
 	struct result r = replay(id, 1);
 	cr_assert_eq(r.done, 'x');
@@ -303,13 +290,11 @@ Test(init_view, many_lossless_views_of_one_client_all_get_everything)
 
 Test(init_view, ended_executions_are_kept_in_a_bounded_number_and_can_be_forgotten)
 {
-	struct conn c = connect_init();
-
 	for (uint32_t i = 1; i <= RETAINED_MAX + 20; i++) {
 		Conker__Start s = CONKER__START__INIT;
 
-		start(&c, i, &s, (const char *[]){"/bin/true", NULL});
-		cr_assert_eq(finish(&c, i).done, 'x');
+		start(&caller, i, &s, (const char *[]){"/bin/true", NULL});
+		cr_assert_eq(finish(&caller, i).done, 'x');
 	}
 	struct result r = list_of("", 0, 1);
 	cr_assert_eq(r.listed, RETAINED_MAX);
@@ -327,35 +312,31 @@ Test(init_view, ended_executions_are_kept_in_a_bounded_number_and_can_be_forgott
 
 Test(init_view, of_inits_own_programs_the_last_one_at_most_is_kept)
 {
-	struct conn c = connect_init();
 	Conker__Start s = CONKER__START__INIT, own = CONKER__START__INIT;
 
 	own.builtin = 1;
-	start(&c, 1, &s, (const char *[]){"/bin/true", NULL});
-	cr_assert_eq(finish(&c, 1).done, 'x');
+	start(&caller, 1, &s, (const char *[]){"/bin/true", NULL});
+	cr_assert_eq(finish(&caller, 1).done, 'x');
 	for (uint32_t i = 2; i < 6; i++) {
-		start(&c, i, &own, (const char *[]){"conker-files", "stat", "-", "/", NULL});
-		cr_assert_eq(finish(&c, i).exit.code, 0);
+		start(&caller, i, &own, (const char *[]){"conker-files", "stat", "-", "/", NULL});
+		cr_assert_eq(finish(&caller, i).exit.code, 0);
 	}
 	cr_assert_eq(list_of("", 0, 1).listed, 2);
 	cr_assert_eq(list_of("", 1, 0).listed, 1);
-	start(&c, 6, &s, (const char *[]){"/bin/true", NULL});
-	cr_assert_eq(finish(&c, 6).done, 'x');
+	start(&caller, 6, &s, (const char *[]){"/bin/true", NULL});
+	cr_assert_eq(finish(&caller, 6).done, 'x');
 	cr_assert_eq(list_of("", 0, 1).listed, 2);
 }
 
 Test(init_view, a_name_is_unique_among_those_that_live_and_the_newest_wins)
 {
-	struct conn c = connect_init();
-	Conker__Start s = CONKER__START__INIT;
-
-	s.name = bytes("web");
-	struct result a = begin(&c, 1, &s, "exit 1");
-	go_on(&c, 1, &a);
-	struct result b = begin(&c, 1, &s, "sleep 30");
+	cmd.name = bytes("web");
+	struct result a = begin(&caller, 1, &cmd, "exit 1");
+	go_on(&caller, 1, &a);
+	struct result b = begin(&caller, 1, &cmd, "sleep 30");
 	cr_assert_eq(list_of("web", 0, 0).listing.exec, b.start.exec);
-	start(&c, 2, &s, (const char *[]){"/bin/true", NULL});
-	struct result r = finish(&c, 2);
+	start(&caller, 2, &cmd, (const char *[]){"/bin/true", NULL});
+	struct result r = finish(&caller, 2);
 	cr_assert_eq(r.code, EEXIST);
 	cr_assert_str_eq(r.step, "name");
 	cr_assert_eq(list_of("other", 0, 0).code, ESRCH);
@@ -363,21 +344,20 @@ Test(init_view, a_name_is_unique_among_those_that_live_and_the_newest_wins)
 
 Test(init_view, the_same_key_starts_once_and_shows_it_from_its_first_byte)
 {
-	Conker__Start s = CONKER__START__INIT;
 	struct conn c = connect_init(), d = connect_init();
 
-	s.key = bytes("k1");
-	struct result a = begin(&c, 1, &s, "echo once; sleep 0.5; exit 2");
+	cmd.key = bytes("k1");
+	struct result a = begin(&c, 1, &cmd, "echo once; sleep 0.5; exit 2");
 	cr_assert_not(a.start.existing);
 	usleep(100000);
 	(void)close(c.fd); /* a key means that it may */
-	struct result b = begin(&d, 1, &s, "echo twice");
+	struct result b = begin(&d, 1, &cmd, "echo twice");
 	cr_assert(b.start.existing);
 	cr_assert_eq(b.start.exec, a.start.exec);
 	go_on(&d, 1, &b);
 	cr_assert_eq(b.exit.code, 2);
 	cr_assert(said(&b, "once\n"));
-	b = begin(&d, 1, &s, "echo thrice"); /* also when it has ended */
+	b = begin(&d, 1, &cmd, "echo thrice"); /* also when it has ended */
 	if (!b.done)
 		go_on(&d, 1, &b);
 	cr_assert(b.start.existing);
@@ -385,7 +365,8 @@ Test(init_view, the_same_key_starts_once_and_shows_it_from_its_first_byte)
 	cr_assert_eq(list_of("", 0, 1).listed, 1);
 }
 
-/* Several together are longer than an outbox, and their client does not read until all are asked for. */
+/* Several together are longer than an outbox, and their client does not read until all are asked
+ * for. */
 Test(init_view, lists_longer_than_the_outbox_arrive_whole_and_in_order)
 {
 	enum { LISTS = 40 };

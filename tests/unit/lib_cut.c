@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib_cut.c - a conversation with a guest that is cut at every byte, comes byte by byte, or meets a host
- * without memory at every allocation: each execution ends exactly once, each call returns, nothing is
- * left.
+/* lib_cut.c - a conversation with a guest that is cut at every byte, comes byte by byte, or meets a
+ * host without memory at every allocation: each execution ends exactly once, each call returns,
+ * nothing is left.
  *
- * The guest's side is recorded; it is in the socket before the library asks, which for the library is
- * the same as a guest that is fast.
+ * The guest's side is recorded; it is in the socket before the library asks, which for the library
+ * is the same as a guest that is fast.
  */
-#include <criterion/criterion.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "tests/lib/alone.h"
+#include "tests/lib/fds.h"
+#include "tests/lib/test.h"
 
 TestSuite(lib_cut, .timeout = 240);
 
@@ -303,17 +300,6 @@ static struct outcome talk_to(const uint8_t *data, size_t len)
 	return o;
 }
 
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 Test(lib_cut, the_whole_conversation_ends_well)
 {
 	struct record r = record();
@@ -325,7 +311,7 @@ Test(lib_cut, the_whole_conversation_ends_well)
 Test(lib_cut, a_connection_may_end_after_every_byte)
 {
 	struct record r = record();
-	int fds = count_fds();
+	int fds = open_fds();
 	size_t heap = 0;
 
 	for (size_t at = 0; at < r.len; at++) {
@@ -336,7 +322,7 @@ Test(lib_cut, a_connection_may_end_after_every_byte)
 		if (at == 0)
 			heap = mallinfo2().uordblks;
 	}
-	cr_assert_eq(count_fds(), fds);
+	cr_assert_eq(open_fds(), fds);
 	cr_assert_leq(mallinfo2().uordblks, heap + 4096, "%zu bytes more than after the first",
 		      mallinfo2().uordblks - heap);
 }
@@ -366,7 +352,7 @@ Test(lib_cut, answers_may_come_byte_by_byte)
 Test(lib_cut, a_byte_that_flips_leaves_a_defined_state)
 {
 	struct record r = record();
-	int fds = count_fds();
+	int fds = open_fds();
 
 	for (size_t at = 0; at < r.len; at++) {
 		r.data[at] ^= 0x81;
@@ -375,7 +361,7 @@ Test(lib_cut, a_byte_that_flips_leaves_a_defined_state)
 		r.data[at] ^= 0x81;
 		expect_defined(&o, "flipped at", at);
 	}
-	cr_assert_eq(count_fds(), fds);
+	cr_assert_eq(open_fds(), fds);
 }
 
 /* Returns how many allocations there are. */
@@ -398,7 +384,7 @@ static long run_out_of_memory(const struct record *r)
 Test(lib_cut, memory_may_run_out_at_every_allocation)
 {
 	struct record r = record();
-	int fds = count_fds();
+	int fds = open_fds();
 
 	if (!CAN_FAIL_MALLOC)
 		cr_skip_test("the sanitizer's allocator");
@@ -411,7 +397,7 @@ Test(lib_cut, memory_may_run_out_at_every_allocation)
 		cr_assert_gt(n, 8);
 		cr_assert_lt(n, 10000);
 	}
-	cr_assert_eq(count_fds(), fds);
+	cr_assert_eq(open_fds(), fds);
 	cr_assert_leq(mallinfo2().uordblks, heap, "%zu bytes more than after eight rounds",
 		      mallinfo2().uordblks - heap);
 }
@@ -425,7 +411,8 @@ static void count_writable(conker_exec *e, enum conker_event ev, const conker_ev
 	*(int *)user += ev == CONKER_WRITABLE;
 }
 
-/* The one whose window opens again may not write yet: what others have said still waits for the socket. */
+/* The one whose window opens again may not write yet: what others have said still waits for the
+ * socket. */
 Test(lib_cut, whose_credit_comes_while_much_is_being_sent_is_told_when_there_is_room)
 {
 	enum { STDINS = 3 };
@@ -450,7 +437,8 @@ Test(lib_cut, whose_credit_comes_while_much_is_being_sent_is_told_when_there_is_
 	cr_assert_eq(write(s[1], r.data, r.len), (ssize_t)r.len);
 	while (conker_box_dispatch(b) > 0)
 		;
-	/* Its whole window, which the guest takes; then others fill the buffer, and it is the guest's turn. */
+	/* Its whole window, which the guest takes; then others fill the buffer, and it is the
+	 * guest's turn. */
 	cr_assert_eq(conker_exec_write(e[0], bytes, sizeof(bytes)), (ssize_t)sizeof(bytes));
 	cr_assert_eq(conker_exec_write(e[0], bytes, 1), -EAGAIN);
 	for (int i = 1; i < STDINS; i++)

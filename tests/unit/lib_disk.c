@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib_disk.c - who may have a disk's file; against the fake VMM, which keeps its descriptors as the real one does. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
+/* lib_disk.c - who may have a disk's file; against the fake VMM, which keeps its descriptors as the
+ * real one does. */
 #include "lib/conker.h"
 #include "tests/lib/fakeinit.h"
+#include "tests/lib/test.h"
 
 static char file[64], ro[72];
 

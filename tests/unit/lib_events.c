@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lib_events.c - event lines, the end of the console, names, options, the command line. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "lib/host/launch.h"
+#include "tests/lib/test.h"
 
 static struct vm_events feed(const char *text)
 {
@@ -127,7 +120,7 @@ Test(lib_events, unfinished_unknown_and_overlong_lines_do_no_harm)
 	cr_expect_eq(strlen(v.detail), REASON_BYTES - 1);
 }
 
-/* ---- the console -------------------------------------------------------------------------------------- */
+/* ---- the console ----------------------------------------------------------------------------- */
 
 static int console(const char *data, size_t len)
 {
@@ -199,7 +192,7 @@ Test(lib_events, a_console_without_an_end_is_cut)
 	console_done(dir);
 }
 
-/* ---- names, options, command line ------------------------------------------------------------------------ */
+/* ---- names, options, command line ------------------------------------------------------------ */
 
 Test(lib_events, names_are_safe_as_file_names)
 {

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* isolation: what conker-vmm --jail-check says becomes verdicts; cgroups: where they go. */
-#include <criterion/criterion.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/host/host.h"
 #include "lib/host/launch.h"
+#include "tests/lib/test.h"
 
-/* ---- the report ---------------------------------------------------------------------------------------- */
+/* ---- the report ------------------------------------------------------------------------------ */
 
 static const char report[] = "namespace user ok\n"
 			     "namespace net No space left on device\n"
@@ -49,7 +44,7 @@ Test(lib_isolation, a_last_line_without_newline_counts_and_a_long_one_is_cut)
 	cr_expect_str_eq(s, "bec");
 }
 
-/* ---- verdicts, from a VMM that is a script --------------------------------------------------------------- */
+/* ---- verdicts, from a VMM that is a script --------------------------------------------------- */
 
 static char dir[64];
 
@@ -152,7 +147,7 @@ Test(lib_isolation, a_vmm_that_says_nothing_or_dies_is_no_jail, .init = make_dir
 	cr_expect(strstr(s.weak, "jail=conker-vmm '/nowhere'"), "%s", s.weak);
 }
 
-/* ---- cgroups ------------------------------------------------------------------------------------------- */
+/* ---- cgroups --------------------------------------------------------------------------------- */
 
 static int describe(const char *told, char *ret, size_t size)
 {

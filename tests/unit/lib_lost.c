@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib_lost.c - when the box or the guest goes wrong: every execution ends with one LOST that says why. */
-#include <criterion/criterion.h>
-#include <errno.h>
+/* lib_lost.c - when the box or the guest goes wrong: every execution ends with one LOST that says
+ * why. */
 #include <poll.h>
 
+#include "tests/lib/test.h"
 #include "tests/lib/watched.h"
 
 TestSuite(lib_lost, .init = up, .fini = down, .timeout = 120);
@@ -12,7 +12,8 @@ static void expect_lost(const char *command, int error, const char *text)
 {
 	struct got g = {0}, other = {0};
 	conker_exec *o = start(&other, 0, ARGV("sleep"));
-	/* Unacknowledged, or a guest that exceeds its window could not be told from one with credit. */
+	/* Unacknowledged, or a guest that exceeds its window could not be told from one with
+	 * credit. */
 	conker_exec *e = start(&g, CONKER_EXEC_MANUAL_ACK, ARGV(command));
 
 	cr_expect_eq(conker_exec_wait(e, 20000, NULL), -error, "%s: %s", command, conker_errmsg());

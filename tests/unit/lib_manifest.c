@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lib_manifest.c - the manifest of a snapshot as text, and the checksums of files. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "lib/box/snapshot.h"
+#include "tests/lib/test.h"
 
 enum { ROOM = 64 << 10 };
 
@@ -194,7 +188,7 @@ Test(lib_manifest, one_without_an_image_is_refused)
 	cr_expect_eq(parse(print(&a), &b), -EBADMSG);
 }
 
-/* ---- checksums ----------------------------------------------------------------------------------------- */
+/* ---- checksums ------------------------------------------------------------------------------- */
 
 Test(lib_manifest, checksums_are_those_of_sha256sum)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib_view.c - views, gaps, lines, completions of stdin, N of M, run and capture; against the fake init. */
+/* lib_view.c - views, gaps, lines, completions of stdin, N of M, run and capture; against the fake
+ * init. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -31,36 +32,34 @@ static conker_exec *start_named(struct got *g, const char *name, uint32_t flags)
 	return e;
 }
 
-/* ---- views ---------------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 Test(lib_view, a_following_view_ends_with_exit)
 {
-	struct got g = {0}, v = {0};
+	struct got v = {0};
 	conker_status st = {.size = sizeof(st)};
-	conker_exec *e = start_named(&g, "job", 0);
-	conker_exec *w = attach(&v, "job", CONKER_VIEW_FOLLOW);
 
+	job = start_named(&seen, "job", 0);
+	conker_exec *w = attach(&v, "job", CONKER_VIEW_FOLLOW);
 	cr_expect_eq(conker_exec_wait(w, 20000, &st), 0);
 	cr_expect_eq(st.code, 3);
 	cr_expect_eq(st.returncode, 3);
 	cr_expect_str_eq(v.out, "view\n");
-	cr_expect_eq(conker_exec_id(w), conker_exec_id(e));
+	cr_expect_eq(conker_exec_id(w), conker_exec_id(job));
 	conker_exec_free(w);
 	cr_expect_eq(v.frees, 1);
-	conker_exec_free(e);
 }
 
 Test(lib_view, a_view_of_what_is_there_ends_with_detached)
 {
-	struct got g = {0}, v = {0};
-	conker_exec *e = start_named(&g, "job", 0);
-	conker_exec *w = attach(&v, "job", 0);
+	struct got v = {0};
 
+	job = start_named(&seen, "job", 0);
+	conker_exec *w = attach(&v, "job", 0);
 	cr_expect_eq(conker_exec_wait(w, 20000, NULL), -ENODATA);
 	cr_expect_eq(v.detached, 1);
 	cr_expect_eq(v.exits + v.losts, 0);
 	conker_exec_free(w);
-	conker_exec_free(e);
 }
 
 Test(lib_view, an_unknown_execution_is_lost_as_a_wrong_call)
@@ -120,66 +119,58 @@ Test(lib_view, a_wrong_reference_is_refused_by_every_call_with_the_reason)
 Test(lib_view, names_that_would_mean_something_else_start_nothing)
 {
 	static const char *const bad[] = {"", "4", "00", "key:x", "a:b", "a\033b", long_name};
-	conker_exec *e = NULL;
 
 	for (size_t i = 0; i < countof(bad); i++) {
 		conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("true"), .name = bad[i]};
 
-		cr_expect_eq(conker_exec_start(box, &o, (conker_exec_cb){0}, &e), -EINVAL, "%zu",
+		cr_expect_eq(conker_exec_start(box, &o, (conker_exec_cb){0}, &job), -EINVAL, "%zu",
 			     i);
 		cr_expect(strstr(conker_errmsg(), "name"), "%s", conker_errmsg());
 	}
-	cr_expect_null(e);
+	cr_expect_null(job);
 }
 
 Test(lib_view, detach_leaves_the_execution_alone)
 {
-	struct got g = {0};
-	conker_exec *e = start_named(&g, "job", 0);
-
-	cr_expect_eq(conker_exec_detach(e), 0);
-	cr_expect_eq(conker_exec_wait(e, 20000, NULL), -ENODATA);
-	cr_expect_eq(g.detached, 1);
-	conker_exec_free(e);
+	job = start_named(&seen, "job", 0);
+	cr_expect_eq(conker_exec_detach(job), 0);
+	cr_expect_eq(conker_exec_wait(job, 20000, NULL), -ENODATA);
+	cr_expect_eq(seen.detached, 1);
+	job = conker_exec_free(job);
 	cr_expect_eq(conker_exec_kill_ref(box, NUMBERED(1), 0, 0), -ESRCH,
 		     "the fake gave its slot away");
 }
 
 Test(lib_view, freeing_what_is_kept_sends_no_signal)
 {
-	struct got g = {0};
-	conker_exec *e = start_named(&g, "job", CONKER_EXEC_KEEP);
-
+	job = start_named(&seen, "job", CONKER_EXEC_KEEP);
 	cr_expect_eq(conker_box_ping(box, 20000), 0);
-	conker_exec_free(e);
+	job = conker_exec_free(job);
 	cr_expect_eq(conker_box_ping(box, 20000), 0);
-	cr_expect_eq(g.frees, 1);
-	cr_expect_eq(g.exits + g.losts, 0);
+	cr_expect_eq(seen.frees, 1);
+	cr_expect_eq(seen.exits + seen.losts, 0);
 }
 
 Test(lib_view, a_known_key_is_told)
 {
-	struct got g = {0};
 	conker_exec_opts o = {.size = sizeof(o), .argv = ARGV("cat"), .key = "known"};
-	conker_exec_cb cb = {.fn = on_event, .user = &g};
-	conker_exec *e;
+	conker_exec_cb cb = {.fn = on_event, .user = &seen};
 
 	o.flags = CONKER_EXEC_STDIN;
-	cr_assert_eq(conker_exec_start(box, &o, cb, &e), 0);
-	cr_expect_eq(conker_exec_write_all(e, "x", 1), 1);
-	cr_expect_eq(conker_exec_close_stdin(e), 0);
-	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0, "%s", conker_errmsg());
-	cr_expect_eq(conker_exec_existing(e), 1);
-	cr_expect_str_eq(g.out, "x");
-	conker_exec_free(e);
+	cr_assert_eq(conker_exec_start(box, &o, cb, &job), 0);
+	cr_expect_eq(conker_exec_write_all(job, "x", 1), 1);
+	cr_expect_eq(conker_exec_close_stdin(job), 0);
+	cr_expect_eq(conker_exec_wait(job, 20000, NULL), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_exec_existing(job), 1);
+	cr_expect_str_eq(seen.out, "x");
 }
 
 Test(lib_view, a_view_can_feed)
 {
-	struct got g = {0}, v = {0};
-	conker_exec *e = start_named(&g, "job", 0);
-	conker_exec *w = attach(&v, "job", CONKER_VIEW_FOLLOW | CONKER_VIEW_STDIN);
+	struct got v = {0};
 
+	job = start_named(&seen, "job", 0);
+	conker_exec *w = attach(&v, "job", CONKER_VIEW_FOLLOW | CONKER_VIEW_STDIN);
 	cr_expect_eq(conker_exec_write(w, "x", 1), -EAGAIN, "not before the guest said how much");
 	cr_expect_eq(conker_exec_write_all(w, "hello", 5), 1);
 	cr_expect_eq(conker_exec_flush(w, 1, 20000), 0, "%s", conker_errmsg());
@@ -187,15 +178,14 @@ Test(lib_view, a_view_can_feed)
 	cr_expect_eq(conker_exec_wait(w, 20000, NULL), 0);
 	cr_expect_str_eq(v.out, "hello");
 	conker_exec_free(w);
-	conker_exec_free(e);
 }
 
 Test(lib_view, a_view_whose_window_is_not_open_yet_can_feed_later)
 {
-	struct got g = {0}, v = {0};
-	conker_exec *e = start_named(&g, "clogged", 0);
-	conker_exec *w = attach(&v, "clogged", CONKER_VIEW_FOLLOW | CONKER_VIEW_STDIN);
+	struct got v = {0};
 
+	job = start_named(&seen, "clogged", 0);
+	conker_exec *w = attach(&v, "clogged", CONKER_VIEW_FOLLOW | CONKER_VIEW_STDIN);
 	cr_expect_eq(conker_exec_write_all(w, "hello", 5), 1);
 	cr_expect_eq(conker_exec_flush(w, 1, 20000), 0, "%s", conker_errmsg());
 	cr_expect_eq(conker_exec_stdin_pending(w), 0);
@@ -203,22 +193,18 @@ Test(lib_view, a_view_whose_window_is_not_open_yet_can_feed_later)
 	cr_expect_eq(conker_exec_wait(w, 20000, NULL), 0, "%s", conker_errmsg());
 	cr_expect_str_eq(v.out, "hello");
 	conker_exec_free(w);
-	conker_exec_free(e);
 }
 
-/* ---- output ---------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 Test(lib_view, missing_bytes_are_told_also_at_the_end)
 {
-	struct got g = {0};
-	conker_exec *e = start(&g, 0, ARGV("gap"));
-
-	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0, "%s", conker_errmsg());
-	cr_expect_eq(g.gaps, 2);
-	cr_expect_eq(g.gap.stream, CONKER_STDOUT);
-	cr_expect_eq(g.gap.from, 6);
-	cr_expect_eq(g.gap.to, 9);
-	conker_exec_free(e);
+	job = start(&seen, 0, ARGV("gap"));
+	cr_expect_eq(conker_exec_wait(job, 20000, NULL), 0, "%s", conker_errmsg());
+	cr_expect_eq(seen.gaps, 2);
+	cr_expect_eq(seen.gap.stream, CONKER_STDOUT);
+	cr_expect_eq(seen.gap.from, 6);
+	cr_expect_eq(seen.gap.to, 9);
 }
 
 struct lines {
@@ -286,74 +272,66 @@ Test(lib_view, a_line_without_end_comes_in_pieces)
 	cr_expect_not(l.wrong);
 }
 
-/* ---- input ------------------------------------------------------------------------------------------ */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 Test(lib_view, each_write_completes_in_order)
 {
-	struct got g = {0};
-	conker_exec *e = start(&g, CONKER_EXEC_STDIN, ARGV("cat"));
 	static char big[1 << 20];
 
-	cr_expect_eq(conker_exec_write_all(e, big, sizeof(big)), 1);
-	cr_expect_eq(conker_exec_write_all(e, "", 0), 2);
-	cr_expect_eq(conker_exec_write_all(e, "x", 1), 3);
-	cr_expect_gt(conker_exec_stdin_pending(e), 0);
-	cr_expect_eq(conker_exec_write(e, "y", 1), -EAGAIN, "what was queued goes first");
-	cr_expect_eq(conker_exec_flush(e, 0, 10000), 0, "%s", conker_errmsg());
-	cr_expect_eq(conker_exec_stdin_pending(e), 0);
-	cr_expect_eq(conker_exec_close_stdin(e), 0);
-	cr_expect_eq(conker_exec_write_all(e, "z", 1), -ESHUTDOWN);
-	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
-	cr_expect_eq(g.written, 3);
-	cr_expect_eq(g.last_written.ticket, 3);
-	cr_expect_eq(g.last_written.error, 0);
-	cr_expect_eq(g.total, sizeof(big) + 1);
-	cr_expect_eq(conker_exec_flush(e, 4, 0), -EINVAL);
-	conker_exec_free(e);
+	job = start(&seen, CONKER_EXEC_STDIN, ARGV("cat"));
+	cr_expect_eq(conker_exec_write_all(job, big, sizeof(big)), 1);
+	cr_expect_eq(conker_exec_write_all(job, "", 0), 2);
+	cr_expect_eq(conker_exec_write_all(job, "x", 1), 3);
+	cr_expect_gt(conker_exec_stdin_pending(job), 0);
+	cr_expect_eq(conker_exec_write(job, "y", 1), -EAGAIN, "what was queued goes first");
+	cr_expect_eq(conker_exec_flush(job, 0, 10000), 0, "%s", conker_errmsg());
+	cr_expect_eq(conker_exec_stdin_pending(job), 0);
+	cr_expect_eq(conker_exec_close_stdin(job), 0);
+	cr_expect_eq(conker_exec_write_all(job, "z", 1), -ESHUTDOWN);
+	cr_expect_eq(conker_exec_wait(job, 20000, NULL), 0);
+	cr_expect_eq(seen.written, 3);
+	cr_expect_eq(seen.last_written.ticket, 3);
+	cr_expect_eq(seen.last_written.error, 0);
+	cr_expect_eq(seen.total, sizeof(big) + 1);
+	cr_expect_eq(conker_exec_flush(job, 4, 0), -EINVAL);
 }
 
 Test(lib_view, a_process_that_closes_its_stdin_fails_the_write)
 {
-	struct got g = {0};
-	conker_exec *e = start(&g, CONKER_EXEC_STDIN, ARGV("closes"));
-	int64_t ticket = conker_exec_write_all(e, "unread", 6);
+	job = start(&seen, CONKER_EXEC_STDIN, ARGV("closes"));
+	int64_t ticket = conker_exec_write_all(job, "unread", 6);
 
-	cr_expect_eq(conker_exec_flush(e, ticket, 20000), -EPIPE);
-	cr_expect_eq(conker_exec_write(e, "x", 1), -EPIPE);
-	cr_expect_eq(conker_exec_write_all(e, "x", 1), -EPIPE);
-	cr_expect_eq(conker_exec_kill(e, 0, CONKER_KILL_ALL), 0);
-	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
-	cr_expect_eq(g.written, 1);
-	cr_expect_eq(g.last_written.error, -EPIPE);
-	cr_expect_eq(conker_exec_write(e, "x", 1), -ESRCH);
-	conker_exec_free(e);
+	cr_expect_eq(conker_exec_flush(job, ticket, 20000), -EPIPE);
+	cr_expect_eq(conker_exec_write(job, "x", 1), -EPIPE);
+	cr_expect_eq(conker_exec_write_all(job, "x", 1), -EPIPE);
+	cr_expect_eq(conker_exec_kill(job, 0, CONKER_KILL_ALL), 0);
+	cr_expect_eq(conker_exec_wait(job, 20000, NULL), 0);
+	cr_expect_eq(seen.written, 1);
+	cr_expect_eq(seen.last_written.error, -EPIPE);
+	cr_expect_eq(conker_exec_write(job, "x", 1), -ESRCH);
 }
 
 Test(lib_view, what_was_not_taken_at_the_end_is_told)
 {
-	struct got g = {0};
-	conker_exec *e = start(&g, CONKER_EXEC_STDIN, ARGV("deaf"));
-
-	cr_expect_eq(conker_exec_write_all(e, "unread", 6), 1);
-	cr_expect_eq(conker_exec_flush(e, 1, 100), -ETIMEDOUT);
-	cr_expect_eq(conker_exec_kill(e, 9, CONKER_KILL_ALL), 0);
-	cr_expect_eq(conker_exec_flush(e, 1, 20000), -ESRCH);
-	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
-	cr_expect_eq(g.written, 1);
-	cr_expect_eq(g.last_written.error, -ESRCH);
-	conker_exec_free(e);
+	job = start(&seen, CONKER_EXEC_STDIN, ARGV("deaf"));
+	cr_expect_eq(conker_exec_write_all(job, "unread", 6), 1);
+	cr_expect_eq(conker_exec_flush(job, 1, 100), -ETIMEDOUT);
+	cr_expect_eq(conker_exec_kill(job, 9, CONKER_KILL_ALL), 0);
+	cr_expect_eq(conker_exec_flush(job, 1, 20000), -ESRCH);
+	cr_expect_eq(conker_exec_wait(job, 20000, NULL), 0);
+	cr_expect_eq(seen.written, 1);
+	cr_expect_eq(seen.last_written.error, -ESRCH);
 }
 
-/* ---- questions -------------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 Test(lib_view, lookup_finds_one)
 {
-	struct got g = {0};
-	conker_exec *e = start_named(&g, "job", 0);
 	conker_exec_info *i = NULL, *none = NULL;
 
+	job = start_named(&seen, "job", 0);
 	cr_assert_eq(conker_exec_lookup(box, NAMED("job"), 0, &i), 0);
-	cr_expect_eq(i->id, conker_exec_id(e));
+	cr_expect_eq(i->id, conker_exec_id(job));
 	cr_expect_str_eq(i->name, "job", "valid until it is freed");
 	cr_expect_null(conker_exec_info_free(i));
 	cr_expect_null(conker_exec_info_free(NULL));
@@ -362,7 +340,6 @@ Test(lib_view, lookup_finds_one)
 	cr_expect_eq(conker_exec_lookup(box, NAMED("job"), 0, NULL), -EINVAL);
 	cr_expect_null(none);
 	cr_expect_eq(conker_exec_forget(box, NAMED("job")), 0);
-	conker_exec_free(e);
 }
 
 Test(lib_view, figures_of_the_box)
@@ -386,32 +363,26 @@ Test(lib_view, ports_are_awaited)
 	cr_expect_eq(conker_box_await_ports(box, NULL, good, 33, 1000), -EINVAL);
 }
 
-/* ---- kinds of errors ---------------------------------------------------------------------------------- */
+/* ---- kinds of errors ------------------------------------------------------------------------- */
 
 Test(lib_view, what_cannot_be_started_is_of_its_own_kind)
 {
-	struct got g = {0};
-	conker_exec *e = start(&g, 0, ARGV("missing"));
-
-	cr_expect_eq(conker_exec_wait(e, 20000, NULL), -ENOENT);
+	job = start(&seen, 0, ARGV("missing"));
+	cr_expect_eq(conker_exec_wait(job, 20000, NULL), -ENOENT);
 	cr_expect_eq(conker_errkind(), CONKER_ERR_START);
 	cr_expect_str_eq(conker_errstep(), "exec");
-	cr_expect_eq(g.kind, CONKER_ERR_START);
-	conker_exec_free(e);
+	cr_expect_eq(seen.kind, CONKER_ERR_START);
 }
 
 Test(lib_view, a_broken_box_is_of_its_own_kind)
 {
-	struct got g = {0};
-	conker_exec *e = start(&g, 0, ARGV("panic"));
-
-	cr_expect_lt(conker_exec_wait(e, 20000, NULL), 0);
+	job = start(&seen, 0, ARGV("panic"));
+	cr_expect_lt(conker_exec_wait(job, 20000, NULL), 0);
 	cr_expect_eq(conker_errkind(), CONKER_ERR_BOX);
 	cr_expect_str_eq(conker_errstep(), "");
-	cr_expect_eq(g.kind, CONKER_ERR_BOX);
+	cr_expect_eq(seen.kind, CONKER_ERR_BOX);
 	cr_expect_lt(conker_box_ping(box, 20000), 0);
 	cr_expect_eq(conker_errkind(), CONKER_ERR_BOX);
-	conker_exec_free(e);
 }
 
 Test(lib_view, the_check_of_a_status)
@@ -434,7 +405,7 @@ Test(lib_view, the_check_of_a_status)
 	cr_expect_str_eq(conker_errmsg(), "timed out after 5.0 s");
 }
 
-/* ---- run and capture ----------------------------------------------------------------------------------- */
+/* ---- run and capture ------------------------------------------------------------------------- */
 
 static int run_it(const char *const *argv, conker_run_opts o, conker_result *ret)
 {
@@ -518,7 +489,7 @@ Test(lib_view, run_checked_is_an_error_that_carries_the_result)
 	conker_result_free(&r);
 }
 
-/* ---- N of M ------------------------------------------------------------------------------------------- */
+/* ---- N of M ---------------------------------------------------------------------------------- */
 
 Test(lib_view, n_of_m_are_waited_for)
 {
@@ -574,13 +545,10 @@ Test(lib_view, n_of_m_from_several_threads_while_another_leads)
 
 Test(lib_view, an_older_caller_knows_fewer_options)
 {
-	struct got g = {0};
 	conker_exec_opts o = {.argv = ARGV("exit", "0"), .key = (const char *)1};
-	conker_exec_cb cb = {.fn = on_event, .user = &g};
-	conker_exec *e;
+	conker_exec_cb cb = {.fn = on_event, .user = &seen};
 
 	o.size = offsetof(conker_exec_opts, key); /* what follows is not his */
-	cr_assert_eq(conker_exec_start(box, &o, cb, &e), 0);
-	cr_expect_eq(conker_exec_wait(e, 20000, NULL), 0);
-	conker_exec_free(e);
+	cr_assert_eq(conker_exec_start(box, &o, cb, &job), 0);
+	cr_expect_eq(conker_exec_wait(job, 20000, NULL), 0);
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Devices with limits: what is beyond waits, in order, complete, and without keeping the loop busy. */
-#include <criterion/criterion.h>
-#include <fcntl.h>
+/* Devices with limits: what is beyond waits, in order, complete, and without keeping the loop
+ * busy. */
 #include <linux/virtio_blk.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "tests/fake/vguest.h"
+#include "tests/lib/test.h"
+#include "tests/lib/vsock_fixture.h"
 #include "util/clock.h"
 #include "vmm/virtio/blk.h"
 #include "vmm/virtio/console.h"
@@ -46,7 +45,8 @@ static uint64_t passed_ms(void)
 	return (clock_now_ns() - start_ns) / MS;
 }
 
-/* Asked behind a look at what must wait so long: on a machine that stood still meanwhile it need not any more. */
+/* Asked behind a look at what must wait so long: on a machine that stood still meanwhile it need
+ * not any more. */
 static bool late(uint64_t ms)
 {
 	return passed_ms() >= ms;
@@ -74,7 +74,8 @@ static unsigned answers(unsigned q)
 	return n;
 }
 
-/* The loop does not turn, whatever the guest says, until the wait is over: due_ms after the beginning. */
+/* The loop does not turn, whatever the guest says, until the wait is over: due_ms after the
+ * beginning. */
 static void assert_sleeps(unsigned q, int ms, uint64_t due_ms)
 {
 	fake_run(&f);
@@ -301,26 +302,21 @@ Test(limits_disk, writing_zeroes_costs_the_range)
 
 /* ---- vsock ---- */
 
-TestSuite(limits_vsock, .timeout = 60);
+TestSuite(limits_vsock, .init = open_stream, .fini = stop_guest, .timeout = 60);
 
-static struct vguest *serve(uint64_t bytes_per_s, uint64_t ops_per_s, int *ret_fd,
-			    uint32_t *ret_port)
+static void limit_vsock(uint64_t bytes_per_s, uint64_t ops_per_s)
 {
-	struct vguest *g = vguest_serve(0);
-
-	*ret_fd = vguest_dial_open(g, ret_port);
 	vsock_limit(g->f.dev, &(struct limit){bytes_per_s, ops_per_s});
 	begin_time();
-	return g;
 }
 
 /* Reads n bytes at the client while the loop turns. */
-static void read_all(struct vguest *g, int fd, void *buf, size_t n)
+static void read_all(void *buf, size_t n)
 {
 	size_t got = 0;
 
 	while (got < n) {
-		ssize_t r = vguest_client_read(fd, (uint8_t *)buf + got, n - got);
+		ssize_t r = vguest_client_read(client, (uint8_t *)buf + got, n - got);
 
 		if (r > 0)
 			got += (size_t)r;
@@ -333,33 +329,26 @@ static void read_all(struct vguest *g, int fd, void *buf, size_t n)
 Test(limits_vsock, the_guests_bytes_beyond_it_wait_in_order)
 {
 	char buf[16] = "";
-	uint32_t port;
-	int fd;
-	struct vguest *g = serve(4, 0, &fd, &port);
 
+	limit_vsock(4, 0);
 	vguest_send_data(g, port, "abcdef", 6);
 	vguest_send_data(g, port, "gh", 2);
-	ssize_t n = vguest_client_read(fd, buf, sizeof(buf));
+	ssize_t n = vguest_client_read(client, buf, sizeof(buf));
 	cr_assert(n == 6 || (n == 8 && late(450)), "at once, on credit");
 	cr_assert_leq(loop_step(&g->f.loop, 50), 1, "the interrupt for returned buffers");
 	cr_assert(loop_step(&g->f.loop, 50) == 0 || late(450), "no spinning");
-	read_all(g, fd, buf + n, 8 - (size_t)n);
+	read_all(buf + n, 8 - (size_t)n);
 	cr_assert(late(450), "%lu ms", (unsigned long)passed_ms());
 	cr_assert_eq(memcmp(buf, "abcdefgh", 8), 0);
-	close(fd);
-	vguest_stop(g);
 }
 
 Test(limits_vsock, the_hosts_bytes_beyond_it_wait_in_its_socket)
 {
-	uint32_t port;
-	int fd;
-	struct vguest *g = serve(4, 0, &fd, &port);
-
-	cr_assert_eq(write(fd, "abcdef", 6), 6);
+	limit_vsock(4, 0);
+	cr_assert_eq(write(client, "abcdef", 6), 6);
 	cr_assert_eq(vguest_recv(g), VSOCK_OP_RW);
 	cr_assert_eq(g->p.len, 6);
-	cr_assert_eq(write(fd, "gh", 2), 2);
+	cr_assert_eq(write(client, "gh", 2), 2);
 	unsigned op = vguest_recv(g);
 	cr_assert(op == 0 || late(450));
 	for (; op == 0; op = vguest_recv(g))
@@ -367,88 +356,65 @@ Test(limits_vsock, the_hosts_bytes_beyond_it_wait_in_its_socket)
 	cr_assert(late(450), "%lu ms", (unsigned long)passed_ms());
 	cr_assert_eq(g->p.len, 2);
 	cr_assert_eq(memcmp(g->data, "gh", 2), 0);
-	close(fd);
-	vguest_stop(g);
 }
 
 Test(limits_vsock, a_flood_from_the_guest_does_not_hold_up_what_the_host_says)
 {
-	uint32_t port;
-	int fd;
-	struct vguest *g = serve(1000, 0, &fd, &port);
-
+	limit_vsock(1000, 0);
 	for (int i = 0; i < 3; i++)
 		vguest_send_data(g, port, NULL, 4 * KIB); /* seconds of debt */
-	cr_assert_eq(write(fd, "still here", 10), 10);
+	cr_assert_eq(write(client, "still here", 10), 10);
 	cr_assert_eq(vguest_recv(g), VSOCK_OP_RW);
 	cr_assert_eq(g->p.len, 10);
-	close(fd);
+	hang_up();
 	cr_assert_eq(vguest_recv(g), VSOCK_OP_SHUTDOWN);
-	vguest_stop(g);
 }
 
 Test(limits_vsock, a_flood_from_the_host_does_not_hold_up_what_the_guest_says)
 {
 	char buf[4];
-	uint32_t port;
-	int fd;
-	struct vguest *g = serve(1000, 0, &fd, &port);
 
-	cr_assert_eq(vguest_client_fill(fd, 16 * KIB), 16 * KIB);
+	limit_vsock(1000, 0);
+	cr_assert_eq(vguest_client_fill(client, 16 * KIB), 16 * KIB);
 	while (vguest_recv(g))
 		;
 	vguest_send_data(g, port, "ok", 2);
-	cr_assert_eq(vguest_client_read(fd, buf, sizeof(buf)), 2);
-	close(fd);
-	vguest_stop(g);
+	cr_assert_eq(vguest_client_read(client, buf, sizeof(buf)), 2);
 }
 
 Test(limits_vsock, packets_without_bytes_count_too)
 {
-	uint32_t port;
-	int fd;
-	struct vguest *g = serve(0, 5, &fd, &port);
-
+	limit_vsock(0, 5);
 	for (int i = 0; i < 5; i++)
 		vguest_send_credit(g, port, 1 << 20, 0);
 	vguest_send_data(g, port, "x", 1);
 	char c;
-	ssize_t n = vguest_client_read(fd, &c, 1);
+	ssize_t n = vguest_client_read(client, &c, 1);
 	cr_assert(n < 0 || late(180));
 	if (n < 0)
-		read_all(g, fd, &c, 1);
+		read_all(&c, 1);
 	cr_assert(late(180), "%lu ms", (unsigned long)passed_ms());
-	close(fd);
-	vguest_stop(g);
 }
 
 Test(limits_vsock, large_packets_are_paid_by_their_bytes_alone)
 {
 	static uint8_t buf[8 * KIB];
-	uint32_t port;
-	int fd;
-	struct vguest *g = serve(0, 2, &fd, &port);
 
+	limit_vsock(0, 2);
 	for (int i = 0; i < 8; i++)
 		vguest_send_data(g, port, NULL, KIB);
-	cr_assert_eq(vguest_client_read(fd, buf, sizeof(buf)), sizeof(buf));
-	close(fd);
-	vguest_stop(g);
+	cr_assert_eq(vguest_client_read(client, buf, sizeof(buf)), sizeof(buf));
 }
 
 Test(limits_vsock, what_a_guest_had_queued_when_it_stopped_has_none)
 {
 	char buf[8];
-	uint32_t port;
-	int fd;
-	struct vguest *g = serve(1, 0, &fd, &port);
 
+	limit_vsock(1, 0);
 	vguest_send_data(g, port, "last", 4);
 	vguest_send_data(g, port, "word", 4);
 	vsock_drain(g->f.dev);
 	fake_run(&g->f);
-	cr_assert_eq(vguest_client_read(fd, buf, sizeof(buf)), 8);
+	cr_assert_eq(vguest_client_read(client, buf, sizeof(buf)), 8);
 	cr_assert_eq(memcmp(buf, "lastword", 8), 0);
-	close(fd);
-	vguest_stop(g);
 }

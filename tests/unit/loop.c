@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* loop.c - the rules of util/loop.h. */
-#include <criterion/criterion.h>
-
-#include <errno.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
+#include "tests/lib/test.h"
 #include "util/loop.h"
 
 struct peer {

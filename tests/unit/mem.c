@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
-
+#include "tests/lib/test.h"
 #include "vmm/arch/x86/layout.h"
 #include "vmm/mem.h"
 

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/snap/memfile.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "tests/lib/test.h"
 #include "vmm/snap/memfile.h"
 
 enum { PAGE = 4096, PAGES = 2000, SIZE = PAGES * PAGE };

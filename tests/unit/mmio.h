@@ -3,17 +3,13 @@
 #ifndef TESTS_UNIT_MMIO_H
 #define TESTS_UNIT_MMIO_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "tests/fake/fake.h"
+#include "tests/lib/test.h"
 
 enum { NEEDS_RESET = VIRTIO_CONFIG_S_NEEDS_RESET, LIVE = 0xf };
 

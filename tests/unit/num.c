@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* num: what is a number, and what is not. */
+#include "tests/lib/test.h"
 #include "util/num.h"
-
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
 
 static int parse(const char *s, unsigned base, uint64_t max, uint64_t *ret)
 {

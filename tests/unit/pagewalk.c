@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
-
+#include "tests/lib/test.h"
 #include "vmm/arch/x86/pagewalk.h"
 
 /* Guest-physical places of the tables, one per level; the page mapped lies at PAGE. */

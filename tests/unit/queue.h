@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* queue.h - fixture of the queue tests: a queue of SIZE entries in a fake guest's memory, and chains for
- * it. Each test has a process of its own, so statics are fresh.
+/* queue.h - fixture of the queue tests: a queue of SIZE entries in a fake guest's memory, and
+ * chains for it. Each test has a process of its own, so statics are fresh.
  */
 #ifndef TESTS_UNIT_QUEUE_H
 #define TESTS_UNIT_QUEUE_H
 
-#include <criterion/criterion.h>
-#include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
-#include <string.h>
 
 #include "tests/fake/fake.h"
+#include "tests/lib/test.h"
 
 enum { SIZE = 8 };
 

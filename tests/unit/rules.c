@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rules.c - each rule of proto/rules.c, broken once, and the nearest message that keeps it. */
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "proto/rules.h"
+#include "tests/lib/test.h"
 
 static ProtobufCBinaryData bytes(const char *s)
 {
@@ -337,7 +334,7 @@ Test(rules, a_new_world_has_a_time_a_name_and_a_generation_in_bounds)
 	broken("with a generation");
 }
 
-/* ---- from the guest --------------------------------------------------------------------------- */
+/* ---- from the guest -------------------------------------------------------------------------- */
 
 Test(rules, exits_are_in_range)
 {
@@ -380,7 +377,7 @@ Test(rules, listings_are_checked_with_their_exit)
 	cr_assert_not_null(rules_server(&m), "its name");
 }
 
-/* ---- the document ------------------------------------------------------------------------------- */
+/* ---- the document ---------------------------------------------------------------------------- */
 
 /* The hexadecimal bytes of the smallest conversation in docs/protocol.md, line by line. */
 static size_t document_bytes(const char *line, uint8_t *ret)

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of util/sha256.h. */
-#include <criterion/criterion.h>
-#include <string.h>
-
+#include "tests/lib/test.h"
 #include "util/sha256.h"
 
 static void sum_of(const void *p, size_t len, size_t piece, int by_cpu, char ret[SHA256_TEXT_BYTES])

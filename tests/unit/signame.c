@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* signame: the names are the C library's, and those of realtime signals. */
+#include "tests/lib/test.h"
 #include "util/signame.h"
 
-#include <criterion/criterion.h>
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 
 Test(signame, every_signal_is_called_as_glibc_calls_it)
 {

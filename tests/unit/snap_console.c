@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What console.c says of a console, of one that is saved, through the bytes of a state file, and restored into
- * a new one, before each register access of the driver and after each step of the loop. */
+/* What console.c says of a console, of one that is saved, through the bytes of a state file, and
+ * restored into a new one, before each register access of the driver and after each step of the
+ * loop. */
 #define MOVED 1
 #include "tests/unit/console.c"
 
@@ -22,10 +23,8 @@ static uint8_t *much(size_t n)
 static void assert_file(int fd, const uint8_t *was, size_t n)
 {
 	static uint8_t now[1 << 20];
-	struct stat st;
 
-	cr_assert_eq(fstat(fd, &st), 0);
-	cr_assert_eq(st.st_size, (off_t)n);
+	cr_assert_eq(file_size(fd), (off_t)n);
 	cr_assert_eq(pread(fd, now, sizeof(now), 0), (ssize_t)n);
 	cr_assert_eq(memcmp(now, was, n), 0);
 }
@@ -35,18 +34,15 @@ Test(snap_console, a_chain_goes_on_where_it_stopped)
 	enum { N = 900 << 10 };
 	uint8_t *data = much(N);
 	int fd = temp_file();
-	struct stat st;
 
 	start(fd);
 	f.moving = false;
 	say_n(data, N);
 	fake_kick(&f, TX);
 	cr_assert_eq(loop_step(&f.loop, 0), 1);
-	cr_assert_eq(fstat(fd, &st), 0);
-	cr_assert_eq(st.st_size, VIRTIO_BUDGET_BYTES);
+	cr_assert_eq(file_size(fd), VIRTIO_BUDGET_BYTES);
 	fake_move(&f); /* serves once */
-	cr_assert_eq(fstat(fd, &st), 0);
-	cr_assert_eq(st.st_size, 2 * VIRTIO_BUDGET_BYTES);
+	cr_assert_eq(file_size(fd), 2 * VIRTIO_BUDGET_BYTES);
 	cr_assert_eq(answers(), 0);
 	f.moving = true;
 	fake_run(&f);

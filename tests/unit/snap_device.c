@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Devices of the state file: what goes in comes out, at the limits too, and nothing else comes out. */
-#include <criterion/criterion.h>
-#include <errno.h>
+/* Devices of the state file: what goes in comes out, at the limits too, and nothing else comes
+ * out. */
 #include <linux/virtio_ids.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "tests/lib/test.h"
 #include "vmm/snap/device.h"
 
 static struct snap_device *d;

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/snap/machine.h and file.h. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "tests/lib/test.h"
 #include "vmm/snap/file.h"
 #include "vmm/snap/machine.h"
 

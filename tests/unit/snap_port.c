@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A port that is held, saved and restored: registers, rings, interrupts, commands; and states that no port
- * can have. The probe device of mmio.h stands in for any. */
+/* A port that is held, saved and restored: registers, rings, interrupts, commands; and states that
+ * no port can have. The probe device of mmio.h stands in for any. */
 #include "tests/unit/mmio.h"
 
 #include <linux/virtio_ids.h>
@@ -57,7 +57,14 @@ static void teardown_disk(void)
 	teardown();
 }
 
+static void setup_live(void)
+{
+	setup_disk();
+	fake_start(&f, 0);
+}
+
 TestSuite(snap_port, .init = setup_disk, .fini = teardown_disk, .timeout = 30);
+TestSuite(snap_port_live, .init = setup_live, .fini = teardown_disk, .timeout = 30);
 
 /* A buffer in queue q, as the device would see it. */
 static void add(unsigned q)
@@ -77,9 +84,8 @@ static bool pop_push(unsigned q)
 
 /* ---- hold and release ---- */
 
-Test(snap_port, kicks_wait_while_it_is_held)
+Test(snap_port_live, kicks_wait_while_it_is_held)
 {
-	fake_start(&f, 0);
 	unsigned before[] = {dev->kicks[0], dev->kicks[1]};
 	virtio_port_hold(f.port);
 	fake_kick(&f, 0);
@@ -94,17 +100,15 @@ Test(snap_port, kicks_wait_while_it_is_held)
 	cr_assert_eq(dev->kicks[0], before[0] + 2, "it listens again");
 }
 
-Test(snap_port, a_kick_that_nobody_saw_before_is_not_lost)
+Test(snap_port_live, a_kick_that_nobody_saw_before_is_not_lost)
 {
-	fake_start(&f, 0);
 	fake_kick(&f, 1); /* the loop does not turn any more */
 	fake_move(&f);
 	cr_assert_eq(dev->kicks[1], 1);
 }
 
-Test(snap_port, queues_look_empty_while_it_is_held)
+Test(snap_port_live, queues_look_empty_while_it_is_held)
 {
-	fake_start(&f, 0);
 	add(0);
 	virtio_port_hold(f.port);
 	cr_assert_not(pop_push(0));
@@ -114,9 +118,8 @@ Test(snap_port, queues_look_empty_while_it_is_held)
 	cr_assert(pop_push(0));
 }
 
-Test(snap_port, waits_and_deafness_end_with_it)
+Test(snap_port_live, waits_and_deafness_end_with_it)
 {
-	fake_start(&f, 0);
 	for (int i = 0; i < PACE_IDLE_KICKS_RESERVE + 100; i++) {
 		fake_kick(&f, 0);
 		cr_assert_geq(loop_step(&f.loop, 0), 0);
@@ -155,9 +158,8 @@ Test(snap_port, a_device_started_while_it_is_held_waits_too)
 
 /* ---- busy ---- */
 
-Test(snap_port, is_not_saved_while_its_device_is_busy)
+Test(snap_port_live, is_not_saved_while_its_device_is_busy)
 {
-	fake_start(&f, 0);
 	virtio_port_hold(f.port);
 	is_busy = true;
 	cr_assert(virtio_port_busy(f.port));
@@ -210,9 +212,8 @@ Test(snap_port, an_interrupt_that_was_on_its_way_is_raised_again)
 	cr_assert_eq(fake_irqs(&f), 0);
 }
 
-Test(snap_port, what_the_driver_was_not_told_of_it_is)
+Test(snap_port_live, what_the_driver_was_not_told_of_it_is)
 {
-	fake_start(&f, 0);
 	add(0);
 	add(0);
 	fake_avail(&f, 0)[2 + 8] = 1; /* used_event: tell me once two are back */
@@ -257,11 +258,10 @@ Test(snap_port, a_driver_may_be_moved_between_any_two_steps)
 	cr_assert_eq(fake_start(&f, 0), LIVE);
 }
 
-Test(snap_port, indices_go_on_past_the_end_of_their_type)
+Test(snap_port_live, indices_go_on_past_the_end_of_their_type)
 {
 	uint32_t head, len;
 
-	fake_start(&f, 0);
 	for (unsigned i = 0; i < 65536 + 20; i++) {
 		f.q[0].next_desc = 0;
 		*fake_desc(&f, 0, 0) =
@@ -274,9 +274,8 @@ Test(snap_port, indices_go_on_past_the_end_of_their_type)
 	}
 }
 
-Test(snap_port, selectors_and_harmless_nonsense_are_kept)
+Test(snap_port_live, selectors_and_harmless_nonsense_are_kept)
 {
-	fake_start(&f, 0);
 	set(VIRTIO_MMIO_QUEUE_SEL, 77);
 	set(VIRTIO_MMIO_DEVICE_FEATURES_SEL, 5);
 	fake_move(&f);
@@ -284,9 +283,8 @@ Test(snap_port, selectors_and_harmless_nonsense_are_kept)
 	cr_assert_eq(reg(VIRTIO_MMIO_DEVICE_FEATURES), 0);
 }
 
-Test(snap_port, a_stopped_queue_stays_stopped_and_the_others_go_on)
+Test(snap_port_live, a_stopped_queue_stays_stopped_and_the_others_go_on)
 {
-	fake_start(&f, 0);
 	add(1);
 	cr_assert(pop_push(1));
 	set(VIRTIO_MMIO_QUEUE_SEL, 0);
@@ -303,9 +301,8 @@ Test(snap_port, a_stopped_queue_stays_stopped_and_the_others_go_on)
 	cr_assert_eq(fake_start(&f, 0), LIVE);
 }
 
-Test(snap_port, a_device_that_needs_a_reset_still_does)
+Test(snap_port_live, a_device_that_needs_a_reset_still_does)
 {
-	fake_start(&f, 0);
 	dev->breaks = true;
 	fake_kick(&f, 0);
 	fake_run(&f);
@@ -333,9 +330,8 @@ Test(snap_port, illegal_queues_of_a_device_that_broke_on_them_are_kept)
 	cr_assert_eq(fake_start(&f, 0), LIVE);
 }
 
-Test(snap_port, a_driver_that_gave_up_is_not_served)
+Test(snap_port_live, a_driver_that_gave_up_is_not_served)
 {
-	fake_start(&f, 0);
 	set(VIRTIO_MMIO_STATUS, LIVE | VIRTIO_CONFIG_S_FAILED);
 	fake_move(&f);
 	cr_assert_eq(status(), LIVE | VIRTIO_CONFIG_S_FAILED);
@@ -343,11 +339,10 @@ Test(snap_port, a_driver_that_gave_up_is_not_served)
 	cr_assert_eq(fake_start(&f, 0), LIVE);
 }
 
-Test(snap_port, the_saved_one_is_as_it_was)
+Test(snap_port_live, the_saved_one_is_as_it_was)
 {
 	struct port_state *again = calloc(1, sizeof(*again));
 
-	fake_start(&f, 0);
 	add(0);
 	cr_assert(pop_push(0));
 	add(0);
@@ -392,9 +387,8 @@ static void accept(void)
 		accept();                            \
 	} while (0)
 
-Test(snap_port, another_device_is_refused)
+Test(snap_port_live, another_device_is_refused)
 {
-	fake_start(&f, 0);
 	fake_save(&f, s);
 	REFUSE(device_id, VIRTIO_ID_CONSOLE, "another kind");
 	REFUSE(nqueues, 1, "another kind");
@@ -407,9 +401,8 @@ Test(snap_port, another_device_is_refused)
 	REFUSE(config[11], 'm', "configuration");
 }
 
-Test(snap_port, registers_that_no_driver_wrote_are_refused)
+Test(snap_port_live, registers_that_no_driver_wrote_are_refused)
 {
-	fake_start(&f, 0);
 	fake_save(&f, s);
 	REFUSE(status, 2, "status");
 	REFUSE(status, 4, "status");
@@ -428,9 +421,8 @@ Test(snap_port, registers_that_no_driver_wrote_are_refused)
 	accept();
 }
 
-Test(snap_port, queues_outside_memory_are_refused)
+Test(snap_port_live, queues_outside_memory_are_refused)
 {
-	fake_start(&f, 0);
 	fake_save(&f, s);
 	REFUSE(queue[0].layout.size, 0, "illegal");
 	REFUSE(queue[0].layout.size, 3, "illegal");
@@ -447,9 +439,8 @@ Test(snap_port, queues_outside_memory_are_refused)
 }
 
 /* Whatever a queue's indices say, the worst is a broken device. */
-Test(snap_port, false_indices_break_the_device_at_most)
+Test(snap_port_live, false_indices_break_the_device_at_most)
 {
-	fake_start(&f, 0);
 	add(0);
 	fake_save(&f, s);
 	for (unsigned i = 0; i < 65536; i += 257) {

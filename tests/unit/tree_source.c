@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rules of packing: files are read up to their end, whatever their size is called, and what is no file is left out and
- * told; and of unpacking: nothing half stands under a name.
+/* Rules of packing: files are read up to their end, whatever their size is called, and what is no
+ * file is left out and told; and of unpacking: nothing half stands under a name.
  */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "tests/lib/test.h"
 #include "util/tree.h"
 
 enum { ARCHIVE_BYTES = 16 << 20, LARGE = 300000 };

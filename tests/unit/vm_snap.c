@@ -7,14 +7,15 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "tests/lib/fds.h"
 #include "tests/lib/vm_fixture.h"
 #include "vmm/ctl.h"
 #include "vmm/snap/memfile.h"
 
 enum { FLAG = 0x600, COUNT = 0x608 };
 
-/* Counts, with many exits, until somebody sets the flag in its memory; then it powers off if it lost no count: the
- * one in a register and the one in memory. */
+/* Counts, with many exits, until somebody sets the flag in its memory; then it powers off if it
+ * lost no count: the one in a register and the one in memory. */
 GUEST(count_guest,
       MAP_DEVICES "xor %r8, %r8; 1: inc %r8; incq 0x608; out %al, $0x80;"
 		  "cmpq $0, 0x600; je 1b; cmp %r8, 0x608; jne 2f;" POWER_OFF SPIN "2:" REBOOT SPIN);
@@ -22,10 +23,12 @@ GUEST(count_guest,
 static struct sockaddr_un ctl_addr = {.sun_family = AF_UNIX};
 static int snap[2]; /* state, memory */
 static pthread_t runner;
+static enum exit_reason reason; /* once runner has been joined */
 
-static void *run_machine(void *ret)
+static void *run_machine(void *unused)
 {
-	*(enum exit_reason *)ret = vm_run(vm);
+	(void)unused;
+	reason = vm_run(vm);
 	return NULL;
 }
 
@@ -61,7 +64,7 @@ static void remove_named(void)
 	(void)unlink(path_of("memory"));
 }
 
-static void start(enum exit_reason *ret)
+static void start(void)
 {
 	config.fd[VMM_FD_CTL] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	config.fd[VMM_FD_PAGEMAP] = memfile_pagemap();
@@ -70,7 +73,7 @@ static void start(enum exit_reason *ret)
 		     0);
 	cr_assert_eq(listen(config.fd[VMM_FD_CTL], 4), 0);
 	make(count_guest, count_guest_end);
-	cr_assert_eq(pthread_create(&runner, NULL, run_machine, ret), 0);
+	cr_assert_eq(pthread_create(&runner, NULL, run_machine, NULL), 0);
 }
 
 static int client(void)
@@ -117,11 +120,11 @@ static const char *take(const char *request)
 	return answer;
 }
 
-static void end(enum exit_reason *reason)
+static void end(void)
 {
 	kill(getpid(), SIGTERM);
 	pthread_join(runner, NULL);
-	cr_assert_eq(*reason, EXIT_STOPPED);
+	cr_assert_eq(reason, EXIT_STOPPED);
 	vm_free(vm);
 	config.fd[VMM_FD_CTL] = -1;
 }
@@ -163,28 +166,30 @@ static void let_it_end(void)
 	cr_assert_eq(pwrite(snap[1], &one, sizeof(one), FLAG), (ssize_t)sizeof(one));
 }
 
-Test(vm_snap, the_copy_goes_on_where_the_source_stood_and_the_source_too)
+/* The copy knows all that the source had counted. */
+static void restored_ends(void)
 {
-	enum exit_reason reason;
 	struct err e;
 
-	start(&reason);
-	usleep(20000);
-	for (int i = 0; i < 20; i++)
-		take_progress(i ? file_count() : 0);
-	end(&reason);
 	let_it_end();
 	cr_assert_eq(restore(&e), 0, "%s", e.msg);
 	cr_assert_eq(vm_run(vm), EXIT_POWEROFF, "%s", last_event());
 	vm_free(vm);
 }
 
+Test(vm_snap, the_copy_goes_on_where_the_source_stood_and_the_source_too)
+{
+	start();
+	usleep(20000);
+	for (int i = 0; i < 20; i++)
+		take_progress(i ? file_count() : 0);
+	end();
+	restored_ends();
+}
+
 Test(vm_snap, one_that_is_to_stop_does_not_go_on)
 {
-	enum exit_reason reason;
-	struct err e;
-
-	start(&reason);
+	start();
 	usleep(20000);
 	cr_assert_eq(strncmp(take("snapshot stop"), "done ", 5), 0);
 	pthread_join(runner, NULL);
@@ -192,21 +197,17 @@ Test(vm_snap, one_that_is_to_stop_does_not_go_on)
 	cr_assert_str_eq(last_event(), "exited stopped suspended");
 	vm_free(vm);
 	config.fd[VMM_FD_CTL] = -1;
-	let_it_end();
-	cr_assert_eq(restore(&e), 0, "%s", e.msg);
-	cr_assert_eq(vm_run(vm), EXIT_POWEROFF, "%s", last_event());
-	vm_free(vm);
+	restored_ends();
 }
 
 Test(vm_snap, a_restored_machine_can_be_copied_again)
 {
-	enum exit_reason reason;
 	struct err e;
 
-	start(&reason);
+	start();
 	usleep(20000);
 	take("snapshot");
-	end(&reason);
+	end();
 	config.fd[VMM_FD_CTL] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	ctl_addr.sun_path[1] = 'V';
 	cr_assert_eq(bind(config.fd[VMM_FD_CTL], (struct sockaddr *)&ctl_addr, sizeof(ctl_addr)),
@@ -214,13 +215,10 @@ Test(vm_snap, a_restored_machine_can_be_copied_again)
 	cr_assert_eq(listen(config.fd[VMM_FD_CTL], 4), 0);
 	cr_assert_eq(restore(&e), 0, "%s", e.msg);
 	uint64_t before = file_count();
-	cr_assert_eq(pthread_create(&runner, NULL, run_machine, &reason), 0);
+	cr_assert_eq(pthread_create(&runner, NULL, run_machine, NULL), 0);
 	take_progress(before);
-	end(&reason);
-	let_it_end();
-	cr_assert_eq(restore(&e), 0, "%s", e.msg);
-	cr_assert_eq(vm_run(vm), EXIT_POWEROFF, "%s", last_event());
-	vm_free(vm);
+	end();
+	restored_ends();
 }
 
 /* Takes no byte, though it can be emptied. */
@@ -232,19 +230,9 @@ static int full_file(const char *name)
 	return fd;
 }
 
-static off_t file_size(int fd)
-{
-	struct stat st;
-
-	cr_assert_eq(fstat(fd, &st), 0);
-	return st.st_size;
-}
-
 Test(vm_snap, a_file_without_a_name_ends_no_machine)
 {
-	enum exit_reason reason;
-
-	start(&reason);
+	start();
 	snap[0] = named_file(path_of("state"));
 	snap[1] = named_file(path_of("memory"));
 	remove_named();
@@ -254,16 +242,15 @@ Test(vm_snap, a_file_without_a_name_ends_no_machine)
 	cr_assert_eq(file_size(snap[0]) + file_size(snap[1]), 0);
 	close(fd);
 	take_progress(0);
-	end(&reason);
+	end();
 }
 
 Test(vm_snap, what_an_attempt_before_has_left_in_the_files_is_gone)
 {
-	enum exit_reason reason;
 	static const char junk[1 << 20];
 	struct err e;
 
-	start(&reason);
+	start();
 	snap[0] = new_file("state.snap");
 	snap[1] = new_file("memory.snap");
 	cr_assert_eq(pwrite(snap[0], junk, sizeof(junk), 0), (ssize_t)sizeof(junk));
@@ -271,7 +258,7 @@ Test(vm_snap, what_an_attempt_before_has_left_in_the_files_is_gone)
 	cr_assert_eq(strncmp(ask_with(fd, "snapshot", 2), "done ", 5), 0);
 	close(fd);
 	cr_assert_lt(file_size(snap[0]), (off_t)sizeof(junk));
-	end(&reason);
+	end();
 	let_it_end();
 	cr_assert_eq(restore(&e), 0, "%s", e.msg);
 	vm_free(vm);
@@ -279,11 +266,10 @@ Test(vm_snap, what_an_attempt_before_has_left_in_the_files_is_gone)
 
 Test(vm_snap, one_that_stops_says_what_is_left_of_its_life)
 {
-	enum exit_reason reason;
 	unsigned left;
 
 	config.life_ms = 60000;
-	start(&reason);
+	start();
 	usleep(1200000);
 	cr_assert_eq(strncmp(take("snapshot stop"), "done ", 5), 0);
 	pthread_join(runner, NULL);
@@ -295,9 +281,7 @@ Test(vm_snap, one_that_stops_says_what_is_left_of_its_life)
 
 Test(vm_snap, what_cannot_be_written_leaves_the_machine_running)
 {
-	enum exit_reason reason;
-
-	start(&reason);
+	start();
 	snap[0] = full_file("state.snap");
 	snap[1] = new_file("memory.snap");
 	int fd = client();
@@ -307,21 +291,19 @@ Test(vm_snap, what_cannot_be_written_leaves_the_machine_running)
 	cr_assert_eq(file_size(snap[1]), 0, "its space is given back");
 	close(fd);
 	take_progress(0);
-	end(&reason);
+	end();
 }
 
 Test(vm_snap, nonsense_is_refused_in_words)
 {
-	enum exit_reason reason;
-
-	start(&reason);
+	start();
 	snap[0] = snap[1] = new_file("x");
 	int fd = client();
 	cr_assert_str_eq(ask_with(fd, "dance", 0), "failed 22 no such request");
 	cr_assert_str_eq(ask_with(fd, "snapshot", 0), "failed 9 two descriptors are needed");
 	cr_assert_str_eq(ask_with(fd, "snapshot", 1), "failed 9 two descriptors are needed");
 	close(fd);
-	end(&reason);
+	end();
 }
 
 static void refused(const char *why)
@@ -344,14 +326,13 @@ static void flip(int fd, off_t at)
 
 Test(vm_snap, damaged_truncated_and_foreign_files_are_refused)
 {
-	enum exit_reason reason;
 	off_t size;
 
-	start(&reason);
+	start();
 	take("snapshot");
 	int other = snap[1];
 	take("snapshot");
-	end(&reason);
+	end();
 
 	size = lseek(snap[0], 0, SEEK_END);
 	flip(snap[0], size / 2);
@@ -368,14 +349,13 @@ Test(vm_snap, damaged_truncated_and_foreign_files_are_refused)
 
 Test(vm_snap, memory_of_another_snapshot_is_refused)
 {
-	enum exit_reason reason;
 	off_t size;
 
-	start(&reason);
+	start();
 	take("snapshot");
 	int other = snap[1];
 	take("snapshot");
-	end(&reason);
+	end();
 	int own = snap[1];
 	snap[1] = other;
 	refused("another snapshot");
@@ -389,11 +369,9 @@ Test(vm_snap, memory_of_another_snapshot_is_refused)
 
 Test(vm_snap, another_shape_is_refused)
 {
-	enum exit_reason reason;
-
-	start(&reason);
+	start();
 	take("snapshot");
-	end(&reason);
+	end();
 	config.memory_mib = 64;
 	refused("MiB of memory");
 	config.memory_mib = 32;

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vsock header: layout on the wire, and what is refused how. */
-#include <criterion/criterion.h>
-#include <stdint.h>
-#include <string.h>
-
+#include "tests/lib/test.h"
 #include "vmm/virtio/vsock_pkt.h"
 
 enum { CID = 3 };

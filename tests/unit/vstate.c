@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of vmm/arch/x86/vstate.h, with a machine of a few instructions on the host's KVM. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
+#include "tests/lib/test.h"
 #include "vmm/arch/x86/boot.h"
 #include "vmm/arch/x86/cpu.h"
 #include "vmm/arch/x86/layout.h"
@@ -174,8 +169,8 @@ Test(vstate, vector_registers_come_along)
 	cr_assert_eq(((uint8_t *)&x)[175], 0x5a);
 }
 
-/* Where the time stamp counter can be set it leaves the gap out, else the deadline moves along with it: either way
- * the time left is the same. */
+/* Where the time stamp counter can be set it leaves the gap out, else the deadline moves along with
+ * it: either way the time left is the same. */
 Test(vstate, a_timer_keeps_the_time_it_has_left)
 {
 	enum { LVT_TIMER = 0x320, DEADLINE_MODE = 0x40000, SPURIOUS = 0xf0, ENABLED = 0x1ff };

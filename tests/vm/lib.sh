@@ -38,8 +38,22 @@ one_line() {
 	has "$1" '^conker: '
 }
 
-# soon SECONDS COMMAND...: becomes true within that time on a host with nothing else to do, and else within five
-# times that. Looks every tenth of a second, later every half: looking costs a busy guest its time.
+# fails STATUS COMMAND...: as exits, and says why in one line
+fails() {
+	exits "$@"
+	one_line "$err"
+}
+
+# ends STATUS PID [WHAT]: a process that was started with &
+ends() {
+	status=0
+	wait "$2" || status=$?
+	is $status "$1" "${3:-status of process $2}"
+}
+
+# soon SECONDS COMMAND...: becomes true within that time on a host with nothing else to do, and else
+# within five times that. Looks every tenth of a second, later every half: looking costs a busy
+# guest its time.
 soon() {
 	n=$(($1 * 50)) looks=0 # n: tenths of a second
 	shift
@@ -52,7 +66,8 @@ soon() {
 	done
 }
 
-# by_host PVM LAB [FULL]: the volume that fits this host; FULL is the lab's where there is time (the stage load-long)
+# by_host PVM LAB [FULL]: the volume that fits this host; FULL is the lab's where there is time (the
+# stage load-long)
 by_host() {
 	[ -z "${FULL:-}" ] || [ $# -lt 3 ] || [ "$HOST" = pvm ] || set -- "$1" "$3"
 	case $HOST in
@@ -61,12 +76,23 @@ by_host() {
 	esac
 }
 
-# Where a boot costs seconds, a box of a test whose subject is not booting goes on from a template: with $WARM, an option or
-# nothing, or by new_box. In the lab it boots in half a second, and the emulator fails a clone now and then.
+# Where a boot costs seconds, a box of a test whose subject is not booting goes on from a template:
+# with $WARM, an option or nothing, or by new_box. In the lab it boots in half a second, and the
+# emulator fails a clone now and then.
 WARM=$(by_host --warm '')
 
 # new_box NAME [OPTION]...
 new_box() {
 	# shellcheck disable=SC2086 # an option or nothing
 	conker create $WARM --name "$@"
+}
+
+# The box that a file's tests share, if they name it. A file that wants another kind of box, or does
+# more, has its own.
+setup_file() {
+	new_box shared
+}
+
+teardown_file() {
+	conker rm -f shared
 }

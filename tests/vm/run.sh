@@ -11,8 +11,8 @@
 #
 # A test runs in a process and a runtime directory of its own, with set -e: any command that fails
 # fails it. Exit status 77 skips, with the reason as last line. After each test nothing may be left:
-# no box directory, no conker process. A file may define setup_file() to make a box that its tests
-# share (named shared, shared2; one for the whole file) and teardown_file(). Of a test that fails the state of the
+# no box directory, no conker process. A file whose tests name the box `shared` has it for all of them; it may define
+# setup_file() to make it (and shared2) in its own way, and teardown_file(). Of a test that fails the state of the
 # boxes is printed, too; what it left is thrown away then, and the shared boxes are made anew.
 # Words after a function's "{ #" are tags, those in a line "# tags: ..." of a file's head are of all its functions:
 #   slow      has SLOW_TIMES the time
@@ -202,7 +202,7 @@ run_file() { # FILE [FUNCTION]
 	[ "$HOST" != pvm ] || [ -d "$XDG_CACHE_HOME/conker/templates" ] || ! grep -q WARM "$1" ||
 		conker run --warm -- true >/dev/null 2>&1 </dev/null
 	shared=
-	if grep -q '^setup_file()' "$1"; then
+	if grep -qw -e shared -e setup_file "$1"; then
 		set_up "$1" || return
 		shared=yes
 	fi

@@ -112,9 +112,7 @@ test_vmm_killed_in_mid_exec() {
 	pid=$!
 	soon 60 sh -c 'conker ps doomed 2>/dev/null | grep -q sleep'
 	kill -9 "$(conker info --json doomed | sed -n 's/.*"vmm_pid": *\([0-9]*\).*/\1/p')"
-	status=0
-	wait $pid || status=$?
-	is $status 125
+	ends 125 $pid
 	one_line "$(cat "$TMP/err")"
 	has "$(cat "$TMP/err")" 'killed'
 }
@@ -162,9 +160,7 @@ test_interrupt_status_is_130() {
 	pid=$!
 	soon 60 sh -c 'conker ps intr 2>/dev/null | grep -q sleep'
 	kill -INT $pid
-	status=0
-	wait $pid || status=$?
-	is $status 130
+	ends 130 $pid
 }
 
 test_guest_panic_in_mid_exec() {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_bench.sh - conker bench: that its figures come, are told the same in every form, and that failures are failures.
+# t_bench.sh - conker bench: that its figures come, are told the same in every form, and that
+# failures are failures.
 
 test_a_quick_run_fills_every_form() {
 	exits 0 conker bench --quick --time 8 --series cold,memory,exec,setup --output "$TMP/report"
@@ -23,14 +24,14 @@ compares() { # STATUS FILE FILE
 	if command -v python3 >/dev/null; then
 		exits "$1" conker bench --compare "$2" "$3"
 	else
-		exits 125 conker bench --compare "$2" "$3"
-		one_line "$err"
+		fails 125 conker bench --compare "$2" "$3"
 		has "$err" '--compare needs python3: No such file'
 		return 1
 	fi
 }
 
-# A VMM of another name that is no VMM: what is started by hand fails, what the library starts does not.
+# A VMM of another name that is no VMM: what is started by hand fails, what the library starts does
+# not.
 test_failed_runs_are_failures_and_say_why() {
 	mkdir "$TMP/bin"
 	printf '#!/bin/sh\necho no machine today >&2\nexit 1\n' >"$TMP/bin/qemu-system-x86_64"
@@ -57,8 +58,7 @@ test_wrong_use_is_refused() {
 	exits 125 conker bench some.json
 	: >"$TMP/new.json"
 	for where in '--output /proc/nowhere' '--json /nowhere/x' "--json $TMP" "--output $TMP/new.json"; do
-		exits 125 timeout 20 conker bench $where
-		one_line "$err"
+		fails 125 timeout 20 conker bench $where
 		has "$err" "^conker: '[^']*${where##* }[^']*': (No such|Is a|Not a)"
 	done
 }

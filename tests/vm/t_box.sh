@@ -16,8 +16,7 @@ test_create_exec_stop_rm() {
 	has "$(conker ls)" '^NAME .* PID  REASON$'
 	has "$(conker info life)" 'running'
 	conker stop life
-	exits 125 conker exec life -- true
-	one_line "$err"
+	fails 125 conker exec life -- true
 	has "$(conker ls --all)" '^life '
 	has "$(conker info life)" '(stopped|poweroff)'
 	conker rm life
@@ -37,16 +36,14 @@ test_boxes_found_by_id_too_and_what_is_known_of_them() {
 
 test_name_taken_is_an_error() {
 	new_box twin
-	exits 125 conker create --name twin
-	one_line "$err"
+	fails 125 conker create --name twin
 	has "$err" twin
 	conker rm -f twin
 }
 
 test_rm_of_a_running_box_wants_force() {
 	new_box busy
-	exits 125 conker rm busy
-	one_line "$err"
+	fails 125 conker rm busy
 	conker rm -f busy
 }
 

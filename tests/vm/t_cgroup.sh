@@ -5,10 +5,6 @@ setup_file() {
 	conker create --name shared --cpus 2
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 cgroup_of() { conker info "$1" | sed -n 's/^cgroup *//p'; }
 
 needs_cgroups() {

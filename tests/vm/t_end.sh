@@ -34,8 +34,6 @@ test_terminate_request() {
 	pid=$!
 	soon 20 grep -q started "$TMP/state"
 	kill -TERM $pid
-	status=0
-	wait $pid || status=$?
-	is $status 0
+	ends 0 $pid
 	has "$(tail -n 1 "$TMP/state")" '^exited stopped'
 }

@@ -1,13 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_errors.sh - three kinds of errors, kept apart: the command failed, it could not be started, the box broke.
-
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
+# t_errors.sh - three kinds of errors, kept apart: the command failed, it could not be started, the
+# box broke.
 
 test_command_that_failed_is_data_and_says_nothing_of_conker() {
 	exits 3 conker exec shared -- sh -c 'exit 3'
@@ -32,26 +25,21 @@ test_box_that_broke_is_named_with_its_reason() {
 	pid=$!
 	soon 60 sh -c 'conker ps fragile | grep -q sleep'
 	kill -9 "$(conker info --json fragile | sed -n 's/.*"vmm_pid":\([0-9]*\).*/\1/p')"
-	status=0
-	wait $pid || status=$?
-	is $status 125
+	ends 125 $pid
 	one_line "$(cat "$TMP/e")"
 	has "$(cat "$TMP/e")" "box 'fragile'"
-	exits 125 conker exec fragile -- true
-	one_line "$err"
+	fails 125 conker exec fragile -- true
 	has "$err" fragile
 	conker rm -f fragile
 }
 
 test_wrong_use_is_125_and_points_to_the_help() {
-	exits 125 conker exec nosuchbox -- true
-	one_line "$err"
+	fails 125 conker exec nosuchbox -- true
 	for wrong in 'exec shared' 'exec --nonsense shared -- true' 'exec --restart maybe shared -- true' \
 		'exec --rlimit files=3 shared -- true' 'exec --await-port 80 shared -- true' 'wait shared' \
 		'wait --any --count 2 shared 1 2' 'logs --tags shared' 'attach --tail 1 --from 2 shared 1' \
 		'kill --group --all shared 1' 'forget shared'; do
-		exits 125 conker $wrong
-		one_line "$err"
+		fails 125 conker $wrong
 		has "$err" "see 'conker .* --help'"
 	done
 }

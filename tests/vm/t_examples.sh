@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_examples.sh - the programs of libconker(3), run as the page says.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 example() { # NAME [BOX]
 	exits 0 env CONKER_VMM="$BUILD/conker-vmm" CONKER_GUEST="$BUILD/guest" "$BUILD/examples/$@"
 }

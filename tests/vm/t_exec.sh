@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_exec.sh - one box, many commands: what an execution is promised.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 x() { conker exec "$@"; }
 
 test_exit_code_is_the_commands() {
@@ -51,10 +43,8 @@ test_environment_is_what_was_given() {
 test_cwd_is_absolute_and_must_exist() {
 	exits 0 x shared --workdir /usr -- pwd
 	is "$out" /usr
-	exits 125 x shared --workdir usr -- pwd
-	one_line "$err"
-	exits 126 x shared --workdir /no/such -- pwd
-	one_line "$err"
+	fails 125 x shared --workdir usr -- pwd
+	fails 126 x shared --workdir /no/such -- pwd
 	has "$err" 'No such file'
 }
 
@@ -63,8 +53,7 @@ test_user_by_name_and_by_number() {
 	is "$out" 65534
 	exits 0 x shared --user 1000:1001 -- sh -c 'echo $(id -u):$(id -g)'
 	is "$out" 1000:1001
-	exits 126 x shared --user nosuchuser -- id
-	one_line "$err"
+	fails 126 x shared --user nosuchuser -- id
 }
 
 test_user_brings_supplementary_groups() {
@@ -86,8 +75,7 @@ test_environment_from_a_file() {
 	exits 0 x --env C=4 --env-file "$TMP/env" shared -- sh -c 'echo "$A-$B-$C"'
 	is "$out" '1-two words # kept-4'
 	echo nonsense >>"$TMP/env"
-	exits 125 x --env-file "$TMP/env" shared -- true
-	one_line "$err"
+	fails 125 x --env-file "$TMP/env" shared -- true
 }
 
 test_merged_streams_keep_the_order_of_writes() {
@@ -102,32 +90,19 @@ test_rlimits_are_set() {
 }
 
 test_not_found_is_127() {
-	exits 127 x shared -- no-such-command
-	one_line "$err"
+	fails 127 x shared -- no-such-command
 	has "$err" 'no-such-command'
 	exits 127 x shared -- /no/such/file
 }
 
 test_not_executable_is_126() {
-	exits 126 x shared -- /etc/passwd
-	one_line "$err"
+	fails 126 x shared -- /etc/passwd
 	exits 126 x shared -- /etc
 }
 
 test_script_with_missing_interpreter_is_not_found() {
 	x shared -- sh -c 'printf "#!/no/such/sh\n" >/tmp/s; chmod +x /tmp/s'
 	exits 127 x shared -- /tmp/s
-}
-
-test_stdin_is_empty_unless_asked_for() {
-	exits 0 x shared -- sh -c 'wc -c'
-	is "$out" 0
-}
-
-test_stdin_arrives_and_ends() {
-	printf 'one\ntwo\n' | x -i shared -- cat >"$TMP/got"
-	is "$(cat "$TMP/got")" "one
-two"
 }
 
 test_command_that_ignores_stdin_does_not_hang() {
@@ -190,12 +165,6 @@ test_output_of_a_short_command_is_never_lost() { # all
 	done
 }
 
-test_grandchild_holding_the_pipe_does_not_delay_the_exit() { # all
-	start=$(date +%s)
-	exits 3 x shared -- sh -c 'sleep 1000 & exit 3'
-	[ $(($(date +%s) - start)) -lt 60 ] || fail "waited for the grandchild"
-}
-
 test_what_an_execution_started_dies_with_it() {
 	x shared -- sh -c 'setsid sleep 4321 >/dev/null 2>&1 &'
 	if x shared -- sh -c 'ps | grep -v grep | grep "sleep 4321"'; then
@@ -203,30 +172,13 @@ test_what_an_execution_started_dies_with_it() {
 	fi
 }
 
-test_kill_by_signal_number() {
-	x --name victim shared -- sleep 1000 &
-	pid=$!
-	soon 60 sh -c 'conker ps shared | grep -q victim'
-	conker kill -s 10 shared victim
-	status=0
-	wait $pid || status=$?
-	is $status 138
-}
-
 test_kill_by_signal_name_reaches_a_handler() {
 	x --name trap shared -- sh -c 'trap "echo got; exit 7" TERM; echo ready; while :; do sleep 0.1; done' >"$TMP/o" &
 	pid=$!
 	soon 60 grep -q ready "$TMP/o"
 	conker kill -s TERM shared trap
-	status=0
-	wait $pid || status=$?
-	is $status 7
+	ends 7 $pid
 	has "$(cat "$TMP/o")" got
-}
-
-test_kill_of_an_ended_execution_is_an_error() {
-	exits 125 conker kill shared 1
-	one_line "$err"
 }
 
 test_timeout_is_124_and_kills() {
@@ -245,16 +197,6 @@ test_timeout_gives_grace_then_kills_all_that_was_started() { # all
 	is "$out" 0
 }
 
-test_name_in_use_is_an_error() { # all
-	x --name twin shared -- sleep 1000 &
-	pid=$!
-	soon 60 sh -c 'conker ps shared | grep -q twin'
-	exits 125 x --name twin shared -- true
-	one_line "$err"
-	conker kill shared twin
-	wait $pid || true
-}
-
 test_client_that_dies_takes_its_command_along() { # all
 	conker exec --name orphan shared -- sleep 1000 &
 	pid=$!
@@ -268,9 +210,7 @@ test_interrupt_ends_the_command_and_leaves_the_box() {
 	pid=$!
 	soon 60 sh -c 'conker ps shared | grep -q intr'
 	kill -INT $pid
-	status=0
-	wait $pid || status=$?
-	is $status 130
+	ends 130 $pid
 	exits 0 x shared -- true
 }
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_fault.sh - calls that fail in a VMM at work (tests/fault): what was going on may fail, the box goes on.
+# t_fault.sh - calls that fail in a VMM at work (tests/fault): what was going on may fail, the box
+# goes on.
 #
-# The VMM is the shipped one with every call led through tests/fault/inject.c; it is told by a page of memory, while
-# it runs, what shall fail. Set-up and end have loops of their own that need no guest (build/tests/fault/vmm).
+# The VMM is the shipped one with every call led through tests/fault/inject.c; it is told by a page
+# of memory, while it runs, what shall fail. Set-up and end have loops of their own that need no
+# guest (build/tests/fault/vmm).
 
 page=$XDG_RUNTIME_DIR/page
 arm() { "$BUILD/tests/host/arm" "$page" "$@"; }
@@ -14,11 +16,8 @@ setup_file() {
 	CONKER_VMM=$XDG_RUNTIME_DIR/vmm conker create --name shared
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
-# Each N of one kind of call, until none is hit: an execution that reads the disk and writes to the console.
+# Each N of one kind of call, until none is hit: an execution that reads the disk and writes to the
+# console.
 each() { # KIND
 	at=1
 	most=$(by_host 1 12)

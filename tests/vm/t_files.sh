@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_files.sh - files in and out of a box, and about the files in it.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 x() { conker exec shared -- "$@"; }
 
 # A clean place of the box for each test.
@@ -76,8 +68,7 @@ one"
 	cmp "$TMP/dir/g" "$TMP/h"
 	exits 0 conker cp shared:/tmp/t/. "$TMP/dir"
 	cmp "$TMP/dir/f" "$TMP/f"
-	exits 125 conker cp "$TMP/f" shared:/tmp/no/such/dir
-	one_line "$err"
+	fails 125 conker cp "$TMP/f" shared:/tmp/no/such/dir
 	exits 125 conker cp "$TMP/f" shared:/tmp/t/gone/
 	has "$err" 'gone.*: Not a directory'
 	exits 125 conker cp shared:/tmp/t/g "$TMP/gone/"
@@ -88,10 +79,8 @@ one"
 	exits 0 conker cp -p "$TMP/f" shared:/tmp/t/no/such/dir
 	exits 125 conker cp -n "$TMP/f" shared:/tmp/t/g
 	has "$err" 'File exists'
-	exits 125 conker cp "$TMP/gone" shared:/tmp/t
-	one_line "$err"
-	exits 125 conker cp shared:/tmp/t/gone "$TMP"
-	one_line "$err"
+	fails 125 conker cp "$TMP/gone" shared:/tmp/t
+	fails 125 conker cp shared:/tmp/t/gone "$TMP"
 }
 
 test_several_go_into_a_directory_and_nothing_else() { # all
@@ -105,8 +94,7 @@ test_several_go_into_a_directory_and_nothing_else() { # all
 	cmp "$TMP/f" "$TMP/back/f"
 	cmp "$TMP/in/g" "$TMP/back/in/g"
 	for to in file gone; do
-		exits 125 conker cp "$TMP/f" "$TMP/in" "shared:/tmp/t/$to"
-		one_line "$err"
+		fails 125 conker cp "$TMP/f" "$TMP/in" "shared:/tmp/t/$to"
 	done
 	exits 0 x sh -c 'cat /tmp/t/file; ls /tmp/t'
 	is "$out" "file
@@ -354,8 +342,7 @@ test_rights_are_those_of_the_user() {
 	is "$out" 1000:1001
 	exits 125 conker fs cat -u 1000 shared /etc/shadow
 	exits 125 conker fs ls -u 1000 shared /root
-	exits 125 conker fs ls -u nobody-there shared /
-	one_line "$err"
+	fails 125 conker fs ls -u nobody-there shared /
 }
 
 test_write_replaces_at_once_and_keeps_the_mode() {
@@ -372,8 +359,7 @@ f"
 	printf 'x' | conker fs write -m 755 shared /tmp/t/f
 	exits 0 x stat -c %a /tmp/t/f
 	is "$out" 755
-	exits 125 sh -c 'echo x | conker fs write shared /tmp/t/no/such/f'
-	one_line "$err"
+	fails 125 sh -c 'echo x | conker fs write shared /tmp/t/no/such/f'
 	exits 125 conker fs cat shared /tmp/t
 	has "$err" 'Is a directory'
 }
@@ -401,10 +387,8 @@ b"'
 	has "$out" '"type":"symlink".*"target":"f"'
 	exits 0 conker fs ls --json shared /tmp/t
 	has "$out" '"name":"a\\u000ab"'
-	exits 125 conker fs stat shared /tmp/t/gone
-	one_line "$err"
-	exits 125 conker fs ls shared relative
-	one_line "$err"
+	fails 125 conker fs stat shared /tmp/t/gone
+	fails 125 conker fs ls shared relative
 }
 
 test_mkdir_mv_and_rm() {
@@ -446,9 +430,7 @@ test_watch_ends_with_its_path() {
 	watcher=$!
 	soon 30 grep -q ready "$TMP/changes"
 	conker fs rm -r shared /tmp/t
-	status=0
-	wait $watcher || status=$?
-	is "$status" 125
+	ends 125 $watcher
 	has "$(cat "$TMP/why")" 'no longer there'
 	exits 125 conker fs watch shared /tmp/t
 	has "$err" 'No such file'

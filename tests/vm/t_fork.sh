@@ -8,10 +8,6 @@ setup_file() {
 	conker exec shared -- sh -c 'echo source >/file'
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 # Bytes that the processes of a box have for themselves, in KiB: what another clone does not share.
 private_kib() { # BOX
 	pid=$(conker info --json "$1" | sed 's/.*"vmm_pid":\([0-9]*\).*/\1/')

@@ -12,19 +12,11 @@ OWN_MEMORY_MAX_KIB=2048 # of the VMM, without the guest's: what conker promises 
 DISK_BYTES=4194304
 IDLE_TICKS_MAX=5        # in a second, of all threads
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 log_text() { tr -d '\0' <"$TMP/log"; }
 log_ended() { ! kill -0 "$launcher" 2>/dev/null || log_text | grep -q '^done'; }
 
-# launch GROUP MIB CPUS: $launcher, and $vmm, which is its child if there is a jail; ${VMM:-conker-vmm} runs.
-# Its listening sockets are 10 and 11, if LISTEN is set.
+# launch GROUP MIB CPUS: $launcher, and $vmm, which is its child if there is a jail;
+# ${VMM:-conker-vmm} runs. Its listening sockets are 10 and 11, if LISTEN is set.
 launch() {
 	rm -f "$TMP/log" "$TMP/disk" "$TMP/ro" "$TMP/console" "$TMP/state"
 	truncate -s $DISK_BYTES "$TMP/disk"
@@ -43,9 +35,7 @@ log_ended_or_started() { log_ended || grep -q started "$TMP/state"; }
 
 terminate() {
 	kill -TERM "$launcher"
-	status=0
-	wait "$launcher" || status=$?
-	is "$status" 0 "status of the VMM; it said: $(tail -n 30 "$TMP/vmm.err")"
+	ends 0 "$launcher" "status of the VMM; it said: $(tail -n 30 "$TMP/vmm.err")"
 	has "$(tail -n 1 "$TMP/state")" '^exited stopped'
 }
 
@@ -144,8 +134,8 @@ test_a_jump_into_a_device_ends_the_machine_or_spins() {
 	fi
 }
 
-# All of it once more, in a VMM that aborts at the first wrong step. Its jail is left out: a sanitizer
-# needs system calls that no VMM may have.
+# All of it once more, in a VMM that aborts at the first wrong step. Its jail is left out: a
+# sanitizer needs system calls that no VMM may have.
 test_all_under_sanitizers() { # slow, all
 	VMM="$BUILD/obj/asan/conker-vmm --jail off"
 	[ -x "${VMM% --jail*}" ] || skip 'no sanitizer build of conker-vmm here'

@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_jobs.sh - executions that outlive their starter: detach, list, wait, kill, attach, logs, keys.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 d() { conker exec -d shared "$@"; }
 
 ended() { # ID...: whatever its status
@@ -40,8 +32,7 @@ test_wait_for_any_for_some_for_all() {
 	exits 2 conker wait --count 2 shared "$one" "$slow" "$two"
 	is "$out" "$one exited 1
 $two exited 2"
-	exits 124 conker wait --timeout 0.5 shared "$slow"
-	one_line "$err"
+	fails 124 conker wait --timeout 0.5 shared "$slow"
 	conker kill shared "$slow"
 	exits 1 conker wait shared "$slow" "$two" "$one"
 	is "$out" "$slow killed 9
@@ -152,13 +143,11 @@ test_a_name_means_the_newest_of_that_name() { # all
 
 test_forgotten_is_gone() {
 	id=$(d -- sleep 1000)
-	exits 125 conker forget shared "$id"
-	one_line "$err"
+	fails 125 conker forget shared "$id"
 	conker kill shared "$id"
 	ended "$id"
 	conker forget shared "$id"
-	exits 125 conker info shared "$id"
-	one_line "$err"
+	fails 125 conker info shared "$id"
 }
 
 # ---- signals
@@ -256,9 +245,7 @@ test_attach_replays_and_goes_on_live_for_two() {
 		eval "p$i=\$!"
 	done
 	for i in 1 2; do
-		status=0
-		eval "wait \$p$i" || status=$?
-		is $status 9
+		eval "ends 9 \$p$i"
 		is "$(cat "$TMP/o$i")" "early
 late"
 		is "$(cat "$TMP/e$i")" warned
@@ -281,8 +268,7 @@ test_attach_feeds_stdin_one_at_a_time() {
 	exec 9>"$TMP/keys"
 	echo one >&9
 	soon 30 grep -q one "$TMP/o"
-	exits 125 conker attach -i shared "$id"
-	one_line "$err"
+	fails 125 conker attach -i shared "$id"
 	echo two >&9
 	exec 9>&-
 	wait $pid
@@ -297,17 +283,13 @@ test_interrupted_attach_leaves_it_alone() {
 	pid=$!
 	soon 30 grep -q up "$TMP/o"
 	kill -INT $pid
-	status=0
-	wait $pid || status=$?
-	is $status 130
+	ends 130 $pid
 	has "$(conker ps shared)" "^$id .*running"
 	conker attach --sig-proxy shared "$id" >"$TMP/o2" &
 	pid=$!
 	soon 30 grep -q up "$TMP/o2"
 	kill -TERM $pid
-	status=0
-	wait $pid || status=$?
-	is $status 143
+	ends 143 $pid
 	exits 143 conker wait shared "$id"
 }
 

@@ -5,10 +5,6 @@ setup_file() {
 	conker create --name shared
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 program() { # NAME ARG...
 	name=$1
 	shift

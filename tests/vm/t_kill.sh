@@ -6,14 +6,6 @@
 # one that spins (build/tests/guest/raw_spin).
 # tags: all
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 # often PVM LAB: how often, KILL_TIMES as much for a long run
 often() { echo $(($(by_host "$1" "$2") * ${KILL_TIMES:-1})); }
 

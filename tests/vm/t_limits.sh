@@ -5,10 +5,6 @@ setup_file() {
 	conker create --name shared --memory 64 # small: its memory is filled more than once
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 # figure NAME EXECUTION: of its usage, from the list
 figure() {
 	conker ps --all --json shared | tr '{' '\n' | sed -n "/\"name\":\"$2\"/,\$p" |

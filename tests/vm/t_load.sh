@@ -5,14 +5,6 @@
 
 FDS_PER_GROUP=8
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 vmm() { conker info --json shared | sed -n 's/.*"vmm_pid": *\([0-9]*\).*/\1/p'; }
 
 vmm_fds() { ls "/proc/$(vmm)/fd" | wc -l; }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_neighbours.sh - what a box notices of seven others that misbehave: no more than of seven that compute.
+# t_neighbours.sh - what a box notices of seven others that misbehave: no more than of seven that
+# compute.
 #
 # Two of the seven are machines without a kernel (build/tests/guest/raw_*) that spin, or notify their devices without
 # end. Five are boxes that spin in user space, or flood: two their disk, one its console, one a stream in both
@@ -15,10 +16,6 @@ ROUNDS_MAX=$(by_host 4 8)
 
 setup_file() {
 	conker create --name shared
-}
-
-teardown_file() {
-	conker rm -f shared
 }
 
 make_neighbours() {

@@ -6,10 +6,6 @@ setup_file() {
 	conker cp "$BUILD/tests/guest/echo" shared:/tmp/echo
 }
 
-teardown_file() {
-	conker rm -f shared
-}
-
 serve() { # PORT: what it gets it returns
 	conker exec -d --name "port$1" --await-port "$1" shared -- /tmp/echo "$1" >/dev/null
 }
@@ -98,8 +94,7 @@ test_a_wrong_forward_is_quoted_as_typed_with_its_reason() {
 
 test_an_address_in_use_is_refused() {
 	forward 0:7096
-	exits 125 conker forward shared "$address:7096"
-	one_line "$err"
+	fails 125 conker forward shared "$address:7096"
 	unforward
 }
 

@@ -1,14 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # t_service.sh - what keeps running in a box: restarts, children left behind, ports.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
 d() { conker exec -d shared "$@"; }
 
 restarts_of() { conker info --json shared "$1" | sed -n 's/.*"restarts":\([0-9]*\),"views".*/\1/p'; }
@@ -83,8 +75,6 @@ test_detached_comes_back_when_its_port_is_listened_on() {
 }
 
 test_waiting_for_a_port_ends_with_the_execution_or_the_patience() {
-	exits 125 conker exec -d --await-port 8083 shared -- sleep 1
-	one_line "$err"
-	exits 124 conker wait --port 8084 --timeout 1 shared
-	one_line "$err"
+	fails 125 conker exec -d --await-port 8083 shared -- sleep 1
+	fails 124 conker wait --port 8084 --timeout 1 shared
 }

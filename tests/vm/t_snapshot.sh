@@ -98,8 +98,7 @@ test_clones_are_snapshotted_in_turn_after_the_source_is_gone() { # all
 # ---- what is refused, in one line, with nothing left
 
 refused() { # PATTERN
-	exits 125 conker run --from "$TMP/s" -- true
-	one_line "$err"
+	fails 125 conker run --from "$TMP/s" -- true
 	has "$err" "$1"
 	is "$(conker ls -a | grep -cv '^shared ')" 1 'only the heading'
 }

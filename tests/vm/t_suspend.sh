@@ -51,8 +51,7 @@ test_stop_and_rm_of_suspended_ones() {
 	conker restore -n a "$TMP/s"
 	conker restore -n b "$TMP/s"
 	conker suspend a b
-	exits 125 conker rm a
-	one_line "$err"
+	fails 125 conker rm a
 	has "$err" "box 'a' is suspended.*stop it first, or force"
 	exits 125 conker create -n a
 	has "$err" "'a' exists and is suspended; .*conker rm -f a"
@@ -70,8 +69,7 @@ test_a_resume_that_fails_leaves_it_suspended() {
 	conker suspend a
 	dir=$(readlink -f "$XDG_RUNTIME_DIR/conker/boxes/a/storage")
 	mv "$dir/memory" "$TMP/memory"
-	exits 125 conker exec a -- true
-	one_line "$err"
+	fails 125 conker exec a -- true
 	has "$err" "resume box 'a'.*memory file.*conker rm -f a. removes it"
 	is "$(state a)" suspended
 	mv "$TMP/memory" "$dir/memory"
@@ -231,8 +229,7 @@ test_a_box_that_does_not_answer_is_said_to_and_stopped() {
 	conker create -n deaf --idle-suspend 600
 	kill -STOP "$(conker info --json deaf | sed -n 's/.*"vmm_pid":\([0-9]*\).*/\1/p')"
 	began_s=$(date +%s)
-	exits 125 conker ps deaf
-	one_line "$err"
+	fails 125 conker ps deaf
 	has "$err" 'its guest does not answer'
 	[ $(($(date +%s) - began_s)) -le $((10 + $(by_host 2 10))) ] || fail 'it took long'
 	began_s=$(date +%s)

@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_trouble.sh - executions that attack their box: it answers others meanwhile, and what they started
-# is gone after their end. The attackers are tests/vm/guest/trouble.c.
+# t_trouble.sh - executions that attack their box: it answers others meanwhile, and what they
+# started is gone after their end. The attackers are tests/vm/guest/trouble.c.
 
 setup_file() {
 	new_box shared
 	conker exec -i shared -- sh -c 'cat >/bin/trouble; chmod 755 /bin/trouble' <"$BUILD/tests/guest/trouble"
-}
-
-teardown_file() {
-	conker rm -f shared
 }
 
 answers() { # within a time that only a starved box exceeds
@@ -38,9 +34,7 @@ attack() {
 
 end_attack() {
 	conker kill shared "$mode"
-	status=0
-	wait $pid || status=$?
-	is $status "${1:-137}" "status of the attacker"
+	ends "${1:-137}" $pid "status of the attacker"
 	gone
 	answers
 }

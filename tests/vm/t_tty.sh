@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_tty.sh - commands on a terminal: conker shell, exec -t and attach -i, on a real one that script(1) makes.
+# t_tty.sh - commands on a terminal: conker shell, exec -t and attach -i, on a real one that
+# script(1) makes.
 
-setup_file() {
-	new_box shared
-}
-
-teardown_file() {
-	conker rm -f shared
-}
-
-# on_terminal STRING: runs it by sh on a terminal. Keys come from `keys`, the screen is in $TMP/screen.
+# on_terminal STRING: runs it by sh on a terminal. Keys come from `keys`, the screen is in
+# $TMP/screen.
 on_terminal() {
 	command -v script >/dev/null || skip "no script(1) to give conker a terminal"
 	printf '%s\n' "$1" >"$TMP/inner"
@@ -60,8 +54,7 @@ test_shell_may_be_another_program_and_user() {
 	on_screen '^1000'
 	on_screen 'status=0'
 	leave_terminal
-	exits 127 conker shell shared --shell /no/such/shell
-	one_line "$err"
+	fails 127 conker shell shared --shell /no/such/shell
 }
 
 test_window_size_is_followed() {
@@ -143,7 +136,8 @@ test_editors_and_pagers_draw() {
 	leave_terminal
 }
 
-# The terminal's mode before and after, however the end came. END gets conker's process number as $1.
+# The terminal's mode before and after, however the end came. END gets conker's process number as
+# $1.
 restored_after() { # END COMMAND...
 	end=$1
 	shift

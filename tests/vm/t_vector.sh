@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# t_vector.sh - vector registers of processes in one box never mix, and instructions that KVM gives up on
-# do what the CPU does.
+# t_vector.sh - vector registers of processes in one box never mix, and instructions that KVM gives
+# up on do what the CPU does.
 #
 # That the vector programs can fail was seen on pvm with a guest kernel told `clearcpuid=avx512f`, which
 # then saves less than programs use: each of the four reported foreign or lost ZMM halves.
@@ -8,10 +8,6 @@
 
 setup_file() {
 	conker create --name shared
-}
-
-teardown_file() {
-	conker rm -f shared
 }
 
 vector() { # PROGRAM ROUNDS
@@ -28,7 +24,8 @@ test_registers_across_signals() { vector vector_signal "$(by_host 10 200)"; }
 test_registers_across_fork_and_exec() { vector vector_fork "$(by_host 3 100)"; }
 test_registers_under_ptrace() { vector vector_ptrace "$(by_host 3 100)"; }
 
-# A kernel of its own that tries them all; it reboots when they are right and crashes when one is not.
+# A kernel of its own that tries them all; it reboots when they are right and crashes when one is
+# not.
 test_instructions_kvm_gives_up_on() {
 	status=0
 	conker-vmm --memory-mib 64 --cpus 1 --cmdline x --state-fd 5 --kernel-fd 6 \
@@ -37,8 +34,9 @@ test_instructions_kvm_gives_up_on() {
 	is $status 3
 }
 
-# A kernel that halts when it found nothing to do sleeps on with work to do if an interrupt comes in between. QEMU forgets
-# in VMRUN that STI holds interrupts back, so guests of the lab are made to tick (tools/lab/README.md).
+# A kernel that halts when it found nothing to do sleeps on with work to do if an interrupt comes in
+# between. QEMU forgets in VMRUN that STI holds interrupts back, so guests of the lab are made to
+# tick (tools/lab/README.md).
 test_no_interrupt_comes_between_sti_and_hlt() {
 	status=0
 	conker-vmm --memory-mib 64 --cpus 1 --cmdline x --state-fd 5 --kernel-fd 6 \

@@ -10,8 +10,8 @@
 #include "tools/bench/machine.h"
 #include "tools/bench/tiny.h"
 
-static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_ran_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+			 void *user)
 {
 	struct ran *r = user;
 
@@ -44,7 +44,7 @@ static int feed(conker_box *box, conker_exec *e, const char *buf, size_t len, ui
 	return conker_exec_close_stdin(e);
 }
 
-static int finish(conker_exec *e, uint64_t start_ns, struct ran *ret)
+static int ran_finish(conker_exec *e, uint64_t start_ns, struct ran *ret)
 {
 	conker_status st = {.size = sizeof(st)};
 	int r = conker_exec_wait(e, -1, &st);
@@ -65,7 +65,7 @@ int boxes_feed(conker_box *box, const char *const *argv, const void *buf, size_t
 {
 	conker_exec_opts o = {
 		.size = sizeof(o), .argv = argv, .flags = buf ? CONKER_EXEC_STDIN : 0};
-	conker_exec_cb cb = {.fn = on_event, .user = ret};
+	conker_exec_cb cb = {.fn = on_ran_event, .user = ret};
 	conker_exec *e = NULL;
 
 	*ret = (struct ran){0};
@@ -74,7 +74,7 @@ int boxes_feed(conker_box *box, const char *const *argv, const void *buf, size_t
 	if (r == 0 && buf)
 		r = feed(box, e, buf, len, total);
 	if (r == 0)
-		r = finish(e, start, ret);
+		r = ran_finish(e, start, ret);
 	if (r < 0 && !*ret->why)
 		(void)snprintf(ret->why, sizeof(ret->why), "%s", conker_errmsg());
 	conker_exec_free(e);

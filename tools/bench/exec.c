@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exec - warm executions: how long does a command take in a box that is up, over a connection that is
- * open, and how much of that is starting a process at all?
+/* exec - warm executions: how long does a command take in a box that is up, over a connection that
+ * is open, and how much of that is starting a process at all?
  *
  *   exec [-n RUNS] [-b BATCH] [-m MIB] [-c CPUS] DIRECTORY
  *
- * DIRECTORY has the guest's programs, `true` and `spawn`. The first series is conker_exec_start() and
- * conker_exec_wait() of `true`, on the host's clock. The second is vfork, exec and wait of the same file
- * by a process in the same box, on the guest's clock. They take turns, BATCH of each, so that whatever
- * else this machine does meets both; what counts is the ratio. WARM_UP of each come first and are not
- * counted: page cache, slabs and cgroups are made by them.
+ * DIRECTORY has the guest's programs, `true` and `spawn`. The first series is conker_exec_start()
+ * and conker_exec_wait() of `true`, on the host's clock. The second is vfork, exec and wait of the
+ * same file by a process in the same box, on the guest's clock. They take turns, BATCH of each, so
+ * that whatever else this machine does meets both; what counts is the ratio. WARM_UP of each come
+ * first and are not counted: page cache, slabs and cgroups are made by them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,13 +39,13 @@ struct bench {
 	struct series *exec, *spawn;
 };
 
-static int fail(const char *what)
+static int pair_fail(const char *what)
 {
 	fprintf(stderr, "exec: %s: %s\n", what, conker_errmsg());
 	return -1;
 }
 
-/* ---- the two series --------------------------------------------------------------------------- */
+/* ---- the two series -------------------------------------------------------------------------- */
 
 static void batch_of_execs(struct bench *b, unsigned n)
 {
@@ -78,7 +78,7 @@ static int start_spawner(struct bench *b)
 	conker_exec_opts o = {.size = sizeof(o), .argv = argv, .flags = CONKER_EXEC_STDIN};
 	conker_exec_cb cb = {.fn = on_answer, .user = b};
 
-	return conker_exec_start(b->box, &o, cb, &b->spawner) < 0 ? fail("spawn") : 0;
+	return conker_exec_start(b->box, &o, cb, &b->spawner) < 0 ? pair_fail("spawn") : 0;
 }
 
 static void batch_of_spawns(struct bench *b, unsigned n)
@@ -111,7 +111,7 @@ static int measure(struct bench *b, const struct options *o)
 	char jail[160] = "";
 
 	if (conker_box_create(&opts, &b->box) < 0 || conker_box_info_get(b->box, &info) < 0)
-		return fail("box");
+		return pair_fail("box");
 	jail_of(info.vmm_pid, jail, sizeof(jail));
 	printf("jail %s\n", jail);
 	if (boxes_upload(b->box, o->dir, "true") < 0 || boxes_upload(b->box, o->dir, "spawn") < 0 ||

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* peers.c - the same kernel and the same PID 1 in conker-vmm, and in other VMMs that this host has.
  *
- * PID 1 is the one of tiny.h: it writes to the console and restarts the machine. The end point is its first console
- * byte, which needs no vsock: QEMU's microvm has none without a module of the host. With a VMM whose console our kernel
- * has no driver for it is the end of the VMM, which conker-vmm is measured to as well; not the others, since the triple
- * fault that a restart is leaves QEMU standing where KVM has no hardware assistance.
+ * PID 1 is the one of tiny.h: it writes to the console and restarts the machine. The end point is
+ * its first console byte, which needs no vsock: QEMU's microvm has none without a module of the
+ * host. With a VMM whose console our kernel has no driver for it is the end of the VMM, which
+ * conker-vmm is measured to as well; not the others, since the triple fault that a restart is
+ * leaves QEMU standing where KVM has no hardware assistance.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,8 +44,9 @@ static void args(struct command *c, const char *const *words)
 		arg(c, *words);
 }
 
-/* Without hardware assistance KVM cannot finish XSAVE, which our VMM does itself; elsewhere the kernel is told to do
- * without: good enough for a boot. The kernel heeds the last clearcpuid= only, so ours repeats what is in the first. */
+/* Without hardware assistance KVM cannot finish XSAVE, which our VMM does itself; elsewhere the
+ * kernel is told to do without: good enough for a boot. The kernel heeds the last clearcpuid= only,
+ * so ours repeats what is in the first. */
 static void compose_words(const struct peer *p, char *ret, size_t size)
 {
 	const char *words = p->b->parts.words, *clear = strstr(words, "clearcpuid=");
@@ -130,7 +132,7 @@ static const struct peer_kind kinds[] = {
 	 "Firecracker without its jailer; no console that this kernel knows", 0, firecracker},
 };
 
-/* ---- a turn ------------------------------------------------------------------------------------------- */
+/* ---- a turn ---------------------------------------------------------------------------------- */
 
 static int start_own(const struct peer *p, struct machine *m)
 {
@@ -155,7 +157,7 @@ static int start_other(const struct peer *p, struct machine *m)
 	return p->kind->command(p, c) < 0 ? -1 : machine_start_other(c->argv, m);
 }
 
-static int start(const struct peer *p, struct machine *m)
+static int peer_start(const struct peer *p, struct machine *m)
 {
 	return p->kind->command ? start_other(p, m) : start_own(p, m);
 }
@@ -181,7 +183,7 @@ static void peer_turn(void *ctx)
 	const struct peer *p = ctx;
 	struct machine m;
 
-	if (start(p, &m) < 0) {
+	if (peer_start(p, &m) < 0) {
 		series_fail(p->console ? p->console : p->end, "could not be started");
 		return;
 	}
@@ -192,7 +194,7 @@ static void peer_turn(void *ctx)
 	machine_end(&m);
 }
 
-/* ---- who there is ------------------------------------------------------------------------------------- */
+/* ---- who there is ---------------------------------------------------------------------------- */
 
 static int on_path(const char *name, char *ret, size_t size)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cmd_logs.c - conker logs: what an execution has said (execlogs.c), or the console of a box.
  *
- * What a guest prints is its own business until it reaches our terminal, where it could forge or hide
- * output: there it is made fit (util/clean.h), but for newlines and tabs. A file or pipe gets the bytes.
+ * What a guest prints is its own business until it reaches our terminal, where it could forge or
+ * hide output: there it is made fit (util/clean.h), but for newlines and tabs. A file or pipe gets
+ * the bytes.
  */
 #include "tools/cli/logs.h"
 
@@ -37,7 +38,8 @@ static const struct opt own_opts[] = {
 	{"json", 0, OPT_FLAG, AT(json), NULL, "for programs: an object per line of output"},
 };
 
-/* Copies what there is. A character that is not there as a whole yet waits in *k. 0, or an exit status. */
+/* Copies what there is. A character that is not there as a whole yet waits in *k. 0, or an exit
+ * status. */
 static int copy(struct console *k)
 {
 	int terminal = isatty(STDOUT_FILENO);
@@ -97,7 +99,7 @@ static int console(const char *box, int want_follow)
 	return want_follow ? follow(box, &k) : copy(&k);
 }
 
-static int check(const struct cli *c, const struct logs_args *a, int n)
+static int logs_check(const struct cli *c, const struct logs_args *a, int n)
 {
 	if (n == 1 && (a->only_stdout || a->only_stderr || a->tags || a->timestamps || a->json ||
 		       a->from.given || a->tail_bytes))
@@ -127,7 +129,7 @@ int cmd_logs(struct cli *c, int argc, char **argv)
 
 	if (n < 0)
 		return status;
-	status = check(c, &a, n);
+	status = logs_check(c, &a, n);
 	if (status)
 		return status;
 	signals_init();

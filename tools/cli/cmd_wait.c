@@ -33,8 +33,8 @@ struct waited {
 	int has_result;
 };
 
-static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_waited_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+			    void *user)
 {
 	struct waited *w = user;
 
@@ -120,8 +120,8 @@ static int attach_and_wait(const struct wait_set *s, const struct wait_args *a)
 	for (size_t i = 0; i < s->n && r >= 0; i++) {
 		s->w[i] = (struct waited){.box = s->box, .ends = &ends};
 		const conker_exec_ref ref = exec_ref_of(s->names[i]);
-		r = conker_exec_attach(s->box, &ref, &o, (conker_exec_cb){on_event, &s->w[i], NULL},
-				       &s->v[i]);
+		r = conker_exec_attach(s->box, &ref, &o,
+				       (conker_exec_cb){on_waited_event, &s->w[i], NULL}, &s->v[i]);
 	}
 	int status = r < 0 ? fail_lib() : wait_for(s->v, s->w, s->n, a);
 	for (size_t i = 0; i < s->n; i++)
@@ -160,7 +160,7 @@ static int wait_ports(conker_box *b, const char *exec, const struct wait_args *a
 	return r < 0 ? fail_lib() : 0;
 }
 
-static int check(const struct cli *c, const struct wait_args *a, int n)
+static int wait_check(const struct cli *c, const struct wait_args *a, int n)
 {
 	if (a->ports.n)
 		return n > 2 || a->any || a->count
@@ -194,7 +194,7 @@ int cmd_wait(struct cli *c, int argc, char **argv)
 
 	if (n < 0)
 		return status;
-	status = check(c, &a, n);
+	status = wait_check(c, &a, n);
 	if (status)
 		return status;
 	signals_init();

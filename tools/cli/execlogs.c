@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* execlogs.c - conker logs BOX EXEC: what an execution has said.
  *
- * Plain, its stdout goes to our stdout and its stderr to our stderr, byte by byte. With tags or times it
- * is lines, all on our stdout, in the order in which the box read them; on a terminal without control
- * characters, with which a line could pretend to be another. As JSON it is one object per line of output.
+ * Plain, its stdout goes to our stdout and its stderr to our stderr, byte by byte. With tags or
+ * times it is lines, all on our stdout, in the order in which the box read them; on a terminal
+ * without control characters, with which a line could pretend to be another. As JSON it is one
+ * object per line of output.
  */
 #include "tools/cli/logs.h"
 
@@ -25,7 +26,7 @@ static const char *stream_name(enum conker_event ev)
 	return ev == CONKER_STDERR ? "stderr" : "stdout";
 }
 
-/* ---- as JSON ------------------------------------------------------------------------------------- */
+/* ---- as JSON --------------------------------------------------------------------------------- */
 
 static void json_base64(const unsigned char *p, size_t len)
 {
@@ -63,7 +64,7 @@ static void json_gap(const conker_gap *g)
 	       (unsigned long long)g->from, (unsigned long long)g->to);
 }
 
-/* ---- as text ------------------------------------------------------------------------------------- */
+/* ---- as text --------------------------------------------------------------------------------- */
 
 static void text_line(const struct printer *p, enum conker_event ev, const conker_output *o)
 {
@@ -98,8 +99,8 @@ static void on_output(const struct printer *p, enum conker_event ev, const conke
 	}
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_log_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+			 void *user)
 {
 	struct printer *p = user;
 
@@ -156,7 +157,7 @@ int logs_exec(const char *box, const char *exec, const struct logs_args *a)
 
 	if (over_again(conker_box_open(box, &p.box)) < 0)
 		return fail_lib();
-	if (conker_exec_attach(p.box, &ref, &o, (conker_exec_cb){on_event, &p, NULL}, &e) < 0) {
+	if (conker_exec_attach(p.box, &ref, &o, (conker_exec_cb){on_log_event, &p, NULL}, &e) < 0) {
 		status = fail_lib();
 	} else {
 		status = wait_for_end(&p, e);

@@ -14,7 +14,7 @@ struct parser {
 	int argc;
 };
 
-/* ---- help ---------------------------------------------------------------------------------------- */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 static void help_option(const struct opt *o)
 {
@@ -40,7 +40,7 @@ static int help(const struct parser *p)
 	return finish_output();
 }
 
-/* ---- parsing ------------------------------------------------------------------------------------- */
+/* ---- parsing --------------------------------------------------------------------------------- */
 
 int strings_add(struct strings *l, const char *s)
 {
@@ -66,8 +66,8 @@ static int store(const struct opt *o, void *into, const char *value)
 	return value_parse(o->kind, value, at);
 }
 
-static const struct opt *find(const struct usage *u, const char *name, size_t len, char letter,
-			      void **ret_into)
+static const struct opt *opt_find(const struct usage *u, const char *name, size_t len, char letter,
+				  void **ret_into)
 {
 	for (size_t g = 0; g < countof(u->group); g++) {
 		for (size_t i = 0; i < u->group[g].n; i++) {
@@ -108,7 +108,7 @@ static int long_option(struct parser *p, const char *name)
 	size_t len = strcspn(name, "=");
 	const char *value = name[len] ? name + len + 1 : NULL;
 	void *into;
-	const struct opt *o = find(p->u, name, len, 0, &into);
+	const struct opt *o = opt_find(p->u, name, len, 0, &into);
 
 	if (!o)
 		return fail_usage(p->c, "unknown option '--%.*s'", (int)len, name);
@@ -126,7 +126,7 @@ static int short_options(struct parser *p, const char *letters)
 {
 	for (; *letters; letters++) {
 		void *into;
-		const struct opt *o = find(p->u, NULL, 0, *letters, &into);
+		const struct opt *o = opt_find(p->u, NULL, 0, *letters, &into);
 
 		if (!o)
 			return fail_usage(p->c, "unknown option '-%c'", *letters);

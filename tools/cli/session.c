@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session.c - one execution of a box between our stdin, stdout and stderr.
  *
- * One loop over four descriptors. Memory stays bounded in both directions: stdin is read only when all
- * that was read before went to the box; output is acknowledged (manual ack) when it was written to our
- * descriptor, so at most WINDOW_BYTES per stream wait in a sink. A stream whose reader is slow holds
- * back that stream only.
+ * One loop over four descriptors. Memory stays bounded in both directions: stdin is read only when
+ * all that was read before went to the box; output is acknowledged (manual ack) when it was written
+ * to our descriptor, so at most WINDOW_BYTES per stream wait in a sink. A stream whose reader is
+ * slow holds back that stream only.
  *
- * A terminal's input is read only once the command runs: before, what is typed is our terminal's own
- * business, and Ctrl-C ends us.
+ * A terminal's input is read only once the command runs: before, what is typed is our terminal's
+ * own business, and Ctrl-C ends us.
  *
- * The session is over when the execution's end is known and both sinks are empty, or when a signal of
- * ours came, or when nobody reads our output any more (EPIPE).
+ * The session is over when the execution's end is known and both sinks are empty, or when a signal
+ * of ours came, or when nobody reads our output any more (EPIPE).
  */
 #include "tools/cli/cli.h"
 
@@ -49,7 +49,7 @@ struct pump {
 	int resizes; /* the command is on a terminal whose size we set */
 };
 
-/* ---- output -------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 static void written(struct pump *p, int i, ssize_t n)
 {
@@ -67,9 +67,9 @@ static void on_output(struct pump *p, int i, const conker_output *o)
 		written(p, i, sink_put(&p->out[i], o->bytes, o->len));
 }
 
-/* ---- events -------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
-static void finish(struct pump *p, enum session_end end, int status)
+static void pump_finish(struct pump *p, enum session_end end, int status)
 {
 	p->over = 1;
 	p->s->end = end;
@@ -101,7 +101,7 @@ static void on_started(struct pump *p)
 static void on_exit_(struct pump *p, const conker_status *st)
 {
 	p->s->result = *st;
-	finish(p, SESSION_EXITED, exit_status_of(st));
+	pump_finish(p, SESSION_EXITED, exit_status_of(st));
 }
 
 static void on_lost(struct pump *p, const conker_failure *f)
@@ -111,12 +111,12 @@ static void on_lost(struct pump *p, const conker_failure *f)
 	(void)snprintf(p->step, sizeof(p->step), "%s", f->step);
 	p->failure.text = p->text;
 	p->failure.step = p->step;
-	finish(p, f->error == ERESTART && !p->has_read ? SESSION_AGAIN : SESSION_FAILED,
-	       exit_status_of_failure(f));
+	pump_finish(p, f->error == ERESTART && !p->has_read ? SESSION_AGAIN : SESSION_FAILED,
+		    exit_status_of_failure(f));
 }
 
-static void on_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
-		     void *user)
+static void on_pump_event(conker_exec *e, enum conker_event ev, const conker_event_data *data,
+			  void *user)
 {
 	struct pump *p = user;
 
@@ -127,14 +127,14 @@ static void on_event(conker_exec *e, enum conker_event ev, const conker_event_da
 	case CONKER_STDERR: on_output(p, 1, &data->output); break;
 	case CONKER_GAP: report_gap(&data->gap, p->raw ? "\r\n" : "\n"); break;
 	case CONKER_EXIT: on_exit_(p, &data->status); break;
-	case CONKER_DETACHED: finish(p, SESSION_DETACHED, 0); break;
+	case CONKER_DETACHED: pump_finish(p, SESSION_DETACHED, 0); break;
 	case CONKER_LOST: on_lost(p, &data->failure); break;
 	case CONKER_WRITABLE: /* the loop tries by itself */
 	case CONKER_WRITTEN: break;
 	}
 }
 
-/* ---- input --------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 static void push_stdin(struct pump *p)
 {
@@ -187,7 +187,7 @@ static void read_stdin(struct pump *p)
 	}
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------ */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* What our signals asked for that does not end us. */
 static void terminal(struct pump *p)
@@ -268,7 +268,7 @@ static void broken(struct pump *p)
 					: fail("write to standard output: %s", strerror(why));
 }
 
-/* ---- from start to end ---------------------------------------------------------------------------- */
+/* ---- from start to end ----------------------------------------------------------------------- */
 
 static void say_detached(const struct pump *p)
 {
@@ -336,7 +336,7 @@ static int begin_start(struct pump *p, const void *what)
 
 	o.flags |= CONKER_EXEC_MANUAL_ACK;
 	o.window_bytes = WINDOW_BYTES;
-	return conker_exec_start(p->box, &o, (conker_exec_cb){on_event, p, NULL}, &p->exec);
+	return conker_exec_start(p->box, &o, (conker_exec_cb){on_pump_event, p, NULL}, &p->exec);
 }
 
 void session_run(struct session *s, conker_box *b, const struct exec_plan *plan, struct keys detach,
@@ -362,7 +362,7 @@ static int begin_attach(struct pump *p, const void *what)
 
 	o.flags |= CONKER_VIEW_MANUAL_ACK;
 	o.window_bytes = WINDOW_BYTES;
-	return conker_exec_attach(p->box, &v->exec, &o, (conker_exec_cb){on_event, p, NULL},
+	return conker_exec_attach(p->box, &v->exec, &o, (conker_exec_cb){on_pump_event, p, NULL},
 				  &p->exec);
 }
 
@@ -381,7 +381,7 @@ void session_attach(struct session *s, conker_box *b, const struct session_view 
 	stay(&p, begin_attach, v);
 }
 
-/* ---- started and left ----------------------------------------------------------------------------- */
+/* ---- started and left ------------------------------------------------------------------------ */
 
 struct start {
 	conker_box *box;

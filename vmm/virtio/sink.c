@@ -130,7 +130,7 @@ static void drop(struct sink *s, uint64_t n)
 	s->lost += n;
 }
 
-static void put(struct sink *s, const uint8_t *buf, size_t n)
+static void sink_pass(struct sink *s, const uint8_t *buf, size_t n)
 {
 	size_t done = 0;
 
@@ -149,8 +149,8 @@ static void put(struct sink *s, const uint8_t *buf, size_t n)
 	drop(s, n - done);
 }
 
-/* Says what was dropped, where it would have been. Not before half the queue is free, so that a reader
- * that crawls gets stretches of output and not mostly such lines. */
+/* Says what was dropped, where it would have been. Not before half the queue is free, so that a
+ * reader that crawls gets stretches of output and not mostly such lines. */
 static void mark(struct sink *s)
 {
 	char line[MARK_BYTES];
@@ -162,7 +162,7 @@ static void mark(struct sink *s)
 			 (unsigned long long)s->dropped);
 	uint64_t was = s->dropped;
 	s->dropped = 0;
-	put(s, (uint8_t *)line, (size_t)n);
+	sink_pass(s, (uint8_t *)line, (size_t)n);
 	if (s->dropped) { /* still full */
 		s->lost -= s->dropped;
 		s->dropped = was;
@@ -175,7 +175,7 @@ void sink_write(struct sink *s, const void *buf, size_t n)
 	if (s->dropped)
 		drop(s, n); /* order: nothing may overtake the line */
 	else
-		put(s, buf, n);
+		sink_pass(s, buf, n);
 	watch(s);
 }
 
@@ -200,7 +200,7 @@ uint32_t sink_queued(const struct sink *s, uint8_t *ret)
 
 void sink_restore(struct sink *s, const uint8_t *queued, uint32_t n, uint64_t dropped)
 {
-	put(s, queued, n);
+	sink_pass(s, queued, n);
 	drop(s, dropped);
 	mark(s);
 	watch(s);

@@ -225,7 +225,7 @@ static void refill(struct vsock *v)
 }
 
 /* tx before rx: what comes in is answered, and piggybacked on, in the same run. */
-static void run(struct vsock *v)
+static void vsock_run(struct vsock *v)
 {
 	if (!v->active)
 		return;
@@ -252,7 +252,7 @@ static void run(struct vsock *v)
 
 static void on_work(struct vsock_mux *m)
 {
-	run(container_of(m, struct vsock, mux));
+	vsock_run(container_of(m, struct vsock, mux));
 }
 
 static int vsock_activate(struct virtio_dev *d, uint64_t features)
@@ -267,7 +267,7 @@ static int vsock_activate(struct virtio_dev *d, uint64_t features)
 static void vsock_kick(struct virtio_dev *d, unsigned q)
 {
 	(void)q; /* see above: a run serves all */
-	run(vsock_of(d));
+	vsock_run(vsock_of(d));
 }
 
 static void vsock_reset(struct virtio_dev *d)
@@ -307,7 +307,7 @@ void vsock_drain(struct virtio_dev *d)
 	struct vsock *v = vsock_of(d);
 
 	v->rx = v->tx = (struct rate){0};
-	run(v);
+	vsock_run(v);
 }
 
 static void vsock_save(const struct virtio_dev *d, struct port_state *ret)
@@ -342,7 +342,7 @@ static const struct virtio_class class = {
 	.ops = &ops,
 };
 
-static int check(const struct vsock_config *c, struct err *e)
+static int config_check(const struct vsock_config *c, struct err *e)
 {
 	if (c->guest_cid <= VSOCK_HOST_CID || c->guest_cid >= UINT32_MAX)
 		return err_set(e, EINVAL, "vsock: %llu cannot be a guest's CID",
@@ -361,7 +361,7 @@ static void close_listeners(const struct vsock_config *c)
 struct virtio_dev *vsock_new(struct loop *loop, const struct vsock_config *c, struct err *e)
 {
 	struct vsock *v = calloc(1, sizeof(*v));
-	int r = v ? check(c, e) : err_set(e, ENOMEM, "vsock: out of memory");
+	int r = v ? config_check(c, e) : err_set(e, ENOMEM, "vsock: out of memory");
 
 	if (!v || r < 0) {
 		close_listeners(c);

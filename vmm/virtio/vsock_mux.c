@@ -215,8 +215,8 @@ static void update(struct vsock_link *l)
 
 /* ---- guest to host ---- */
 
-/* The client takes no more: what is stored for it goes nowhere. One that is still there, because it was the
- * host that refused, must not wait for the rest. */
+/* The client takes no more: what is stored for it goes nowhere. One that is still there, because it
+ * was the host that refused, must not wait for the rest. */
 static void discard(struct vsock_link *l)
 {
 	l->stored = 0;
@@ -375,7 +375,7 @@ static void on_host(struct loop_src *s, uint32_t revents)
 
 /* ---- packets from the guest ---- */
 
-static struct vsock_link *find(const struct vsock_mux *m, const struct vsock_pkt *p)
+static struct vsock_link *link_find(const struct vsock_mux *m, const struct vsock_pkt *p)
 {
 	struct vsock_link *l = &m->link[p->dst_port % VSOCK_CONNS_MAX];
 
@@ -423,7 +423,7 @@ bool vsock_mux_has_room(const struct vsock_mux *m)
 void vsock_mux_recv(struct vsock_mux *m, enum vsock_verdict verdict, const struct vsock_pkt *p,
 		    const struct iovec *v, unsigned nv)
 {
-	struct vsock_link *l = verdict == VSOCK_PKT_DROP ? NULL : find(m, p);
+	struct vsock_link *l = verdict == VSOCK_PKT_DROP ? NULL : link_find(m, p);
 
 	if (!l) {
 		if (verdict == VSOCK_PKT_RST)

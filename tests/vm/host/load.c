@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* load.c - many short commands in a box: load BOX COUNT AT_ONCE
  *
- * Each says its own number on both streams, some lines more or less; every byte, the exit code and the
- * number of ends are checked. Afterwards this process must hold the descriptors and about the memory that
- * it held after the first few. Prints the milliseconds it took.
+ * Each says its own number on both streams, some lines more or less; every byte, the exit code and
+ * the number of ends are checked. Afterwards this process must hold the descriptors and about the
+ * memory that it held after the first few. Prints the milliseconds it took.
  */
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "lib/conker.h"
+#include "tests/lib/fds.h"
 
 enum { TEXT_MAX = 2048, AT_ONCE_MAX = 256, GROWTH_MAX_KIB = 2048, WARM_UP = 32 };
 
@@ -112,17 +112,6 @@ static void run(conker_box *b, int first, int count, int at_once)
 	}
 }
 
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static long rss_kib(void)
 {
 	long size, resident = 0;
@@ -154,14 +143,14 @@ int main(int argc, char **argv)
 		die("box", 0);
 	int warm_up = at_once < WARM_UP ? at_once : WARM_UP;
 	run(b, 0, warm_up, at_once);
-	int fds = count_fds();
+	int fds = open_fds();
 	long rss = rss_kib();
 	long long start = now_ms();
 	run(b, warm_up, count, at_once);
 	printf("%lld\n", now_ms() - start);
-	if (count_fds() != fds || rss_kib() - rss > GROWTH_MAX_KIB) {
+	if (open_fds() != fds || rss_kib() - rss > GROWTH_MAX_KIB) {
 		fprintf(stderr, "load: descriptors %d, then %d; memory %ld KiB, then %ld KiB\n",
-			fds, count_fds(), rss, rss_kib());
+			fds, open_fds(), rss, rss_kib());
 		return 1;
 	}
 	conker_box_free(b);

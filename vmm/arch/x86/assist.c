@@ -86,10 +86,10 @@ void assist_free(struct assist *a)
 	free(a);
 }
 
-/* --- state in ------------------------------------------------------------------------------------ */
+/* --- state in --------------------------------------------------------------------------------- */
 
-/* kvm_valid_regs is set on the first call, not earlier, so that hosts which never need us do not pay
- * for it; that first time the registers come by ioctl. */
+/* kvm_valid_regs is set on the first call, not earlier, so that hosts which never need us do not
+ * pay for it; that first time the registers come by ioctl. */
 static int load_registers(struct assist *a)
 {
 	struct cpu_state *c = &a->cpu;
@@ -181,7 +181,7 @@ static int load(struct assist *a, unsigned needs)
 	return r;
 }
 
-/* --- state out ----------------------------------------------------------------------------------- */
+/* --- state out -------------------------------------------------------------------------------- */
 
 static int store_exception(struct assist *a)
 {
@@ -207,8 +207,8 @@ static int store_exception(struct assist *a)
 	return vcpu_ioctl(a, KVM_SET_VCPU_EVENTS, &events);
 }
 
-/* Always, even when nothing in them changed: it also drops the #UD that KVM queued before it left the
- * guest, which would otherwise be delivered at the next instruction. */
+/* Always, even when nothing in them changed: it also drops the #UD that KVM queued before it left
+ * the guest, which would otherwise be delivered at the next instruction. */
 static int store_registers(struct assist *a)
 {
 	if (!a->synced)
@@ -229,9 +229,9 @@ static int store(struct assist *a)
 	return r < 0 ? r : store_registers(a);
 }
 
-/* --- one instruction ----------------------------------------------------------------------------- */
+/* --- one instruction -------------------------------------------------------------------------- */
 
-static int finish(struct assist *a)
+static int assist_finish(struct assist *a)
 {
 	int r = store(a);
 
@@ -247,13 +247,13 @@ static void describe_refused(struct assist *a, const uint8_t *code, size_t len)
 		n += snprintf(a->refused + n, sizeof(a->refused) - (size_t)n, " %02x", code[i]);
 }
 
-/* The kernel cannot go on without its instruction. A user's program gets SIGILL: it must not be able
- * to end the box. */
+/* The kernel cannot go on without its instruction. A user's program gets SIGILL: it must not be
+ * able to end the box. */
 static int refuse(struct assist *a, const uint8_t *code, size_t len)
 {
 	if (operand_cpl(&a->cpu) == 3) {
 		(void)raise_plain(&a->cpu, VEC_UD);
-		return finish(a);
+		return assist_finish(a);
 	}
 	describe_refused(a, code, len);
 	return 0;
@@ -279,10 +279,10 @@ int assist_handle(struct assist *a)
 		return refuse(a, code, 0);
 	result = operand_fetch(&a->cpu, code, sizeof(code), &len);
 	if (result == INSN_EXCEPTION)
-		return finish(a);
+		return assist_finish(a);
 	r = result == INSN_DONE ? insn_decode(code, len, &insn) : -ENOENT;
 	if (r == -ENODATA && a->cpu.exception.raised)
-		return finish(a);
+		return assist_finish(a);
 	if (r < 0)
 		return refuse(a, code, len);
 
@@ -295,7 +295,7 @@ int assist_handle(struct assist *a)
 	if (result == INSN_REFUSED)
 		return refuse(a, code, len);
 	a->count[insn.id]++;
-	return finish(a);
+	return assist_finish(a);
 }
 
 const char *assist_refused(const struct assist *a)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* boot.c - see boot.h; protocol: Documentation/arch/x86/boot.rst of Linux, "64-bit Boot Protocol".
  *
- * At entry: long mode, paging on with all that is handed over identity-mapped, flat segments 0x10 and
- * 0x18, interrupts off, RSI at boot_params. boot_params holds the memory map, the places of command
- * line and initramfs, and a list of setup_data nodes, of which we give two: random bytes and the device tree.
+ * At entry: long mode, paging on with all that is handed over identity-mapped, flat segments 0x10
+ * and 0x18, interrupts off, RSI at boot_params. boot_params holds the memory map, the places of
+ * command line and initramfs, and a list of setup_data nodes, of which we give two: random bytes
+ * and the device tree.
  */
 #include "vmm/arch/x86/boot.h"
 
@@ -56,9 +57,9 @@ static int read_exactly(int fd, uint8_t *buf, size_t len, uint64_t off, struct e
 	return (size_t)n == len ? 0 : err_set(e, EIO, "the file became shorter while it was read");
 }
 
-/* The bytes of a file into RAM at host: whole pages by mapping them, where the offsets allow it, the
- * ragged ends by reading. A page that is only partly the file's must stay anonymous: what lies beside
- * it belongs to another segment or must be zero. */
+/* The bytes of a file into RAM at host: whole pages by mapping them, where the offsets allow it,
+ * the ragged ends by reading. A page that is only partly the file's must stay anonymous: what lies
+ * beside it belongs to another segment or must be zero. */
 static int place(int fd, uint64_t off, uint8_t *host, uint64_t bytes, struct err *e)
 {
 	uint64_t mask = LAYOUT_PAGE_BYTES - 1;
@@ -161,7 +162,8 @@ static void fill_params(const struct guest_mem *m, const struct image *im, struc
 		add_e820(bp, m->region[i].gpa, m->region[i].gpa + m->region[i].size_bytes);
 }
 
-static int put(const struct guest_mem *m, uint64_t gpa, const void *buf, size_t len, struct err *e)
+static int boot_put(const struct guest_mem *m, uint64_t gpa, const void *buf, size_t len,
+		    struct err *e)
 {
 	int r = mem_write(m, (gpa_t){gpa}, buf, len);
 
@@ -173,13 +175,13 @@ static int put(const struct guest_mem *m, uint64_t gpa, const void *buf, size_t 
 static int put_node(const struct guest_mem *m, uint64_t gpa, const struct setup_data *head,
 		    const void *data, struct err *e)
 {
-	int r = put(m, gpa, head, sizeof(*head), e);
+	int r = boot_put(m, gpa, head, sizeof(*head), e);
 
-	return r < 0 ? r : put(m, gpa + sizeof(*head), data, head->len, e);
+	return r < 0 ? r : boot_put(m, gpa + sizeof(*head), data, head->len, e);
 }
 
-/* Random bytes, without which the guest's generator would wait for noise, and the device tree; back to
- * back, as each gap would split the guest's memory map once more. */
+/* Random bytes, without which the guest's generator would wait for noise, and the device tree; back
+ * to back, as each gap would split the guest's memory map once more. */
 static int put_setup_data(const struct guest_mem *m, const struct boot_source *s, struct err *e)
 {
 	uint8_t seed[SEED_BYTES];
@@ -202,7 +204,7 @@ int boot_generation(const struct guest_mem *m, struct err *e)
 
 	if (getrandom(generation, sizeof(generation), 0) != sizeof(generation))
 		return err_errno(e, "getrandom");
-	return put(m, LAYOUT_GENERATION, generation, sizeof(generation), e);
+	return boot_put(m, LAYOUT_GENERATION, generation, sizeof(generation), e);
 }
 
 /* The first GiB, in pages of 2 MiB; the kernel maps the rest itself. */
@@ -213,10 +215,10 @@ static int put_page_tables(const struct guest_mem *m, struct err *e)
 
 	for (uint64_t i = 0; i < PTES; i++)
 		pd[i] = i << 21 | PTE_2M | PTE_PRESENT_WRITE;
-	int r = put(m, LAYOUT_PML4, &pml4e, sizeof(pml4e), e);
+	int r = boot_put(m, LAYOUT_PML4, &pml4e, sizeof(pml4e), e);
 	if (r == 0)
-		r = put(m, LAYOUT_PDPT, &pdpte, sizeof(pdpte), e);
-	return r < 0 ? r : put(m, LAYOUT_PD, pd, sizeof(pd), e);
+		r = boot_put(m, LAYOUT_PDPT, &pdpte, sizeof(pdpte), e);
+	return r < 0 ? r : boot_put(m, LAYOUT_PD, pd, sizeof(pd), e);
 }
 
 static int put_gdt(const struct guest_mem *m, struct err *e)
@@ -224,7 +226,7 @@ static int put_gdt(const struct guest_mem *m, struct err *e)
 	static const uint64_t gdt[] = {0, 0, 0x00af9b000000ffff /* BOOT_CS: code, 64-bit */,
 				       0x00cf93000000ffff /* BOOT_DS: data, 4 GiB */};
 
-	return put(m, LAYOUT_GDT, gdt, sizeof(gdt), e);
+	return boot_put(m, LAYOUT_GDT, gdt, sizeof(gdt), e);
 }
 
 static int put_cmdline(const struct guest_mem *m, const struct boot_source *s,
@@ -235,7 +237,7 @@ static int put_cmdline(const struct guest_mem *m, const struct boot_source *s,
 	if (len > im->cmdline_bytes)
 		return err_set(e, E2BIG, "this kernel takes %u bytes of command line, not %zu",
 			       im->cmdline_bytes, len);
-	return put(m, LAYOUT_CMDLINE, s->cmdline, len + 1, e);
+	return boot_put(m, LAYOUT_CMDLINE, s->cmdline, len + 1, e);
 }
 
 int boot_load(const struct guest_mem *m, const struct boot_source *s, uint64_t *ret_entry,
@@ -264,7 +266,7 @@ int boot_load(const struct guest_mem *m, const struct boot_source *s, uint64_t *
 	if (r == 0)
 		r = boot_generation(m, e);
 	if (r == 0)
-		r = put(m, LAYOUT_BOOT_PARAMS, &bp, sizeof(bp), e);
+		r = boot_put(m, LAYOUT_BOOT_PARAMS, &bp, sizeof(bp), e);
 	*ret_entry = im.entry;
 	return r;
 }

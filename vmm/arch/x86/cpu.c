@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cpu.c - see cpu.h.
  *
- * The rule: what KVM supports, less what makes a guest use hypercalls, plus a few named bits that KVM
- * leaves out although they are harmless everywhere, plus the topology: one package, one core per
- * vCPU, no threads, APIC id = vCPU number.
+ * The rule: what KVM supports, less what makes a guest use hypercalls, plus a few named bits that
+ * KVM leaves out although they are harmless everywhere, plus the topology: one package, one core
+ * per vCPU, no threads, APIC id = vCPU number.
  */
 #include "vmm/arch/x86/cpu.h"
 
@@ -24,28 +24,28 @@ static const struct addition {
 } additions[] = {
 	/* hypervisor present: Linux then looks for KVM's clock */
 	{0x1, 0, ECX, 31, NULL},
-	/* ERMS, FSRM: copy and clear with rep movsb/stosb. KVM without hardware assist emulates them
-	 * in batches and leaves the bits out; without them a boot takes five times as long */
+	/* ERMS, FSRM: copy and clear with rep movsb/stosb. KVM without hardware assist emulates
+	 * them in batches and leaves the bits out; without them a boot takes five times as long */
 	{0x7, 0, EBX, 9, NULL},
 	{0x7, 0, EDX, 4, NULL},
-	/* XSaveErPtr: without it Linux works around an FXSAVE leak with fwait and fnclex around every
-	 * task switch, which KVM cannot emulate */
+	/* XSaveErPtr: without it Linux works around an FXSAVE leak with fwait and fnclex around
+	 * every task switch, which KVM cannot emulate */
 	{0x80000008, 0, EBX, 2, "Auth"},
 	{0x80000008, 0, EBX, 2, "Hygo"},
 };
 
 enum { CPUID_TSC_DEADLINE = 24, CPUID_HTT = 28 };
 
-/* KVM's own leaf: features by which a guest would make hypercalls. KVM without hardware assist answers
- * VMCALL by patching the instruction in place, and the write to the guest kernel's text faults. The
- * guest then sends its IPIs one by one, which any vCPU count up to ours stands. */
+/* KVM's own leaf: features by which a guest would make hypercalls. KVM without hardware assist
+ * answers VMCALL by patching the instruction in place, and the write to the guest kernel's text
+ * faults. The guest then sends its IPIs one by one, which any vCPU count up to ours stands. */
 enum {
 	KVM_LEAF_FEATURES = 0x40000001,
 	KVM_HYPERCALL_FEATURES = 1 << KVM_FEATURE_PV_UNHALT | 1 << KVM_FEATURE_PV_SEND_IPI |
 				 1 << KVM_FEATURE_PV_SCHED_YIELD,
 };
 
-static struct kvm_cpuid_entry2 *find(struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
+static struct kvm_cpuid_entry2 *leaf_find(struct kvm_cpuid2 *c, uint32_t function, uint32_t index)
 {
 	for (uint32_t i = 0; i < c->nent; i++)
 		if (c->entries[i].function == function && c->entries[i].index == index)
@@ -85,11 +85,11 @@ static void put_bits(uint32_t *word, unsigned shift, unsigned width, uint32_t va
 
 static void apply_additions(struct kvm_cpuid2 *c)
 {
-	const struct kvm_cpuid_entry2 *vendor = find(c, 0, 0);
+	const struct kvm_cpuid_entry2 *vendor = leaf_find(c, 0, 0);
 
 	for (size_t i = 0; i < countof(additions); i++) {
 		const struct addition *a = &additions[i];
-		struct kvm_cpuid_entry2 *l = find(c, a->function, a->index);
+		struct kvm_cpuid_entry2 *l = leaf_find(c, a->function, a->index);
 
 		if (!l || (a->vendor && (!vendor || memcmp(&vendor->ebx, a->vendor, 4) != 0)))
 			continue;
@@ -120,7 +120,7 @@ static void set_levels(struct kvm_cpuid2 *c, const struct cpu_shape *s)
 
 	drop(c, 0x1f);
 	drop(c, 0x80000026);
-	if (!find(c, 0xb, 0))
+	if (!leaf_find(c, 0xb, 0))
 		return;
 	drop(c, 0xb);
 	for (size_t i = 0; i < countof(level); i++) {
@@ -164,19 +164,20 @@ static void set_topology(struct kvm_cpuid2 *c, const struct cpu_shape *s)
 
 void cpu_template(struct kvm_cpuid2 *c, const struct cpu_shape *s)
 {
-	struct kvm_cpuid_entry2 *l = find(c, 0x1, 0);
+	struct kvm_cpuid_entry2 *l = leaf_find(c, 0x1, 0);
 
 	apply_additions(c);
 	if (l && s->tsc_deadline) /* depends on the irqchip, so KVM leaves it to us */
 		set_bit(l, ECX, CPUID_TSC_DEADLINE);
-	l = find(c, KVM_LEAF_FEATURES, 0);
+	l = leaf_find(c, KVM_LEAF_FEATURES, 0);
 	if (l)
 		l->eax &= ~(uint32_t)KVM_HYPERCALL_FEATURES;
 	set_topology(c, s);
 }
 
-/* IA32_MISC_ENABLE: fast strings on, as Linux on Intel gives up rep movsb otherwise (bits 11 and 12,
- * no BTS and no PEBS, are KVM's own values). IA32_MTRR_DEF_TYPE: MTRRs on, all memory write-back. */
+/* IA32_MISC_ENABLE: fast strings on, as Linux on Intel gives up rep movsb otherwise (bits 11 and
+ * 12, no BTS and no PEBS, are KVM's own values). IA32_MTRR_DEF_TYPE: MTRRs on, all memory
+ * write-back. */
 static int set_msrs(int vcpu_fd, struct err *e)
 {
 	static const struct kvm_msr_entry entry[] = {
@@ -194,12 +195,12 @@ static int set_msrs(int vcpu_fd, struct err *e)
 
 /* XCR0 as Linux will set it: x87, SSE, AVX and AVX-512, as far as they are there. Reset leaves x87
  * alone, and the guest's own XSETBV follows, so nobody notices - except under QEMU's emulated SVM
- * (7.2), which does not tell KVM of an XSETBV: KVM then puts its own idea of XCR0 back at every entry,
- * and with x87 alone the guest kernel would save and restore no vector registers. */
+ * (7.2), which does not tell KVM of an XSETBV: KVM then puts its own idea of XCR0 back at every
+ * entry, and with x87 alone the guest kernel would save and restore no vector registers. */
 static void set_xcr0(int vcpu_fd, struct kvm_cpuid2 *c)
 {
 	enum { XCR0_LINUX = 0xe7 };
-	const struct kvm_cpuid_entry2 *l = find(c, 0xd, 0);
+	const struct kvm_cpuid_entry2 *l = leaf_find(c, 0xd, 0);
 	struct kvm_xcrs x = {.nr_xcrs = 1};
 
 	if (!l)

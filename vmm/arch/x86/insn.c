@@ -142,7 +142,7 @@ static bool modrm_fits(const struct encoding *e, uint8_t modrm)
 }
 
 /* -ENODATA when the answer depends on a ModRM byte that is not there. */
-static int find(const struct cursor *c, enum map map, uint8_t opcode, const struct prefixes *p)
+static int row_find(const struct cursor *c, enum map map, uint8_t opcode, const struct prefixes *p)
 {
 	for (int id = 0; id < INSN_IDS; id++) {
 		const struct encoding *e = &encodings[id];
@@ -238,7 +238,7 @@ int insn_decode(const uint8_t *buf, size_t len, struct insn *ret)
 		r = take_opcode(&c, opcode, &map, &opcode);
 	if (r < 0)
 		return cut;
-	id = find(&c, map, opcode, &p);
+	id = row_find(&c, map, opcode, &p);
 	if (id < 0)
 		return id == -ENODATA ? cut : id;
 	if (encodings[id].form != BARE && take_modrm(&c, p.rex, ret) < 0)
