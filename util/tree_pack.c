@@ -199,10 +199,10 @@ static int before(struct walk *w, int fd)
 	ssize_t n = w->p->before ? w->p->before(fd, &piece, w->p->arg) : 0;
 
 	if (n < 0)
-		return fail(w, (int)-n);
+		return walk_fail(w, (int)-n);
 	for (size_t done = 0, k; done < (size_t)n; done += k) {
 		k = min_((size_t)n - done, (size_t)BUFFER_BYTES);
-		int r = put(w, piece + done, k);
+		int r = walk_put(w, piece + done, k);
 		if (r < 0)
 			return r;
 	}
