@@ -103,10 +103,9 @@ static int take_disk(const char *val, struct config *c, struct err *e)
 	if (r == 0)
 		r = take_parts(&end, c);
 	if (r == -E2BIG)
-		return err_set(
-			e, EINVAL,
-			"--disk: at most %d files in one disk, and %d behind the first of all",
-			VMM_PARTS_MAX + 1, VMM_PARTS_MAX);
+		return err_set(e, EINVAL,
+			       "--disk: at most %d files in one disk, %d behind the first ones",
+			       VMM_PARTS_MAX + 1, VMM_PARTS_MAX);
 	if (r < 0 || (*end && strcmp(end, ":ro") != 0))
 		return err_set(e, EINVAL, "--disk: '%s' is not FD, FD:ro or FD+FD...:ro", val);
 	if (c->disk_parts[i] && !*end)
