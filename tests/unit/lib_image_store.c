@@ -154,7 +154,7 @@ Test(lib_image_store, a_name_changes_hands_and_the_former_image_goes)
 
 Test(lib_image_store, a_layer_that_is_gone_has_to_be_made_again)
 {
-	cr_expect_eq(fakestore_publish("x", LAYERS("-gone", "a"), id), -EAGAIN);
+	cr_expect_eq(fakestore_publish("x", LAYERS("-gone", "a"), id), -ERESTART);
 	cr_expect_str_eq(listed(), "");
 	cr_expect_eq(opens("x"), -ENOENT);
 }
@@ -167,7 +167,7 @@ Test(lib_image_store, a_damaged_layer_is_replaced)
 	fakestore_layer("a", "data", path, sizeof(path));
 	cr_assert_eq(truncate(path, 4096), 0);
 	cr_expect_eq(opens("x"), -EINVAL);
-	cr_expect_eq(fakestore_publish("y", LAYERS("-a", "-b"), id), -EAGAIN, "it cannot be used");
+	cr_expect_eq(fakestore_publish("y", LAYERS("-a", "-b"), id), -ERESTART, "it cannot be used");
 	cr_expect_neq(access(path, F_OK), 0);
 	made("y", "a", "-b");
 	cr_expect_eq(opens("x"), 3);
@@ -526,7 +526,7 @@ Test(lib_image_store, many_at_once_of_one_name)
 			snprintf(own, sizeof(own), "l%d", (p + i) % 3);
 			do
 				r = fakestore_publish("x", LAYERS("base", own), id);
-			while (r == -EAGAIN);
+			while (r == -ERESTART);
 			if (r < 0)
 				_exit(1);
 			r = opens("x");

@@ -119,11 +119,18 @@ static int on_progress(const conker_image_progress *p, void *user)
 
 /* ---- the whole -------------------------------------------------------------------------------------- */
 
-/* What is whole is kept; the next call goes on. The last layer that was told of may be half. */
+/* The layer that was told of last may be half. */
+static uint32_t whole_layers(const conker_image_progress *p)
+{
+	return p->layer - (p->step == CONKER_IMAGE_UNPACK && p->done_bytes < p->total_bytes);
+}
+
+/* What is whole is kept; the next call goes on. */
 static void note_interrupted(const struct showing *s)
 {
 	if (s->last.step >= CONKER_IMAGE_UNPACK && s->last.layers)
-		note("interrupted; %u of %u layers are here", s->last.layer - 1, s->last.layers);
+		note("interrupted; %u of %u layers are here", whole_layers(&s->last),
+		     s->last.layers);
 	else if (s->last.step == CONKER_IMAGE_FETCH)
 		note("interrupted; what is whole is here, and the next pull goes on from there");
 	else
