@@ -228,8 +228,9 @@ static void check_files(struct drive *d, const struct client *c, int status, cha
 	int may_be = c->op->made && strcmp(d->page->call, "fsync") == 0;
 	if (c->op->made && !may_be && (access(c->op->made, F_OK) == 0) != (status == 0))
 		wrong(why, "status %d, but '%s' says otherwise; ", status, c->op->made);
-	const char *kept = " . .. tree conker vmlinux vmlinux-smp initrd.cpio base.erofs source from "
-			   "names made layers ";
+	const char *kept =
+		" . .. tree conker vmlinux vmlinux-smp initrd.cpio base.erofs source from "
+		"names made layers ";
 	if (strcmp(c->op->name, "snapshot") == 0)
 		check_snapshot(d, c, status, why);
 	list(c, "", kept, left);
@@ -338,7 +339,8 @@ static void round_of(struct drive *d, void *user, enum fault_kind kind, long at,
 
 static void set_up(struct client *c, const char *build)
 {
-	static char guest[128], images[128], run[128], state[128], cache[128], vmm[4200], image[4200];
+	static char guest[128], images[128], run[128], state[128], cache[128], vmm[4200],
+		image[4200];
 	char path[300];
 
 	c->home = fakevmm_use();
@@ -350,7 +352,8 @@ static void set_up(struct client *c, const char *build)
 	(void)snprintf(cache, sizeof(cache), "XDG_CACHE_HOME=%s", c->home);
 	(void)snprintf(vmm, sizeof(vmm), "CONKER_VMM=%s", getenv("CONKER_VMM"));
 	(void)snprintf(image, sizeof(image), "CONKER_IMAGE_PROGRAM=%s/conker-image", build);
-	const char *env[] = {guest, images, run, state, cache, vmm, image, "PATH=/usr/bin:/bin", NULL};
+	const char *env[] = {guest, images, run, state, cache, vmm, image, "PATH=/usr/bin:/bin",
+			     NULL};
 	memcpy(c->env, env, sizeof(env));
 	memset(c->source, 'x', sizeof(c->source) - 1);
 	(void)snprintf(path, sizeof(path), "%s/source", c->home);

@@ -12,13 +12,14 @@
 
 enum {
 	SHOW_EVERY_US = 100000,
-	SPEED_OVER_US = 2000000, /* long enough to be read, short enough to tell that nothing comes */
+	SPEED_OVER_US =
+		2000000, /* long enough to be read, short enough to tell that nothing comes */
 	LINE_BYTES = 512,
 };
 
 struct showing {
-	int tty, said;  /* said: the name of what is pulled */
-	int shown;      /* a line stands on the terminal */
+	int tty, said; /* said: the name of what is pulled */
+	int shown;     /* a line stands on the terminal */
 	int64_t shown_us;
 	int64_t since_us; /* of the speed */
 	uint64_t since_bytes, bytes_per_s;
@@ -70,8 +71,8 @@ static void speed_count(struct showing *s, const conker_image_progress *p, int64
 		s->since_bytes = p->done_bytes;
 		s->bytes_per_s = 0;
 	} else if (now - s->since_us >= SPEED_OVER_US) {
-		s->bytes_per_s = (p->done_bytes - s->since_bytes) * 1000000 /
-				 (uint64_t)(now - s->since_us);
+		s->bytes_per_s =
+			(p->done_bytes - s->since_bytes) * 1000000 / (uint64_t)(now - s->since_us);
 		s->since_us = now;
 		s->since_bytes = p->done_bytes;
 	}
