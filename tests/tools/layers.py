@@ -24,6 +24,7 @@ WRONG = {
     "proto/x.c": "lib/conker.h",
     "lib/conker.h": "util/util.h",
     "lib/host/x.c": "lib/handle/handle.h",
+    "lib/images/x.c": "lib/handle/handle.h",
     "lib/handle/x.c": "lib/box/box.h",
     "lib/box/x.h": "lib/files/files.h",
     "lib/files/x.c": "vmm/vm.h",
