@@ -110,10 +110,9 @@ static int line_number(uint64_t *ret, char *s)
 	return word_number(&s, ret) < 0 || *s ? -EBADMSG : 0;
 }
 
-static const char *const keys[] = {"os",     "architecture", "manifest",
-				   "config", "layer",        "meta",
-				   "data",   "inodes",       "entries_left_out",
-				   "attributes_left_out"};
+static const char *const keys[] = {
+	"os",   "architecture", "manifest", "config",           "layer",
+	"meta", "data",         "inodes",   "entries_left_out", "attributes_left_out"};
 enum key { OS, ARCHITECTURE, MANIFEST, CONFIG, LAYER, META, DATA, INODES, ENTRIES, ATTRIBUTES };
 
 static int line_value(struct made *m, enum key key, char *s)

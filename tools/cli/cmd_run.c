@@ -17,7 +17,7 @@ static const struct opt own_opts[] = {
 	 "leave the box running afterwards"},
 	{"idle-suspend", 0, OPT_SECONDS, offsetof(struct run_args, box.idle_suspend_ms), "SECONDS",
 	 "with --keep: suspend it when nobody has used it for that long"},
-	{"entrypoint", 0, OPT_STRING, offsetof(struct run_args, exec.entrypoint), "PROGRAM",
+	{"entrypoint", 0, OPT_TEXT, offsetof(struct run_args, exec.entrypoint), "PROGRAM",
 	 "in place of the image's; '': none"},
 	{"timing", 0, OPT_FLAG, offsetof(struct run_args, timing), NULL,
 	 "say at the end where the time went"},
