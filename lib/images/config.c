@@ -20,7 +20,8 @@ enum { LISTS = 6 };
 
 /* In the order of the lists in memory; two keys may go into one. */
 static const struct {
-	const char *key, *before; /* before: what the value begins with, in place of the end of the key */
+	const char *key,
+		*before; /* before: what the value begins with, in place of the end of the key */
 	size_t offset;
 } lists[] = {
 	{"entrypoint", "", offsetof(struct image_config, entrypoint)},

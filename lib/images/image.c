@@ -21,7 +21,8 @@ struct call {
 	conker_image_opts o;
 };
 
-static int call_begin(struct call *c, const char *name, const conker_image_opts *opts, struct err *e)
+static int call_begin(struct call *c, const char *name, const conker_image_opts *opts,
+		      struct err *e)
 {
 	*c = (struct call){.w = {.store = -1, .fd = -1}};
 	int r = opts ? opts_in(&c->o, sizeof(c->o), opts, e) : 0;
@@ -87,17 +88,22 @@ static int check_compression(int fd, struct err *e)
 {
 	static const struct {
 		const char *magic, *program;
-	} known[] = {{"\xfd" "7zXZ", "xz"}, {"BZh", "bzip2"}, {"LZIP", "lzip"}};
+	} known[] = {{"\xfd"
+		      "7zXZ",
+		      "xz"},
+		     {"BZh", "bzip2"},
+		     {"LZIP", "lzip"}};
 	char head[6] = "";
 
 	if (pread(fd, head, sizeof(head) - 1, 0) < 0)
 		return 0; /* a pipe */
 	for (size_t i = 0; i < countof(known); i++)
 		if (strncmp(head, known[i].magic, strlen(known[i].magic)) == 0)
-			return err_set(e, EOPNOTSUPP,
-				       "it is compressed by %s, which is not read here; `%s -dc FILE | "
-				       "conker image import NAME -` does it",
-				       known[i].program, known[i].program);
+			return err_set(
+				e, EOPNOTSUPP,
+				"it is compressed by %s, which is not read here; `%s -dc FILE | "
+				"conker image import NAME -` does it",
+				known[i].program, known[i].program);
 	return 0;
 }
 

@@ -97,8 +97,8 @@ static int make_in(const struct image_work *w, int out, int input, struct image_
 	if (fcntl(from, F_SETFL, O_NONBLOCK) < 0)
 		return err_errno(e, "make a pipe");
 
-	const char *argv[24] = {path, "--work-fd", "3", "--input-fd", "4", "--layers-fd", "5",
-				"--progress-fd", "6"};
+	const char *argv[24] = {path, "--work-fd",     "3", "--input-fd", "4", "--layers-fd",
+				"5",  "--progress-fd", "6"};
 	int n = 9;
 	const int fds[] = {out, input, layers, to, w->fd};
 	const char *const more[][2] = {{"--platform", watch->o->platform},

@@ -24,7 +24,7 @@
 /* ---- words of a line ----------------------------------------------------------------------------------- */
 
 /* Up to a space, which becomes the end; *s is then behind it. */
-static char *word(char **s)
+static char *word_take(char **s)
 {
 	char *w = *s, *space = strchr(w, ' ');
 
@@ -36,14 +36,14 @@ static char *word(char **s)
 
 static int word_number(char **s, uint64_t *ret)
 {
-	const char *w = word(s);
+	const char *w = word_take(s);
 
 	return num_parse(w, strlen(w), 10, UINT64_MAX, ret) < 0 ? -EBADMSG : 0;
 }
 
 static int word_sum(char **s, char ret[SHA256_TEXT_BYTES])
 {
-	const char *w = word(s);
+	const char *w = word_take(s);
 
 	if (strlen(w) != SHA256_TEXT_BYTES - 1 || !sha256_is_at(w))
 		return -EBADMSG;
@@ -112,10 +112,9 @@ static int line_number(uint64_t *ret, char *s)
 	return word_number(&s, ret) < 0 || *s ? -EBADMSG : 0;
 }
 
-static const char *const keys[] = {"os",     "architecture", "manifest",
-				   "config", "layer",        "meta",
-				   "data",   "inodes",       "entries_left_out",
-				   "attributes_left_out"};
+static const char *const keys[] = {
+	"os",   "architecture", "manifest", "config",           "layer",
+	"meta", "data",         "inodes",   "entries_left_out", "attributes_left_out"};
 enum key { OS, ARCHITECTURE, MANIFEST, CONFIG, LAYER, META, DATA, INODES, ENTRIES, ATTRIBUTES };
 
 static int line_value(struct made *m, enum key key, char *s)
@@ -282,6 +281,7 @@ int made_load(int dir, const char *id, struct made *ret, struct err *e)
 	if (r < 0)
 		return r;
 	if (id && strcmp(id, ret->id) != 0)
-		return err_set(e, EBADMSG, "its manifest is another one's; import or pull it again");
+		return err_set(e, EBADMSG,
+			       "its manifest is another one's; import or pull it again");
 	return 0;
 }

@@ -121,8 +121,8 @@ static int find_failed(const char *said, int r, struct err *e)
 	return err_set(e, -r, "look for image '%s': %s", said, strerror(-r));
 }
 
-int image_find(int store, const char *said, char ret_name[IMAGE_BYTES],
-	       char ret_id[IMAGE_ID_BYTES], struct err *e)
+int image_find(int store, const char *said, char ret_name[IMAGE_BYTES], char ret_id[IMAGE_ID_BYTES],
+	       struct err *e)
 {
 	struct reference ref;
 	int is_local = name_check("image", said, NULL) == 0;
@@ -138,8 +138,10 @@ int image_find(int store, const char *said, char ret_name[IMAGE_BYTES],
 	/* A local name need not be a reference: "My_Image". */
 	r = reference_parse(said, &ref, is_local ? NULL : e);
 	if (r < 0)
-		return is_local ? err_set(e, ENOENT, "no image named '%s'; `conker image ls` lists them, "
-					  "`conker image import` makes one", said)
+		return is_local ? err_set(e, ENOENT,
+					  "no image named '%s'; `conker image ls` lists them, "
+					  "`conker image import` makes one",
+					  said)
 				: r;
 	r = link_target(store, ref.full, ret_id);
 	memcpy(ret_name, ref.full, IMAGE_BYTES);
@@ -155,7 +157,8 @@ int former_read_name(const char *file, char ret[NAME_BYTES])
 {
 	size_t n = strlen(file), suffix = sizeof(FORMER_SUFFIX) - 1;
 
-	if (n <= suffix || n - suffix >= NAME_BYTES || strcmp(file + n - suffix, FORMER_SUFFIX) != 0)
+	if (n <= suffix || n - suffix >= NAME_BYTES ||
+	    strcmp(file + n - suffix, FORMER_SUFFIX) != 0)
 		return -EINVAL;
 	memcpy(ret, file, n - suffix);
 	ret[n - suffix] = 0;

@@ -46,8 +46,8 @@ static int erofs_check(int fd, uint64_t bytes, const char *what, struct err *e)
 
 	uint64_t want = le_get(sb + BLOCKS_AT, 4) << sb[BLKSZBITS_AT];
 	if (bytes < want)
-		return err_set(e, EINVAL, "image '%s' is truncated: %llu of %llu bytes" AGAIN,
-			       what, (unsigned long long)bytes, (unsigned long long)want);
+		return err_set(e, EINVAL, "image '%s' is truncated: %llu of %llu bytes" AGAIN, what,
+			       (unsigned long long)bytes, (unsigned long long)want);
 	return 0;
 }
 

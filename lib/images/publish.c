@@ -75,9 +75,8 @@ static int layers_sync(const struct image_work *w, const struct made *m, struct 
 		if (r == -ENOENT)
 			r = 0; /* removed meanwhile: it will be missed */
 	}
-	return r < 0 && layers >= 0
-		       ? err_set(e, -r, "write the layers to disk: %s", strerror(-r))
-		       : r;
+	return r < 0 && layers >= 0 ? err_set(e, -r, "write the layers to disk: %s", strerror(-r))
+				    : r;
 }
 
 /* bytes of its data; -1: whatever they are. 1, 0, or -errno: it cannot be told. */

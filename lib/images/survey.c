@@ -33,7 +33,8 @@ static int layer_add(int dir, const char *file, void *arg)
 	const char *suffix = file + SHA256_TEXT_BYTES - 1;
 	struct stat st;
 
-	if (!sha256_is_at(file) || (strcmp(suffix, ".data") != 0 && strcmp(suffix, ".index") != 0) ||
+	if (!sha256_is_at(file) ||
+	    (strcmp(suffix, ".data") != 0 && strcmp(suffix, ".index") != 0) ||
 	    fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	void *p = array_grow(s->layer, &s->room[0], s->nlayers, sizeof(*s->layer), 64);
@@ -74,8 +75,8 @@ static int image_add_layers(struct survey *s, struct store_image *i, const struc
 	if (!i->layer)
 		return -ENOMEM;
 	for (uint32_t k = 0; k < m->ndata && s->nlayers > 0; k++) {
-		struct store_layer *l = bsearch(m->data[k].diff_id, s->layer, s->nlayers,
-						sizeof(*s->layer), by_id);
+		struct store_layer *l =
+			bsearch(m->data[k].diff_id, s->layer, s->nlayers, sizeof(*s->layer), by_id);
 
 		if (!l)
 			continue;

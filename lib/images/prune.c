@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* remove.c - what nobody needs goes: images, layers, blobs.
+/* prune.c - what nobody needs goes: images, layers, blobs.
  *
  * An image's manifest goes first: one that was killed half-way is no image, and goes at the next prune. Boxes that have its files
  * open keep them.
@@ -134,7 +134,9 @@ int blobs_prune(int store, int64_t before_s, int remove, uint64_t *ret_bytes)
 {
 	struct blob_prune p = {.before_s = before_s, .remove = remove};
 	auto_close int blobs = store_sub_there(store, "blobs");
-	int r = blobs == -ENOENT ? 0 : blobs < 0 ? blobs : store_walk(blobs, "sha256", blob_prune, &p);
+	int r = blobs == -ENOENT ? 0
+		: blobs < 0      ? blobs
+				 : store_walk(blobs, "sha256", blob_prune, &p);
 
 	*ret_bytes += p.bytes;
 	return r;
