@@ -19,7 +19,7 @@ struct entry {
 	char name[IMAGE_BYTES], id[IMAGE_ID_BYTES], digest[SHA256_TEXT_BYTES], platform[72];
 };
 
-static const char *word(const char *s)
+static const char *text_of(const char *s)
 {
 	return s ? s : "";
 }
@@ -45,9 +45,9 @@ static void entry_point(struct entry *x)
 	i->id = x->id;
 	i->digest = x->digest;
 	i->platform = x->platform;
-	i->workdir = word(c->workdir);
-	i->user = word(c->user);
-	i->stop_signal = word(c->stop_signal_name);
+	i->workdir = text_of(c->workdir);
+	i->user = text_of(c->user);
+	i->stop_signal = text_of(c->stop_signal_name);
 }
 
 static void entry_of_file(struct entry *x, const char *name, uint64_t bytes, int64_t created_s)

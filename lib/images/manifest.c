@@ -24,7 +24,7 @@
 /* ---- words of a line ----------------------------------------------------------------------------------- */
 
 /* Up to a space, which becomes the end; *s is then behind it. */
-static char *word(char **s)
+static char *word_take(char **s)
 {
 	char *w = *s, *space = strchr(w, ' ');
 
@@ -36,14 +36,14 @@ static char *word(char **s)
 
 static int word_number(char **s, uint64_t *ret)
 {
-	const char *w = word(s);
+	const char *w = word_take(s);
 
 	return num_parse(w, strlen(w), 10, UINT64_MAX, ret) < 0 ? -EBADMSG : 0;
 }
 
 static int word_sum(char **s, char ret[SHA256_TEXT_BYTES])
 {
-	const char *w = word(s);
+	const char *w = word_take(s);
 
 	if (strlen(w) != SHA256_TEXT_BYTES - 1 || !sha256_is_at(w))
 		return -EBADMSG;

@@ -7,7 +7,7 @@
  *	users.c     who uses an image
  *	survey.c    what there is, and what it takes on disk
  *	publish.c   what is made becomes an image of a name
- *	remove.c    what nobody needs goes
+ *	prune.c     what nobody needs goes
  *
  * The store is the user's own, but what lies in it may be anything: a copy of a copy, of another release, cut off by a
  * crash. Nothing in it is followed or believed before it was looked at; what is not understood is left where it is.
@@ -167,7 +167,7 @@ must_check int name_bind(const struct image_work *w, const char *name, const cha
 /* Keeps what layers are whole, for the next time. */
 void publish_layers(const struct image_work *w);
 
-/* ---- remove.c ------------------------------------------------------------------------------------------ */
+/* ---- prune.c  ------------------------------------------------------------------------------------------ */
 
 /* All with the store locked. The image goes, with the layers that it alone has, if it has neither name nor user: 0; 1: it has
  * a user. */

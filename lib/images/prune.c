@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* remove.c - what nobody needs goes: images, layers, blobs.
+/* prune.c - what nobody needs goes: images, layers, blobs.
  *
  * An image's manifest goes first: one that was killed half-way is no image, and goes at the next prune. Boxes that have its files
  * open keep them.
