@@ -402,14 +402,14 @@ static int layout_put(const struct fetching *f)
 int fetch(const struct image_work *w, const struct reference *ref, struct image_watch *watch,
 	  struct err *e)
 {
-	auto_free struct fetching *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		return err_set(e, ENOMEM, "no memory to fetch an image");
 	const char *creds = watch->o->creds;
 	auto_close int auth = creds ? skopeo_auth(creds, ref, e) : -1;
+
 	if (creds && auth < 0)
 		return auth;
+	auto_free struct fetching *f = calloc(1, sizeof(*f));
+	if (!f)
+		return err_set(e, ENOMEM, "no memory to fetch an image");
 	f->w = w;
 	f->ref = ref;
 	f->watch = watch;
