@@ -347,6 +347,11 @@ TSAN_VM := $(addprefix $(B)/obj/tsan/,conker conker-vmm $(patsubst tests/vm/host
 $(B)/tests/guest/cmdline: lib/host/cmdline.c
 	@mkdir -p $(@D)
 	$(Q)sed -n '/kernel_words\[\] =/,/;/p' $< | grep -o '"[^"]*"' | tr -d '"\n' >$@ && test -s $@
+# The files of an image of many layers, for the test that joins them.
+LAYERS := $(B)/tests/guest/layers/manifest
+$(LAYERS): tests/vm/layers.sh $(B)/conker-image
+	$(call say,IMAGE,$(@D))
+	$(Q)tests/vm/layers.sh $(B)/conker-image $(@D)
 # The attacker on the devices: a kernel of its own, without a library and without vector registers.
 $(B)/tests/guest/hostile: $(wildcard tests/hostile/*)
 	@mkdir -p $(@D)
@@ -360,7 +365,7 @@ $(B)/tests/inject/rules: vmm/seccomp.sh $(RULES_SRC)
 	@mkdir -p $(@D)
 	$(Q)vmm/seccomp.sh --list $(RULES_SRC) >$@
 test-guests: $(B)/tests/guest/cmdline $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG) $(HOST_PROG) $(INJECT_VMM) $(B)/tests/inject/rules \
-	$(B)/tests/guest/hostile
+	$(B)/tests/guest/hostile $(LAYERS)
 
 # --- running --------------------------------------------------------------------------------------------
 CMD ?= /usr/share/conker/demo

@@ -157,11 +157,13 @@ must_check int tar_next_xattr(const struct tar_reader *r, size_t *at, struct tar
 /* Right after TAR_ENTRY: leaves out the entry's data. Returns how many bytes of the stream are not to be given. */
 must_check uint64_t tar_skip(struct tar_reader *r);
 
-/* Whether the stream may end here: behind the end mark, or between two entries. */
+/* Whether the stream may end here: behind the end mark, or between two entries; some writers leave out the padding of the
+ * last one, which readers of others do not miss. */
 static inline int tar_may_end(const struct tar_reader *r)
 {
-	return r->state == TAR_S_END || (r->state == TAR_S_HEADER && r->block_len == 0 &&
-					 !r->over.pax && !r->over.path && !r->over.link);
+	return r->state == TAR_S_END || (r->state == TAR_S_PADDING && r->announced) ||
+	       (r->state == TAR_S_HEADER && r->block_len == 0 && !r->over.pax && !r->over.path &&
+		!r->over.link);
 }
 
 #endif

@@ -10,7 +10,8 @@
 
 const char config_usage[] =
 	"usage: conker-vmm --memory-mib N --cpus N --kernel-fd FD --cmdline STRING\n"
-	"                  [--initrd-fd FD] [--disk FD[:ro]]... [--vsock-listen FD:PORT]...\n"
+	"                  [--initrd-fd FD] [--disk FD[:ro] | --disk FD+FD...:ro]...\n"
+	"                  [--vsock-listen FD:PORT]...\n"
 	"                  [--console-fd FD] [--state-fd FD] [--lock-fd FD] [--owner-fd FD]\n"
 	"                  [--restore STATE_FD:MEMORY_FD] [--ctl-listen FD] [--suspend "
 	"STATE_FD:MEMORY_FD]\n"
@@ -76,16 +77,43 @@ static int take_rate(const char *opt, const char *val, struct limit *l, struct e
 	return 0;
 }
 
+/* The files behind the first: +FD each. 0, -E2BIG: too many, or another -errno. */
+static int take_parts(const char **at, struct config *c)
+{
+	while (**at == '+') {
+		if (c->nparts == VMM_PARTS_MAX)
+			return -E2BIG;
+		int r = parse_fd(*at + 1, at, &c->fd[VMM_FD_PART + c->nparts]);
+		if (r < 0)
+			return r;
+		c->nparts++;
+		c->disk_parts[c->ndisks]++;
+	}
+	return 0;
+}
+
 static int take_disk(const char *val, struct config *c, struct err *e)
 {
+	unsigned i = c->ndisks;
 	const char *end;
 
-	if (c->ndisks == VMM_DISKS_MAX)
+	if (i == VMM_DISKS_MAX)
 		return err_set(e, EINVAL, "--disk: at most %d disks", VMM_DISKS_MAX);
-	if (parse_fd(val, &end, &c->fd[VMM_FD_DISK + c->ndisks]) < 0 ||
-	    (*end && strcmp(end, ":ro") != 0))
-		return err_set(e, EINVAL, "--disk: '%s' is not FD or FD:ro", val);
-	c->disk_is_ro[c->ndisks++] = *end != '\0';
+	int r = parse_fd(val, &end, &c->fd[VMM_FD_DISK + i]);
+	if (r == 0)
+		r = take_parts(&end, c);
+	if (r == -E2BIG)
+		return err_set(e, EINVAL,
+			       "--disk: at most %d files in one disk, and %d behind the first of all",
+			       VMM_PARTS_MAX + 1, VMM_PARTS_MAX);
+	if (r < 0 || (*end && strcmp(end, ":ro") != 0))
+		return err_set(e, EINVAL, "--disk: '%s' is not FD, FD:ro or FD+FD...:ro", val);
+	if (c->disk_parts[i] && !*end)
+		return err_set(e, EINVAL,
+			       "--disk: '%s': a disk of several files is only read: add ':ro'",
+			       val);
+	c->disk_is_ro[i] = *end != '\0';
+	c->ndisks++;
 	return 0;
 }
 

@@ -41,6 +41,8 @@ struct config {
 	struct limit vsock_rate, console_rate;
 	unsigned ndisks, nlisteners;
 	bool disk_is_ro[VMM_DISKS_MAX];
+	/* Files behind the first of each disk, and of all: they are at VMM_FD_PART, disk after disk. */
+	unsigned disk_parts[VMM_DISKS_MAX], nparts;
 	uint32_t listener_port[VMM_LISTENERS_MAX];
 	bool detach, verbose, help, jail_check;
 };

@@ -24,7 +24,7 @@
 #include "vmm/vm.h"
 
 enum {
-	FDS_OWN = 256, /* of a machine with all its devices */
+	FDS_OWN = 256 + VMM_PARTS_MAX, /* of a machine with all its devices */
 	FDS_MAX = FDS_OWN + 1024,
 };
 

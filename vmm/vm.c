@@ -347,6 +347,7 @@ static void on_disk_start(void)
 static int add_disks(struct vm *v, struct err *e)
 {
 	const struct config *c = v->config;
+	const int *part = c->fd + VMM_FD_PART;
 	int r = 0;
 
 	if (!c->ndisks)
@@ -355,8 +356,13 @@ static int add_disks(struct vm *v, struct err *e)
 	if (!v->worker)
 		return err_wrap(e, e->code ? -e->code : -EIO, "disk thread");
 	for (unsigned i = 0; i < c->ndisks && r == 0; i++) {
-		struct virtio_dev *blk = blk_new(v->worker, c->fd[VMM_FD_DISK + i],
-						 c->disk_is_ro[i] ? BLK_RO : 0, e);
+		int fd = c->fd[VMM_FD_DISK + i];
+		unsigned n = c->disk_parts[i];
+		struct virtio_dev *blk =
+			n ? blk_new_joined(v->worker, fd, part, n, e)
+			  : blk_new(v->worker, fd, c->disk_is_ro[i] ? BLK_RO : 0, e);
+
+		part += n;
 		if (blk)
 			blk_limit(blk, &c->disk_rate);
 		r = plug(v, FIXED_DEVICES + i, blk, e);

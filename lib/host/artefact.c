@@ -6,6 +6,7 @@
 #include "lib/host/host.h"
 #include "lib/host/launch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -58,11 +59,14 @@ int artefacts_open(struct artefacts *a, const conker_box_opts *o, int *image, in
 {
 	int r = 0;
 
-	if (nfds != 1) /* the place of an image's further files */
-		return err_set(e, ENOSYS, "an image of %d files", nfds);
+	assert(nfds >= 1 && nfds <= PARTS_MAX + 1);
 	a->disk[0] = take_fd(image[0]);
 	a->ro[0] = 1;
 	a->ndisks = 1;
+	while (a->nparts < nfds - 1) {
+		a->parts[a->nparts] = take_fd(image[a->nparts + 1]);
+		a->nparts++;
+	}
 	a->kernel = open_kernel(o, e);
 	if (a->kernel < 0)
 		return a->kernel;
@@ -85,5 +89,7 @@ void artefacts_close(struct artefacts *a)
 	for (int i = 0; i < a->ndisks; i++)
 		if (a->disk[i] >= 0)
 			close(a->disk[i]);
-	a->ndisks = 0;
+	for (int i = 0; i < a->nparts; i++)
+		close(a->parts[i]);
+	a->ndisks = a->nparts = 0;
 }

@@ -21,11 +21,14 @@
 
 enum {
 	FDS_STANDARD = 3,
-	ARGS_ROOM = 4096,
-	ARGS_COUNT = 32 + 2 * VMM_FDS,
+	PARTS_ROOM = sizeof("+9999") * VMM_PARTS_MAX,
+	CMDLINE_ROOM = 2048,
+	ARGS_ROOM = 2 * CMDLINE_ROOM + PARTS_ROOM,
+	ARGS_COUNT = 32 + 2 * (VMM_FDS - VMM_PARTS_MAX),
 };
 
 _Static_assert((int)DISKS_MAX + 1 == (int)VMM_DISKS_MAX, "the image and the others");
+_Static_assert((int)PARTS_MAX == (int)VMM_PARTS_MAX, "the image's files");
 
 struct args {
 	char *v[ARGS_COUNT]; /* zeroes: what is behind the last ends it */
@@ -74,10 +77,22 @@ static int is_debug(void)
 	return log && strcmp(log, "debug") == 0;
 }
 
-/* Those that are there, with what the VMM is told of them. */
+/* N, or N+N+... of the nparts descriptors from part on. */
+static void arg_disk(struct args *a, int n, int part, int nparts, int ro)
+{
+	char more[PARTS_ROOM] = "";
+	size_t used = 0;
+
+	for (int i = 0; i < nparts; i++)
+		used += (size_t)snprintf(more + used, sizeof(more) - used, "+%d", part + i);
+	arg(a, vmm_fd_option[VMM_FD_DISK], "%d%s%s", n, more, ro ? ":ro" : "");
+}
+
+/* Those that are there, with what the VMM is told of them. The parts, which come first, are all of the first disk, the image. */
 static void arg_fds(struct args *a, const int fd[VMM_FDS], const int disk_is_ro[VMM_DISKS_MAX])
 {
 	static const unsigned ports[VMM_LISTENERS_MAX] = {PORT_EXEC, PORT_FORWARD};
+	int nparts = 0;
 
 	for (int i = 0; i < VMM_FDS; i++) {
 		const char *option = vmm_fd_option[i];
@@ -86,8 +101,12 @@ static void arg_fds(struct args *a, const int fd[VMM_FDS], const int disk_is_ro[
 		if (fd[i] < 0)
 			continue;
 		a->fds[a->nfds++] = fd[i];
-		if (i >= VMM_FD_DISK && i <= VMM_FD_DISK_LAST)
-			arg(a, option, "%d%s", n, disk_is_ro[i - VMM_FD_DISK] ? ":ro" : "");
+		if (i >= VMM_FD_PART && i <= VMM_FD_PART_LAST)
+			nparts++;
+		else if (i == VMM_FD_DISK)
+			arg_disk(a, n, n - nparts, nparts, disk_is_ro[0]);
+		else if (i > VMM_FD_DISK && i <= VMM_FD_DISK_LAST)
+			arg_disk(a, n, n, 0, disk_is_ro[i - VMM_FD_DISK]);
 		else if (i >= VMM_FD_LISTEN && i <= VMM_FD_LISTEN_LAST)
 			arg(a, option, "%d:%u", n, ports[i - VMM_FD_LISTEN]);
 		else if (vmm_fd_has_next(i))
@@ -177,6 +196,7 @@ static void give_fds(struct args *args, const struct artefacts *a, const struct 
 	fd[VMM_FD_SUSPEND_STATE] = a->suspend[0];
 	fd[VMM_FD_SUSPEND_MEMORY] = a->suspend[1];
 	memcpy(fd + VMM_FD_DISK, a->disk, (size_t)a->ndisks * sizeof(*fd));
+	memcpy(fd + VMM_FD_PART, a->parts, (size_t)a->nparts * sizeof(*fd));
 	args->fds[STDIN_FILENO] = args->fds[STDOUT_FILENO] = f->null;
 	/* Asked for by the user, step by step: where ours goes. */
 	args->fds[STDERR_FILENO] = is_debug() ? STDERR_FILENO : l->stderr_fd;
@@ -226,19 +246,21 @@ static void launched_close(struct launched *l)
 int launch(const struct artefacts *a, const conker_box_opts *o, const struct meta *m, int dir,
 	   struct launched *ret, struct err *e)
 {
-	char cmdline[ARGS_ROOM / 2] = "";
-	struct args args = {0};
+	char cmdline[CMDLINE_ROOM] = "";
+	auto_free struct args *args = calloc(1, sizeof(*args));
 	struct files f = {.null = -1, .fd = {[0 ... VMM_FDS - 1] = -1}};
 
 	ret->pidfd = ret->owner = ret->stderr_fd = -1;
+	if (!args)
+		return err_set(e, ENOMEM, "no memory for a command line");
 	int r = a->state >= 0 ? 0 : cmdline_compose(cmdline, sizeof(cmdline), m->name, o, e);
 	if (r < 0)
 		return r;
-	compose_args(&args, o, cmdline);
+	compose_args(args, o, cmdline);
 	r = launch_files_open(&f, dir, ret, e);
 	if (r == 0) {
-		give_fds(&args, a, &f, ret);
-		r = launch_in_cgroup(dir, m, a->vmm, &args, ret);
+		give_fds(args, a, &f, ret);
+		r = launch_in_cgroup(dir, m, a->vmm, args, ret);
 		if (r < 0)
 			r = err_set(e, -r, "start '%s': %s", a->vmm, strerror(-r));
 	}

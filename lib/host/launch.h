@@ -11,14 +11,19 @@
 must_check int cmdline_compose(char *ret, size_t size, const char *hostname,
 			       const conker_box_opts *o, struct err *e);
 
-enum { DISKS_MAX = 15 }; /* beside the image */
+enum {
+	DISKS_MAX = 15, /* beside the image */
+	PARTS_MAX = 512 /* files of the image behind the first */
+};
 
 struct artefacts {          /* the files that a VMM gets; -1: not this one */
 	int kernel, initrd; /* of a box that boots ... */
 	int state, memory;  /* ... and of one that goes on from a snapshot */
 	int suspend[2];     /* state and memory of a box that suspends itself */
 	int ndisks;
-	int disk[DISKS_MAX + 1], ro[DISKS_MAX + 1]; /* disk[0] is the image */
+	int disk[DISKS_MAX + 1], ro[DISKS_MAX + 1]; /* disk[0] is the image, or its first file ... */
+	int nparts;
+	int parts[PARTS_MAX]; /* ... and the others, in the order of the disk */
 	char vmm[4096];
 };
 

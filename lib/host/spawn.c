@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,7 +33,7 @@
 #define P_PIDFD 3
 #endif
 
-enum { FD_ASIDE = 64, STDERR_BYTES = 16 << 10 };
+enum { FD_ASIDE = 640, STDERR_BYTES = 16 << 10 };
 
 static const size_t stack_bytes = 64 << 10;
 
@@ -72,6 +73,31 @@ on_child_stack static void reset_signals(void)
 		(void)syscall(SYS_rt_sigaction, i, defaults, NULL, sizeof(defaults[0]));
 }
 
+/* As many descriptors as the host lets us have at all: a box of many layers needs two of each for a moment. */
+on_child_stack static void raise_limit(void)
+{
+	struct rlimit l;
+
+	if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &l) < 0)
+		return;
+	l.rlim_cur = l.rlim_max;
+	(void)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &l, NULL);
+}
+
+/* A duplicate above all that are placed. EINVAL: the limit is below these. */
+on_child_stack static int set_aside(const struct spawn *s, int fd)
+{
+	int r = fcntl(fd, F_DUPFD_CLOEXEC, s->nfds);
+
+	if (r < 0 && (errno == EMFILE || errno == EINVAL)) {
+		raise_limit();
+		r = fcntl(fd, F_DUPFD_CLOEXEC, s->nfds);
+	}
+	if (r < 0 && errno == EINVAL)
+		errno = EMFILE;
+	return r;
+}
+
 /* Descriptor i of the child becomes fds[i]. First all out of the way, then down, so that no target
  * overwrites a source. Not dup2(): the thread sanitizer would write down in our memory what happens to the
  * child's descriptors, and take them for the caller's. */
@@ -80,12 +106,9 @@ on_child_stack static int place_fds(const struct spawn *s)
 	int aside[FD_ASIDE];
 
 	for (int i = 0; i < s->nfds; i++) {
-		aside[i] = fcntl(s->fds[i], F_DUPFD_CLOEXEC, s->nfds);
-		if (aside[i] < 0) {
-			errno = errno == EINVAL ? EMFILE
-						: errno; /* the limit is below what is asked for */
+		aside[i] = set_aside(s, s->fds[i]);
+		if (aside[i] < 0)
 			return -1;
-		}
 	}
 	for (int i = 0; i < s->nfds; i++)
 		if (syscall(SYS_dup3, aside[i], i, 0) < 0)

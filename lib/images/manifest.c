@@ -107,6 +107,11 @@ static int line_text(char *ret, size_t size, char *s)
 	return 0;
 }
 
+static int line_number(uint64_t *ret, char *s)
+{
+	return word_number(&s, ret) < 0 || *s ? -EBADMSG : 0;
+}
+
 static const char *const keys[] = {"os",     "architecture", "manifest",
 				   "config", "layer",        "meta",
 				   "data",   "inodes",       "entries_left_out",
@@ -123,9 +128,9 @@ static int line_value(struct made *m, enum key key, char *s)
 	case LAYER: return line_layer(m, s);
 	case META: return line_meta(m, s);
 	case DATA: return line_data(m, s);
-	case INODES: return word_number(&s, &m->inodes);
-	case ENTRIES: return word_number(&s, &m->entries_left_out);
-	case ATTRIBUTES: return word_number(&s, &m->attributes_left_out);
+	case INODES: return line_number(&m->inodes, s);
+	case ENTRIES: return line_number(&m->entries_left_out, s);
+	case ATTRIBUTES: return line_number(&m->attributes_left_out, s);
 	}
 	return -EBADMSG;
 }

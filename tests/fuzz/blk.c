@@ -14,6 +14,11 @@
 #include "vmm/virtio/blk.h"
 
 enum { SECTORS = 64, SECTOR = 512, DISK_BYTES = SECTORS * SECTOR, SEGS = 8, LIVE = 0xf };
+enum { PARTS = 5 };
+
+/* Of the disk when it is joined: an empty one among them, and all together DISK_BYTES. */
+static const unsigned part_bytes[PARTS] = {4096, 0, 8192, 4096, DISK_BYTES - 4 * 4096};
+static int part[PARTS];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,7 +44,7 @@ static uint32_t next16(struct input *in)
 static struct fake f;
 static struct disk_client *client;
 static struct disk_req queue[DISK_DEPTH];
-static bool read_only, has_flush;
+static bool read_only, is_joined, has_flush;
 
 int disk_attach(struct disk_worker *w, struct disk_client *c)
 {
@@ -73,11 +78,30 @@ static void check_segs(const struct disk_req *r)
 	assert(r->nsegs <= DISK_SEGS && sum == r->len_bytes);
 }
 
+/* Inside one file, or over an edge of the disk's files, from a byte that it has to its last one. */
+static void check_place(const struct disk_req *r)
+{
+	for (unsigned i = 0; i < PARTS && !r->parts && r->len_bytes; i++)
+		if (part[i] == r->fd) {
+			assert(r->off_bytes + r->len_bytes <= part_bytes[i]);
+			return;
+		}
+	assert(r->parts || !r->len_bytes);
+	for (uint64_t at = r->off_bytes, end = at + r->len_bytes; r->parts && at < end;) {
+		struct extent e = parts_at(r->parts, at);
+
+		assert(e.len_bytes > 0 && (at > r->off_bytes || e.len_bytes < r->len_bytes));
+		at += e.len_bytes;
+	}
+}
+
 void disk_submit(struct disk_client *c, const struct disk_req *r)
 {
 	assert(c == client && c->inflight < DISK_DEPTH);
 	assert(r->off_bytes <= DISK_BYTES && r->len_bytes <= DISK_BYTES - r->off_bytes);
-	assert(!read_only || r->op == DISK_READ || r->op == DISK_FLUSH);
+	if (is_joined)
+		check_place(r);
+	assert(!read_only || r->op == DISK_READ);
 	assert(has_flush ? r->op != DISK_WRITE_SYNC : r->op != DISK_WRITE);
 	if (r->op == DISK_READ || r->op == DISK_WRITE || r->op == DISK_WRITE_SYNC)
 		check_segs(r);
@@ -196,20 +220,34 @@ static void step(struct input *in)
 	(void)!loop_step(&f.loop, 0);
 }
 
+static int make_file(off_t bytes)
+{
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	assert(fd >= 0 && ftruncate(fd, bytes) == 0);
+	return fd;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
-	int fd = memfd_create("disk", MFD_CLOEXEC);
+	uint8_t kind = next(&in);
+	int fd = make_file(DISK_BYTES);
 
-	assert(ftruncate(fd, DISK_BYTES) == 0);
 	fake_init(&f);
-	read_only = next(&in) & 1;
-	fake_attach(&f, blk_new(NULL, fd, read_only ? BLK_RO : 0, NULL));
+	is_joined = (kind & 6) == 6;
+	read_only = is_joined || kind & 1;
+	for (int i = 0; i < PARTS && is_joined; i++)
+		part[i] = make_file(part_bytes[i]);
+	fake_attach(&f, is_joined ? blk_new_joined(NULL, part[0], part + 1, PARTS - 1, NULL)
+				  : blk_new(NULL, fd, read_only ? BLK_RO : 0, NULL));
 	start((uint32_t)f.dev->offered);
 	while (in.left)
 		step(&in);
 	fake_fini(&f);
 	assert(!client);
+	for (int i = 0; i < PARTS && is_joined; i++)
+		close(part[i]);
 	close(fd);
 	return 0;
 }

@@ -10,6 +10,20 @@ enum { WORDS_MAX = 64, TEXT_MAX = 4096 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
+/* Each file behind the first is of one disk, which is only read. */
+static void check_parts(const struct config *c)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < VMM_DISKS_MAX; i++) {
+		assert(!c->disk_parts[i] || (i < c->ndisks && c->disk_is_ro[i]));
+		n += c->disk_parts[i];
+	}
+	assert(n == c->nparts && n <= VMM_PARTS_MAX);
+	for (unsigned i = 0; i < VMM_PARTS_MAX; i++)
+		assert((c->fd[VMM_FD_PART + i] >= 0) == (i < n));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	char text[TEXT_MAX + 1];
@@ -37,5 +51,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		       : c.fd[VMM_FD_KERNEL] >= 0 && c.cmdline);
 	assert(c.disk_rate.bytes_per_s <= BUCKET_MAX && c.console_rate.ops_per_s <= BUCKET_MAX);
 	assert(c.ndisks <= VMM_DISKS_MAX && c.nlisteners <= VMM_LISTENERS_MAX);
+	check_parts(&c);
 	return 0;
 }

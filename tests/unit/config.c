@@ -7,7 +7,7 @@
 
 #include "vmm/config.h"
 
-enum { ARGS = 80 };
+enum { ARGS = 80, VALUE_BYTES = 8 * (VMM_PARTS_MAX + 2) };
 
 static struct config c;
 static struct err e;
@@ -91,12 +91,27 @@ static int is_restore(int i)
 	return i == VMM_FD_RESTORE_STATE || i == VMM_FD_RESTORE_MEMORY;
 }
 
-/* What its option says of the i-th descriptor: its number is 100 + i. False: the one before has said it. */
-static bool value_of(int i, char ret[32])
+/* N+N...:ro of n files: the first disk's own, and those of the table from the first part on, or all fd. */
+static void joined(char ret[VALUE_BYTES], int first, unsigned n, int fd)
+{
+	size_t used = (size_t)snprintf(ret, VALUE_BYTES, "%d", first);
+
+	for (unsigned i = 0; i + 1 < n; i++)
+		used += (size_t)snprintf(ret + used, VALUE_BYTES - used, "+%d",
+					 fd < 0 ? 100 + VMM_FD_PART + (int)i : fd);
+	(void)snprintf(ret + used, VALUE_BYTES - used, ":ro");
+}
+
+/* What its option says of the i-th descriptor: its number is 100 + i. False: another says it. */
+static bool value_of(int i, char ret[VALUE_BYTES])
 {
 	bool one_of_many = i >= VMM_FD_LISTEN && i <= VMM_FD_DISK_LAST;
 
-	if (i >= VMM_FD_LISTEN && i <= VMM_FD_LISTEN_LAST)
+	if (i >= VMM_FD_PART && i <= VMM_FD_PART_LAST)
+		return false;
+	if (i == VMM_FD_DISK)
+		joined(ret, 100 + i, VMM_PARTS_MAX + 1, -1);
+	else if (i >= VMM_FD_LISTEN && i <= VMM_FD_LISTEN_LAST)
 		(void)snprintf(ret, 32, "%d:1", 100 + i);
 	else if (!one_of_many && vmm_fd_has_next(i))
 		(void)snprintf(ret, 32, "%d:%d", 100 + i, 101 + i);
@@ -108,7 +123,7 @@ static bool value_of(int i, char ret[32])
 /* All of the table but those that exclude the others, or the other way round. */
 static void all_arrive(const char **words, unsigned n, int restore)
 {
-	static char value[VMM_FDS][32];
+	static char value[VMM_FDS][VALUE_BYTES];
 
 	for (int i = 0; i < VMM_FDS; i++)
 		if (vmm_fd_option[i] && is_restore(i) == restore && value_of(i, value[i])) {
@@ -146,7 +161,9 @@ Test(config, numbers_are_digits_only)
 
 Test(config, composed_values_are_complete)
 {
-	static const char *const disks[] = {"5:", "5:rw", "5:ro ", ":ro", "ro"};
+	static const char *const disks[] = {
+		"5:",    "5:rw",   "5:ro ", ":ro",     "ro",      "5+",       "5+:ro",    "+5:ro",
+		"5+6+:ro", "5++6:ro", "5+6:", "5+6:rw", "5+6:ro+7", "5:ro+6:ro", "5 +6:ro", "5+-1:ro"};
 	static const char *const listeners[] = {"5", "5:", ":1", "5:1:2", "5:4294967295", "5:-1"};
 
 	for (size_t i = 0; i < countof(disks); i++)
@@ -192,6 +209,43 @@ Test(config, disks_and_listeners_are_counted)
 	cr_assert_eq(parse(words), -EINVAL);
 	words[n - 2] = NULL;
 	cr_assert_eq(parse(words), 0, "%s", e.msg);
+}
+
+Test(config, a_joined_disk_is_only_read)
+{
+	cr_assert_eq(PARSE(MINIMUM, "--disk", "5+6"), -EINVAL);
+	cr_assert(strstr(e.msg, "--disk") && strstr(e.msg, "':ro'"), "%s", e.msg);
+	cr_assert_eq(PARSE(MINIMUM, "--disk", "5+6:ro"), 0, "%s", e.msg);
+	cr_assert(c.disk_is_ro[0] && c.disk_parts[0] == 1 && c.fd[VMM_FD_PART] == 6);
+}
+
+Test(config, the_files_of_joined_disks_are_one_after_the_other)
+{
+	cr_assert_eq(PARSE(MINIMUM, "--disk", "5+6+7:ro", "--disk", "8", "--disk", "9+10+6:ro"), 0,
+		     "%s", e.msg);
+	cr_assert_eq(c.ndisks, 3);
+	cr_assert(c.fd[VMM_FD_DISK] == 5 && c.fd[VMM_FD_DISK + 1] == 8 &&
+		  c.fd[VMM_FD_DISK + 2] == 9);
+	cr_assert(c.disk_parts[0] == 2 && c.disk_parts[1] == 0 && c.disk_parts[2] == 2);
+	cr_assert(c.disk_is_ro[0] && !c.disk_is_ro[1] && c.disk_is_ro[2]);
+	cr_assert(c.fd[VMM_FD_PART] == 6 && c.fd[VMM_FD_PART + 1] == 7 &&
+		  c.fd[VMM_FD_PART + 2] == 10 && c.fd[VMM_FD_PART + 3] == 6);
+	cr_assert_eq(c.fd[VMM_FD_PART + 4], -1);
+}
+
+Test(config, files_of_disks_are_counted)
+{
+	static char most[VALUE_BYTES];
+
+	joined(most, 5, VMM_PARTS_MAX + 1, 6);
+	cr_assert_eq(PARSE(MINIMUM, "--disk", most), 0, "%s", e.msg);
+	cr_assert_eq(c.nparts, VMM_PARTS_MAX);
+	cr_assert_eq(PARSE(MINIMUM, "--disk", most, "--disk", "7:ro"), 0, "%s", e.msg);
+	cr_assert_eq(PARSE(MINIMUM, "--disk", most, "--disk", "7+8:ro"), -EINVAL);
+	cr_assert(strstr(e.msg, "513") && strstr(e.msg, "512"), "%s", e.msg);
+	joined(most, 5, VMM_PARTS_MAX + 2, 6);
+	cr_assert_eq(PARSE(MINIMUM, "--disk", most), -EINVAL);
+	cr_assert(strstr(e.msg, "513"), "%s", e.msg);
 }
 
 Test(config, command_line_of_the_kernel_is_bounded)

@@ -107,6 +107,37 @@ static void refuse_disk(const struct port_state *s, const char *text)
 	cr_assert_not_null(strstr(e.msg, text), "%s", e.msg);
 }
 
+/* The size is all that the guest's driver knows of the files. */
+Test(snap_blk, a_joined_disk_goes_on_and_one_of_another_size_is_refused)
+{
+	struct port_state *s = malloc(sizeof(*s));
+	uint8_t block[PART_BLOCK_BYTES], sector[SECTOR];
+	int other = memfd_create("part", MFD_CLOEXEC);
+	int parts[] = {other, file};
+	struct err e = {0};
+
+	pattern(block, sizeof(block), 3);
+	cr_assert_eq(write(other, block, sizeof(block)), (ssize_t)sizeof(block));
+	f.moving = false;
+	virtio_port_free(f.port);
+	fake_attach(&f, blk_new_joined(worker, file, parts, 2, &e));
+	cr_assert_eq(fake_start(&f, 0), LIVE);
+	fake_save(&f, s);
+	virtio_port_free(f.port);
+	fake_attach(&f, blk_new_joined(worker, file, parts, 2, &e));
+	cr_assert_eq(virtio_port_restore(f.port, s, &e), 0, "%s", e.msg);
+	virtio_port_release(f.port);
+	cr_assert_eq(io(VIRTIO_BLK_T_IN, DISK_SECTORS, sector, SECTOR), VIRTIO_BLK_S_OK);
+	cr_assert_arr_eq(sector, block, SECTOR);
+
+	virtio_port_free(f.port);
+	fake_attach(&f, blk_new_joined(worker, file, parts, 1, &e));
+	cr_assert_eq(virtio_port_restore(f.port, s, &e), -EINVAL);
+	cr_assert_not_null(strstr(e.msg, "size"), "%s", e.msg);
+	close(other);
+	free(s);
+}
+
 Test(snap_blk, another_disk_is_refused)
 {
 	struct port_state *s = malloc(sizeof(*s));

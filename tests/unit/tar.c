@@ -311,6 +311,23 @@ Test(tar, a_cut_archive_may_not_end)
 	cr_expect_not(tar_may_end(reader), "an extended header belongs to an entry");
 }
 
+Test(tar, the_last_padding_may_be_left_out)
+{
+	header('0', "f", 3);
+	payload("abc", 3);
+	n -= tar_padding(3);
+	cr_assert_eq(read_all(SIZE_MAX, &seen), 0);
+	cr_expect_eq(seen.dones, 1);
+	cr_expect(tar_may_end(reader));
+
+	tar_reader_init(reader);
+	n = 0;
+	pax("19 path=dir/a-name\n");
+	n -= tar_padding(19);
+	cr_assert_eq(read_all(SIZE_MAX, &seen), 0);
+	cr_expect_not(tar_may_end(reader), "an extended header belongs to an entry");
+}
+
 Test(tar, old_hard_links_have_a_size_but_no_data)
 {
 	uint8_t *b = header('1', "b", 1000);

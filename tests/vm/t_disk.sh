@@ -35,3 +35,20 @@ test_truncated_image() {
 		4<"$BUILD/guest/vmlinux" 6<>"$TMP/disk"
 	has "$err$out" 'truncated'
 }
+
+joined_vm() { # FILE...
+	"$BUILD/tests/host/joined" "$BUILD/guest/vmlinux" "$BUILD/tests/guest/end_layers.cpio" "$CMDLINE" "$@"
+}
+
+test_a_disk_joined_of_the_files_of_30_layers() {
+	joined_vm "$BUILD"/tests/guest/layers/[0-9][0-9] >"$TMP/console"
+	is "$(tr -d '\r' <"$TMP/console" | grep '^layers')" 'layers 30 ok'
+}
+
+test_a_layer_that_is_not_whole_blocks_is_named() {
+	mkdir "$TMP/layers"
+	cp "$BUILD"/tests/guest/layers/[0-9][0-9] "$TMP/layers"
+	printf x >>"$TMP/layers/07"
+	exits 1 joined_vm "$TMP"/layers/[0-9][0-9]
+	has "$err$out" 'file 8 of 31: [0-9]* bytes are not whole blocks of 4096'
+}

@@ -87,10 +87,17 @@ static void ring_remove(struct ring *r, const struct disk_client *c)
 
 /* ---- the worker thread ---- */
 
-/* The next piece of r, whose first `done` bytes are through. */
-static int next_piece(const struct disk_req *r, uint64_t done, struct iovec *ret)
+/* Where the rest of r, whose first `done` bytes are through, begins: all of it, or what is in one file. */
+static struct extent rest_of(const struct disk_req *r, uint64_t done)
 {
-	size_t room = DISK_PIECE_BYTES;
+	if (r->parts)
+		return parts_at(r->parts, r->off_bytes + done);
+	return (struct extent){r->fd, r->off_bytes + done, r->len_bytes - done};
+}
+
+/* The next piece of r, of at most room bytes. */
+static int next_piece(const struct disk_req *r, uint64_t done, size_t room, struct iovec *ret)
+{
 	int n = 0;
 
 	for (unsigned i = 0; i < r->nsegs && room; i++) {
@@ -108,29 +115,32 @@ static int next_piece(const struct disk_req *r, uint64_t done, struct iovec *ret
 	return n;
 }
 
-static int zero_piece(const struct disk_req *r, uint64_t done, struct iovec *ret)
+static int zero_piece(const struct disk_req *r, uint64_t done, size_t room, struct iovec *ret)
 {
 	static const uint8_t zeroes[ZEROES_BYTES];
-	uint64_t left = r->len_bytes - done;
 	int n = 0;
 
-	for (; n < DISK_SEGS && left; n++) {
+	(void)r;
+	(void)done;
+	for (; n < DISK_SEGS && room; n++) {
 		ret[n].iov_base = (void *)zeroes; /* only written from */
-		ret[n].iov_len = min_(left, (uint64_t)ZEROES_BYTES);
-		left -= ret[n].iov_len;
+		ret[n].iov_len = min_(room, (size_t)ZEROES_BYTES);
+		room -= ret[n].iov_len;
 	}
 	return n;
 }
 
-static ssize_t move(const struct disk_req *r, const struct iovec *v, int n, uint64_t off)
+static ssize_t move(enum disk_op op, const struct extent *at, const struct iovec *v, int n)
 {
-	if (r->op == DISK_READ)
-		return preadv(r->fd, v, n, (off_t)off);
-	return rw_write(r->fd, v, n, (off_t)off, r->op == DISK_WRITE_SYNC ? RWF_DSYNC : 0);
+	if (op == DISK_READ)
+		return preadv(at->fd, v, n, (off_t)at->off_bytes);
+	return rw_write(at->fd, v, n, (off_t)at->off_bytes,
+			op == DISK_WRITE_SYNC ? RWF_DSYNC : 0);
 }
 
-static int transfer(struct disk_worker *w, const struct disk_req *r,
-		    int (*piece)(const struct disk_req *r, uint64_t done, struct iovec *ret))
+typedef int piece_fn(const struct disk_req *r, uint64_t done, size_t room, struct iovec *ret);
+
+static int transfer(struct disk_worker *w, const struct disk_req *r, piece_fn *piece)
 {
 	struct iovec v[DISK_SEGS];
 	uint64_t done = 0;
@@ -138,7 +148,9 @@ static int transfer(struct disk_worker *w, const struct disk_req *r,
 	while (done < r->len_bytes) {
 		if (atomic_load_explicit(&w->cancelled, memory_order_relaxed))
 			return -ECANCELED;
-		ssize_t n = move(r, v, piece(r, done, v), r->off_bytes + done);
+		struct extent at = rest_of(r, done);
+		size_t room = min_(at.len_bytes, (uint64_t)DISK_PIECE_BYTES);
+		ssize_t n = move(r->op, &at, v, piece(r, done, room, v));
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n == 0)
@@ -307,6 +319,7 @@ void disk_submit(struct disk_client *c, const struct disk_req *r)
 	struct entry e = {.client = c, .req = *r};
 
 	assert(c->inflight < DISK_DEPTH && r->nsegs <= DISK_SEGS);
+	assert(!r->parts || r->op == DISK_READ);
 	c->inflight++;
 	pthread_mutex_lock(&w->lock);
 	ring_push(&w->requests, &e);

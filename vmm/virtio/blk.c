@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blk.c - virtio-blk over a raw file (Virtio 1.2 section 5.2).
+/* blk.c - virtio-blk over a raw file, or several joined to one disk (Virtio 1.2 section 5.2).
  *
  * The protocol: one queue. A request is a chain of
  *
@@ -21,6 +21,8 @@
  * Limits: DISK_DEPTH requests under way (the queue holds more), one range per DISCARD or WRITE_ZEROES;
  * bytes and requests per second as blk_limit() says: the next request is taken when the last is paid for.
  * The host's disk: a file is never grown, so it takes at most its size at start.
+ * A joined disk is only read. A read inside one of its files, nearly every one, is that file's from here on; one over
+ * an edge is split by the worker. A file that has become shorter is an I/O error of what reads there, as for one file.
  * Reset, stop: what is under way is cancelled (disk_cancel()); the guest's memory is then untouched.
  * Snapshot: it is busy until what is under way has been answered; then there is nothing to save.
  */
@@ -64,7 +66,8 @@ struct blk {
 	struct virtio_dev dev;
 	struct virtio_blk_config config;
 	struct disk_client client;
-	int fd;
+	int fd;              /* of a joined disk the first one */
+	struct parts *parts; /* NULL: not joined */
 	bool read_only;
 	bool no_cached_reads; /* the file system cannot tell */
 	uint64_t sectors;
@@ -138,7 +141,7 @@ static bool fits(const struct blk *b, uint64_t sector, uint32_t bytes)
  * instead of 15 for CACHED_BYTES (through the whole transport, measured). True: the segments are filled. */
 static bool read_cached(struct blk *b, const struct disk_req *r)
 {
-	if (!r->len_bytes || r->len_bytes > CACHED_BYTES || b->no_cached_reads)
+	if (!r->len_bytes || r->len_bytes > CACHED_BYTES || b->no_cached_reads || r->parts)
 		return false;
 	/* #syscalls loop: preadv2 */
 	ssize_t n = rw_read(r->fd, r->segs, r->nsegs, (off_t)r->off_bytes, RWF_NOWAIT);
@@ -153,6 +156,20 @@ static bool is_one_way(const struct vq_chain *c, bool in)
 	return in ? c->out_len == sizeof(struct blk_header) : c->in_len == 1;
 }
 
+/* Makes of a read of a joined disk one of a file, if it is all in there. */
+static void find_file(const struct blk *b, struct disk_req *r)
+{
+	if (!b->parts || !r->len_bytes)
+		return;
+	struct extent at = parts_at(b->parts, r->off_bytes);
+	if (r->len_bytes > at.len_bytes) {
+		r->parts = b->parts;
+		return;
+	}
+	r->fd = at.fd;
+	r->off_bytes = at.off_bytes;
+}
+
 static int do_in(struct blk *b, uint16_t i, const struct blk_header *h)
 {
 	struct slot *s = &b->slot[i];
@@ -164,6 +181,7 @@ static int do_in(struct blk *b, uint16_t i, const struct blk_header *h)
 	r.nsegs = (uint16_t)chain_rest_in(&s->chain, len, s->segs);
 	r.off_bytes = h->sector * SECTOR_BYTES;
 	r.len_bytes = s->data_in_bytes = len;
+	find_file(b, &r);
 	return read_cached(b, &r) ? VIRTIO_BLK_S_OK : submit(b, &r);
 }
 
@@ -186,6 +204,8 @@ static int do_out(struct blk *b, uint16_t i, const struct blk_header *h)
 static int do_flush(struct blk *b, uint16_t i, const struct blk_header *h)
 {
 	(void)h;
+	if (b->read_only)
+		return VIRTIO_BLK_S_OK; /* nothing was written */
 	return submit(b, &(struct disk_req){.op = DISK_FLUSH, .fd = b->fd, .slot = i});
 }
 
@@ -376,6 +396,7 @@ static void blk_free(struct virtio_dev *d)
 	if (!d)
 		return;
 	disk_detach(&blk_of(d)->client);
+	parts_free(blk_of(d)->parts);
 	free(blk_of(d));
 }
 
@@ -437,21 +458,47 @@ static int check_access(int fd, unsigned flags, struct err *e)
 	return 0;
 }
 
-static int blk_init(struct blk *b, struct disk_worker *w, int fd, unsigned flags, struct err *e)
+static int join_file(struct parts *p, int fd, struct err *e)
 {
-	int r = check_access(fd, flags, e);
+	struct stat st;
+	int r = check_access(fd, BLK_RO, e);
 
 	if (r < 0)
 		return r;
-	int64_t size = size_of(fd, e);
-	if (size < 0)
-		return (int)size;
-	if (disk_attach(w, &b->client) < 0)
-		return err_set(e, EUSERS, "disk: more than %d disks", DISK_CLIENTS);
-	b->fd = fd;
-	b->read_only = flags & BLK_RO;
-	b->sectors = (uint64_t)size / SECTOR_BYTES;
-	return 0;
+	if (fstat(fd, &st) < 0)
+		return err_errno(e, "disk");
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, EINVAL, "not a regular file, as each of several must be");
+	r = parts_add(p, fd, (uint64_t)st.st_size);
+	if (r == -EINVAL)
+		return err_set(e, EINVAL,
+			       "%lld bytes are not whole blocks of %d (truncated image?)",
+			       (long long)st.st_size, PART_BLOCK_BYTES);
+	return r < 0 ? err_set(e, -r, "larger than any file, with those before") : 0;
+}
+
+/* The size of all, or -errno. */
+static int64_t join(struct blk *b, const int *others, unsigned n, struct err *e)
+{
+	b->parts = parts_new(n + 1);
+	if (!b->parts)
+		return err_set(e, ENOMEM, "disk: out of memory");
+	for (unsigned i = 0; i <= n; i++) {
+		int r = join_file(b->parts, i ? others[i - 1] : b->fd, e);
+
+		if (r < 0)
+			return err_wrap(e, r, "file %u of %u", i + 1, n + 1);
+	}
+	if (!parts_bytes(b->parts))
+		return err_set(e, EINVAL, "disk: all of its %u files are empty", n + 1);
+	return (int64_t)parts_bytes(b->parts);
+}
+
+static int64_t open_one(struct blk *b, struct err *e)
+{
+	int r = check_access(b->fd, b->read_only ? BLK_RO : 0, e);
+
+	return r < 0 ? r : size_of(b->fd, e);
 }
 
 static void describe(struct blk *b)
@@ -486,7 +533,7 @@ static void describe(struct blk *b)
 	};
 }
 
-struct virtio_dev *blk_new(struct disk_worker *w, int fd, unsigned flags, struct err *e)
+static struct blk *blk_alloc(int fd, unsigned flags, struct err *e)
 {
 	struct blk *b = calloc(1, sizeof(*b));
 
@@ -496,13 +543,41 @@ struct virtio_dev *blk_new(struct disk_worker *w, int fd, unsigned flags, struct
 	}
 	b->client.on_done = on_done;
 	b->client.on_batch = on_batch;
-	if (blk_init(b, w, fd, flags, e) < 0) {
+	b->fd = fd;
+	b->read_only = flags & BLK_RO;
+	b->free_slots = (uint32_t)((UINT64_C(1) << DISK_DEPTH) - 1);
+	return b;
+}
+
+/* Of that size, or the error it is. Takes b. */
+static struct virtio_dev *blk_attach(struct blk *b, struct disk_worker *w, int64_t size,
+				     struct err *e)
+{
+	if (size >= 0 && disk_attach(w, &b->client) < 0)
+		size = err_set(e, EUSERS, "disk: more than %d disks", DISK_CLIENTS);
+	if (size < 0) {
+		parts_free(b->parts);
 		free(b);
 		return NULL;
 	}
+	b->sectors = (uint64_t)size / SECTOR_BYTES;
 	describe(b);
-	b->free_slots = (uint32_t)((UINT64_C(1) << DISK_DEPTH) - 1);
 	return &b->dev;
+}
+
+struct virtio_dev *blk_new(struct disk_worker *w, int fd, unsigned flags, struct err *e)
+{
+	struct blk *b = blk_alloc(fd, flags, e);
+
+	return b ? blk_attach(b, w, open_one(b, e), e) : NULL;
+}
+
+struct virtio_dev *blk_new_joined(struct disk_worker *w, int first, const int *others, unsigned n,
+				  struct err *e)
+{
+	struct blk *b = blk_alloc(first, BLK_RO, e);
+
+	return b ? blk_attach(b, w, join(b, others, n, e), e) : NULL;
 }
 
 void blk_limit(struct virtio_dev *d, const struct limit *l)
