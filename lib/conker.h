@@ -355,7 +355,7 @@ enum {
 	CONKER_RLIMITS_MAX = 16,
 	CONKER_PORTS_MAX = 32,
 	CONKER_LOG_MAX = 8 << 20,
-	CONKER_BOX_NAME_MAX = 63, /* also of an image's local names */
+	CONKER_BOX_NAME_MAX = 63,    /* also of an image's local names */
 	CONKER_IMAGE_NAME_MAX = 255, /* a reference, whole */
 };
 

@@ -18,9 +18,9 @@
 enum {
 	BOX_DESCRIPTORS =
 		64,      /* that to make, open or import one may take, at most: said in conker.h */
-	NAME_BYTES = 64,   /* a box's name, or a local one of an image, with its NUL */
+	NAME_BYTES = 64, /* a box's name, or a local one of an image, with its NUL */
 	IMAGE_BYTES = 256, /* any name of an image with its NUL: a whole reference, too */
-	ID_BYTES = 16,   /* 12 hex digits and a NUL, rounded */
+	ID_BYTES = 16,     /* 12 hex digits and a NUL, rounded */
 	REASON_BYTES = 256,
 	TEXT_BYTES = 320, /* a failure's one line */
 	STEP_BYTES = 32,

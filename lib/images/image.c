@@ -64,14 +64,14 @@ static int make_until_published(struct call *c, int input, const char *name, str
 {
 	int r = make_and_publish(c, input, name, e);
 
-	for (int i = 1; r == -EAGAIN && i < TRIES_MAX; i++) {
+	for (int i = 1; r == -ERESTART && i < TRIES_MAX; i++) {
 		publish_layers(&c->w);
 		/* A directory is at its beginning always. */
 		if (lseek(input, 0, SEEK_SET) < 0)
 			break;
 		r = make_and_publish(c, input, name, e);
 	}
-	return r == -EAGAIN ? err_set(e, EAGAIN, "a layer was removed meanwhile; try again") : r;
+	return r == -ERESTART ? err_set(e, EAGAIN, "a layer was removed meanwhile; try again") : r;
 }
 
 /* ---- import -------------------------------------------------------------------------------------------- */

@@ -75,7 +75,7 @@ struct image_config { /* lists end with NULL, and are never NULL; strings are in
 	char *text;
 	char **all; /* the lists, one behind the other */
 	char **entrypoint, **cmd, **env, **ports, **labels;
-	char **ignored;                                    /* what no box heeds */
+	char **ignored;                                          /* what no box heeds */
 	const char *workdir, *user, *created, *stop_signal_name; /* NULL: nothing said */
 	int stop_signal; /* 0: nothing said, or nothing that is a signal */
 };

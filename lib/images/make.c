@@ -71,8 +71,12 @@ static int making_run(struct making *m, const char *const *argv, const int *fds,
 
 	if (status == -ENOENT)
 		return err_set(e, ENOENT, "conker-image '%s' is not there", argv[0]);
-	if (status < 0)
+	if (status < 0) {
+		/* How far it came, for who says so. */
+		if (making_listen(m, NULL) == 0)
+			(void)!image_tell(m->watch, NULL);
 		return status;
+	}
 	int r = making_listen(m, e);
 	return status > 0 ? making_failed(said, status, e) : r;
 }

@@ -30,14 +30,14 @@ static void layer_files(const char *id, char ret_data[SHA256_TEXT_BYTES + 8],
 	(void)snprintf(ret_index, SHA256_TEXT_BYTES + 8, "%.64s.index", id);
 }
 
-/* -1: it is not there. */
+/* -ENOENT: it is not there, or no file. */
 static int64_t file_bytes(int dir, const char *file)
 {
 	struct stat st;
 
-	if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-		return -1;
-	return st.st_size;
+	if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? st.st_size : -ENOENT;
 }
 
 /* ---- to disk ------------------------------------------------------------------------------------------- */
@@ -80,14 +80,17 @@ static int layers_sync(const struct image_work *w, const struct made *m, struct 
 		       : r;
 }
 
-/* bytes of its data; -1: whatever they are. */
+/* bytes of its data; -1: whatever they are. 1, 0, or -errno: it cannot be told. */
 static int layer_is_in(int dir, const char *id, int64_t bytes)
 {
 	char data[SHA256_TEXT_BYTES + 8], index[SHA256_TEXT_BYTES + 8];
 
 	layer_files(id, data, index);
-	int64_t is = file_bytes(dir, data);
-	return is >= 0 && (bytes < 0 || is == bytes) && file_bytes(dir, index) >= 0;
+	int64_t is = file_bytes(dir, data), other = file_bytes(dir, index);
+	int64_t r = is < 0 ? is : min_(other, (int64_t)0);
+	if (r < 0)
+		return r == -ENOENT ? 0 : (int)r;
+	return bytes < 0 || is == bytes;
 }
 
 /* The data first: who finds an index finds what it is of. */
@@ -105,11 +108,15 @@ static int layer_move(int out, int layers, const char *id)
 
 static int layer_place(const struct image_work *w, int out, int layers, const struct made_data *d)
 {
-	if (layer_is_in(layers, d->diff_id, (int64_t)d->bytes))
-		return 0;
+	int r = layer_is_in(layers, d->diff_id, (int64_t)d->bytes);
+
+	if (r != 0)
+		return min_(r, 0);
 	(void)layer_drop(w->store, d->diff_id); /* half of it, or another size */
-	return layer_is_in(out, d->diff_id, (int64_t)d->bytes) ? layer_move(out, layers, d->diff_id)
-							       : -EAGAIN;
+	r = layer_is_in(out, d->diff_id, (int64_t)d->bytes);
+	if (r < 0)
+		return r;
+	return r ? layer_move(out, layers, d->diff_id) : -ERESTART;
 }
 
 static int layers_place(const struct image_work *w, int out, const struct made *m, struct err *e)
@@ -121,7 +128,7 @@ static int layers_place(const struct image_work *w, int out, const struct made *
 		return layers;
 	for (uint32_t i = 0; i < m->ndata && r == 0; i++)
 		r = layer_place(w, out, layers, &m->data[i]);
-	if (r == -EAGAIN)
+	if (r == -ERESTART)
 		return r;
 	if (r == 0 && fsync(layers) < 0)
 		r = -errno;
@@ -235,7 +242,10 @@ int publish(const struct image_work *w, const char *name, struct err *e)
 		return err_set(e, ENOMEM, "no memory for an image");
 	if (r == 0)
 		r = made_load(out, NULL, m, e);
-	if (r == 0 && file_bytes(out, "meta.erofs") != (int64_t)m->meta_bytes)
+	int64_t meta = r == 0 ? file_bytes(out, "meta.erofs") : 0;
+	if (meta < 0)
+		r = err_set(e, (int)-meta, "meta.erofs: %s", strerror((int)-meta));
+	else if (r == 0 && meta != (int64_t)m->meta_bytes)
 		r = err_set(e, EPROTO, "what was made is not what its manifest says");
 	if (r == 0 && m->inodes <= 1)
 		r = err_set(e, EINVAL, "there is no file in it");
@@ -257,7 +267,7 @@ static int layer_keep(int out, const char *file, void *arg)
 	const struct keeping *k = arg;
 
 	if (sha256_is_at(file) && strcmp(file + SHA256_TEXT_BYTES - 1, ".index") == 0 &&
-	    layer_is_in(out, file, -1) && !layer_is_in(k->layers, file, -1))
+	    layer_is_in(out, file, -1) == 1 && layer_is_in(k->layers, file, -1) == 0)
 		(void)layer_move(out, k->layers, file);
 	return 0;
 }

@@ -158,7 +158,7 @@ void survey_bytes(const struct survey *s, const struct store_image *i, uint64_t 
 
 #define WORK_OUT "out" /* in one's own directory: what conker-image made */
 
-/* What lies in `out` is the image of that name from now on. -EAGAIN, without a message: a layer that it is
+/* What lies in `out` is the image of that name from now on. -ERESTART, without a message: a layer that it is
  * made on is gone, or was damaged and is gone now; make it again. */
 must_check int publish(const struct image_work *w, const char *name, struct err *e);
 /* The image has that name from now on; another one that had it goes if nobody needs it. With the store locked. */

@@ -73,7 +73,7 @@ static const struct operation operations[] = {
 	 "",
 	 NULL,
 	 NULL,
-	 "imported.erofs"},
+	 "names/imported"},
 };
 
 struct client {
@@ -81,7 +81,7 @@ struct client {
 	const char *home; /* where guest, images and boxes are, and copies go */
 	char exe[600];
 	char source[4096];
-	const char *env[8];
+	const char *env[9];
 };
 
 /* ---- running conker -------------------------------------------------------------------------------- */
@@ -197,10 +197,27 @@ static void check_snapshot(struct drive *d, const struct client *c, int status, 
 	remove_snapshot("snap");
 }
 
+/* What a failed import left goes with the next commands, and nothing else is in its place. */
+static void check_store(struct drive *d, const struct client *c, const char *kept, char *left,
+			char *why)
+{
+	static const char *const subs[] = {"names", "made", "layers"};
+	struct ended e;
+
+	(void)unlink(c->op->made);
+	if (in_peace(d, c, ARGV("image", "prune", "--all"), &e) != 0)
+		wrong(why, "no prune: %s; ", e.err);
+	for (size_t i = 0; i < countof(subs); i++) {
+		list(c, subs[i], " . .. ", left);
+		if (left[0])
+			wrong(why, "in %s: %s; ", subs[i], left);
+	}
+	list(c, "", kept, left);
+}
+
 static void check_files(struct drive *d, const struct client *c, int status, char *why)
 {
 	char left[DRIVE_TEXT];
-	struct ended e;
 
 	if (c->op->result && (status == 0 || file_is(c, c->op->result, c->source))) {
 		if (!file_is(c, c->op->result, c->source))
@@ -211,17 +228,14 @@ static void check_files(struct drive *d, const struct client *c, int status, cha
 	int may_be = c->op->made && strcmp(d->page->call, "fsync") == 0;
 	if (c->op->made && !may_be && (access(c->op->made, F_OK) == 0) != (status == 0))
 		wrong(why, "status %d, but '%s' says otherwise; ", status, c->op->made);
-	if (c->op->made)
-		(void)unlink(c->op->made);
 	const char *kept =
-		" . .. tree conker vmlinux vmlinux-smp initrd.cpio base.erofs source from ";
+		" . .. tree conker vmlinux vmlinux-smp initrd.cpio base.erofs source from "
+		"names made layers ";
 	if (strcmp(c->op->name, "snapshot") == 0)
 		check_snapshot(d, c, status, why);
 	list(c, "", kept, left);
-	if (left[0] && c->op->made) {
-		(void)in_peace(d, c, ARGV("image", "ls"), &e);
-		list(c, "", kept, left);
-	}
+	if (c->op->made)
+		check_store(d, c, kept, left, why);
 	if (left[0])
 		wrong(why, "files left: %s; ", left);
 	if (c->op->result)
@@ -325,7 +339,8 @@ static void round_of(struct drive *d, void *user, enum fault_kind kind, long at,
 
 static void set_up(struct client *c, const char *build)
 {
-	static char guest[128], images[128], run[128], state[128], cache[128], vmm[4200];
+	static char guest[128], images[128], run[128], state[128], cache[128], vmm[4200],
+		image[4200];
 	char path[300];
 
 	c->home = fakevmm_use();
@@ -336,7 +351,9 @@ static void set_up(struct client *c, const char *build)
 	(void)snprintf(state, sizeof(state), "XDG_STATE_HOME=%s", c->home);
 	(void)snprintf(cache, sizeof(cache), "XDG_CACHE_HOME=%s", c->home);
 	(void)snprintf(vmm, sizeof(vmm), "CONKER_VMM=%s", getenv("CONKER_VMM"));
-	const char *env[] = {guest, images, run, state, cache, vmm, "PATH=/usr/bin:/bin", NULL};
+	(void)snprintf(image, sizeof(image), "CONKER_IMAGE_PROGRAM=%s/conker-image", build);
+	const char *env[] = {guest, images, run, state, cache, vmm, image, "PATH=/usr/bin:/bin",
+			     NULL};
 	memcpy(c->env, env, sizeof(env));
 	memset(c->source, 'x', sizeof(c->source) - 1);
 	(void)snprintf(path, sizeof(path), "%s/source", c->home);

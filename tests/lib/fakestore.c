@@ -139,8 +139,7 @@ void fakestore_out(const struct image_work *w, const char *const *layers, const 
 		fakestore_diff_id(layers[i] + (*layers[i] == '-'), id);
 		n += (size_t)snprintf(text + n, ROOM - n, "data=%d %s\n", BLOCK * LAYER_BLOCKS, id);
 	}
-	(void)snprintf(text + n, ROOM - n,
-		       "inodes=5\nentries_left_out=0\nattributes_left_out=0\n");
+	(void)snprintf(text + n, ROOM - n, "inodes=5\nentries_left_out=0\nattributes_left_out=0\n");
 	sum_of(text, strlen(text), ret_id);
 	put_text(out, "manifest", text, ROOM);
 	(void)snprintf(text, ROOM, "conker-image-config 1\n%s", config ? config : "");

@@ -148,8 +148,10 @@ static void show(const char *name, const char *file, char *ret, size_t size)
 	char path[300];
 
 	cr_assert_eq(sh("cd %s; id=$(readlink names/%s); id=${id##*/}; cat made/$id/meta.erofs "
-			"$(sed -n 's|^data=[0-9]* \\(.*\\)|layers/\\1.data|p' made/$id/manifest) >../disk; "
-			"cd ..; fsck.erofs disk >/dev/null && dump.erofs --path=%s disk 2>&1 | tr '\\n' ' ' >shown",
+			"$(sed -n 's|^data=[0-9]* \\(.*\\)|layers/\\1.data|p' made/$id/manifest) "
+			">../disk; "
+			"cd ..; fsck.erofs disk >/dev/null && dump.erofs --path=%s disk 2>&1 | tr "
+			"'\\n' ' ' >shown",
 			images, name, file),
 		     0);
 	snprintf(path, sizeof(path), "%s/shown", dir);
@@ -177,10 +179,11 @@ Test(lib_image, a_directory_keeps_what_it_has)
 {
 	char shown[2000];
 
-	cr_assert_eq(sh("cd %s; ln bin/run bin/hard; chmod 750 bin/run; truncate -s 1M sparse; "
-			"setfattr -n user.x -v y bin/run; touch -d @1000000000 bin/run; mkfifo pipe",
-			src),
-		     0);
+	cr_assert_eq(
+		sh("cd %s; ln bin/run bin/hard; chmod 750 bin/run; truncate -s 1M sparse; "
+		   "setfattr -n user.x -v y bin/run; touch -d @1000000000 bin/run; mkfifo pipe",
+		   src),
+		0);
 	expect_imported(src);
 	show("x", "/bin/run", shown, sizeof(shown));
 	cr_expect(strstr(shown, "Links: 2"), "%s", shown);

@@ -31,8 +31,8 @@ static void down(void)
 
 TestSuite(lib_image_store, .init = up, .fini = down, .timeout = 60);
 
-#define LAYERS(...)          ((const char *const[]){__VA_ARGS__, NULL})
-#define made(name, ...)      cr_assert_eq(fakestore_publish(name, LAYERS(__VA_ARGS__), id), 0)
+#define LAYERS(...)     ((const char *const[]){__VA_ARGS__, NULL})
+#define made(name, ...) cr_assert_eq(fakestore_publish(name, LAYERS(__VA_ARGS__), id), 0)
 
 static const char *path_of(const char *below)
 {
@@ -154,7 +154,7 @@ Test(lib_image_store, a_name_changes_hands_and_the_former_image_goes)
 
 Test(lib_image_store, a_layer_that_is_gone_has_to_be_made_again)
 {
-	cr_expect_eq(fakestore_publish("x", LAYERS("-gone", "a"), id), -EAGAIN);
+	cr_expect_eq(fakestore_publish("x", LAYERS("-gone", "a"), id), -ERESTART);
 	cr_expect_str_eq(listed(), "");
 	cr_expect_eq(opens("x"), -ENOENT);
 }
@@ -167,7 +167,8 @@ Test(lib_image_store, a_damaged_layer_is_replaced)
 	fakestore_layer("a", "data", path, sizeof(path));
 	cr_assert_eq(truncate(path, 4096), 0);
 	cr_expect_eq(opens("x"), -EINVAL);
-	cr_expect_eq(fakestore_publish("y", LAYERS("-a", "-b"), id), -EAGAIN, "it cannot be used");
+	cr_expect_eq(fakestore_publish("y", LAYERS("-a", "-b"), id), -ERESTART,
+		     "it cannot be used");
 	cr_expect_neq(access(path, F_OK), 0);
 	made("y", "a", "-b");
 	cr_expect_eq(opens("x"), 3);
@@ -364,14 +365,10 @@ Test(lib_image_store, what_nobody_holds_is_swept)
 Test(lib_image_store, strange_things_are_left_alone)
 {
 	static const char *const links[][2] = {
-		{"names/etc", "/etc"},
-		{"names/up", "../../../../etc"},
-		{"names/loop", "loop"},
-		{"names/short", "../made/0123"},
-		{"names/%zz", "../made/x"},
-		{"made/link", "/etc"},
-		{"users/x", "/etc"},
-		{"layers/link.data", "/etc/passwd"},
+		{"names/etc", "/etc"},      {"names/up", "../../../../etc"},
+		{"names/loop", "loop"},     {"names/short", "../made/0123"},
+		{"names/%zz", "../made/x"}, {"made/link", "/etc"},
+		{"users/x", "/etc"},        {"layers/link.data", "/etc/passwd"},
 	};
 	char gone[600], secret[600];
 
@@ -416,7 +413,8 @@ Test(lib_image_store, images_of_the_former_version_go_on)
 	conker_image_usage u = {.size = sizeof(u)};
 	char text[600];
 
-	snprintf(text, sizeof(text), "cp %s/base.erofs %s/old.erofs", getenv("CONKER_GUEST"), images);
+	snprintf(text, sizeof(text), "cp %s/base.erofs %s/old.erofs", getenv("CONKER_GUEST"),
+		 images);
 	cr_assert_eq(system(text), 0);
 	cr_expect_str_eq(listed(), "old:1:0 ");
 	cr_assert_eq(image_open("old", &i, NULL), 0);
@@ -526,7 +524,7 @@ Test(lib_image_store, many_at_once_of_one_name)
 			snprintf(own, sizeof(own), "l%d", (p + i) % 3);
 			do
 				r = fakestore_publish("x", LAYERS("base", own), id);
-			while (r == -EAGAIN);
+			while (r == -ERESTART);
 			if (r < 0)
 				_exit(1);
 			r = opens("x");

@@ -38,8 +38,8 @@ Test(lib_image_texts, a_name_is_a_file_name_and_back)
 
 Test(lib_image_texts, what_is_no_name_is_no_file)
 {
-	static const char *const files[] = {"", "%2f", "a%2fb", "%41", "%", "%0", "%zz", "a%00b",
-					    ".", "..", ".x", "a/b", "a b"};
+	static const char *const files[] = {"",      "%2f", "a%2fb", "%41", "%",   "%0", "%zz",
+					    "a%00b", ".",   "..",    ".x",  "a/b", "a b"};
 	char file[LINK_NAME_BYTES], name[IMAGE_BYTES], text[300];
 
 	for (size_t i = 0; i < countof(files); i++)
@@ -67,11 +67,11 @@ static void add_sum(char *text, size_t room)
 	snprintf(text + strlen(text), room - strlen(text), "sum=%s\n", sum);
 }
 
-static const char good[] = "conker-image 1\nos=linux\narchitecture=amd64\nmanifest=" ID_A
-			   "\nconfig=\nlayer=" ID_A " 1024 100 " ID_B "\nlayer=" ID_B
-			   " 2048 0 -\nlayer=" ID_A " 1024 100 -\nmeta=4096 " ID_A
-			   "\ndata=0 " ID_A "\ndata=8192 " ID_B
-			   "\ninodes=3\nentries_left_out=1\nattributes_left_out=2\n";
+static const char good[] =
+	"conker-image 1\nos=linux\narchitecture=amd64\nmanifest=" ID_A "\nconfig=\nlayer=" ID_A
+	" 1024 100 " ID_B "\nlayer=" ID_B " 2048 0 -\nlayer=" ID_A " 1024 100 -\nmeta=4096 " ID_A
+	"\ndata=0 " ID_A "\ndata=8192 " ID_B
+	"\ninodes=3\nentries_left_out=1\nattributes_left_out=2\n";
 
 static int parse(const char *text, struct made *ret, struct err *e)
 {
@@ -179,10 +179,12 @@ Test(lib_image_texts, the_most_layers_and_one_more)
 	auto_free char *text = malloc(ROOM);
 
 	for (int layers = IMAGE_LAYERS_MAX; layers <= IMAGE_LAYERS_MAX + 1; layers++) {
-		int n = snprintf(text, ROOM, "conker-image 1\nos=l\narchitecture=a\nmanifest=\nconfig=\n");
+		int n = snprintf(text, ROOM,
+				 "conker-image 1\nos=l\narchitecture=a\nmanifest=\nconfig=\n");
 
 		for (int i = 0; i < layers; i++)
-			n += snprintf(text + n, (size_t)(ROOM - n), "layer=%064x 1 1 %064x\n", i, i);
+			n += snprintf(text + n, (size_t)(ROOM - n), "layer=%064x 1 1 %064x\n", i,
+				      i);
 		n += snprintf(text + n, (size_t)(ROOM - n), "meta=4096 " ID_A "\n");
 		for (int i = 0; i < layers; i++)
 			n += snprintf(text + n, (size_t)(ROOM - n), "data=4096 %064x\n", i);
@@ -209,12 +211,13 @@ Test(lib_image_texts, a_configuration_is_read)
 {
 	struct image_config c;
 
-	cr_assert_eq(config("os=linux\nentrypoint=/e\nentrypoint=-x\ncmd=a b\ncmd=\nenv=A=b%0Ac\n"
-			    "env=B=%25\nworkdir=/w\nuser=u:g\nstop_signal=SIGINT\nport=80/tcp\n"
-			    "label=k=v\nignored_volume=/data\nignored_volume=/x\nignored=healthcheck\n"
-			    "future=1\n",
-			    &c),
-		     0);
+	cr_assert_eq(
+		config("os=linux\nentrypoint=/e\nentrypoint=-x\ncmd=a b\ncmd=\nenv=A=b%0Ac\n"
+		       "env=B=%25\nworkdir=/w\nuser=u:g\nstop_signal=SIGINT\nport=80/tcp\n"
+		       "label=k=v\nignored_volume=/data\nignored_volume=/x\nignored=healthcheck\n"
+		       "future=1\n",
+		       &c),
+		0);
 	cr_expect_str_eq(c.entrypoint[0], "/e");
 	cr_expect_str_eq(c.entrypoint[1], "-x");
 	cr_expect_null(c.entrypoint[2]);
@@ -306,7 +309,8 @@ Test(lib_image_texts, progress_comes_in_pieces_of_any_size)
 		conker_image_progress p = {0};
 
 		for (size_t i = 0; i < sizeof(text) - 1; i += piece)
-			cr_assert_eq(told_feed(&t, text + i, min_(piece, sizeof(text) - 1 - i), &p), 0);
+			cr_assert_eq(told_feed(&t, text + i, min_(piece, sizeof(text) - 1 - i), &p),
+				     0);
 		cr_expect_eq(p.step, CONKER_IMAGE_UNPACK);
 		cr_expect_eq(p.layer, 2);
 		cr_expect_eq(p.layers, 3);
@@ -318,17 +322,30 @@ Test(lib_image_texts, progress_comes_in_pieces_of_any_size)
 Test(lib_image_texts, lines_that_are_none_are_refused)
 {
 	static const char *const lines[] = {
-		"\n",	       "layer\n",	  "layer 1\n",	      "layer 0 1 1 1\n",
-		"layer 2 1 1 1\n", "layer 1 513 1 1\n", "layer 1 1 1\n",      "layer 1 1 1 1 1\n",
-		"layer 1 1 -1 1\n", "have 1 1 1\n",	  "have  1 1\n",      "layers 1 1 1 1\n",
-		"spool 1\n",	   "spool x y\n",	  "spool 99999999999999999999 1\n", "lay",
+		"\n",
+		"layer\n",
+		"layer 1\n",
+		"layer 0 1 1 1\n",
+		"layer 2 1 1 1\n",
+		"layer 1 513 1 1\n",
+		"layer 1 1 1\n",
+		"layer 1 1 1 1 1\n",
+		"layer 1 1 -1 1\n",
+		"have 1 1 1\n",
+		"have  1 1\n",
+		"layers 1 1 1 1\n",
+		"spool 1\n",
+		"spool x y\n",
+		"spool 99999999999999999999 1\n",
+		"lay",
 	};
 	struct told t;
 	conker_image_progress p;
 
 	for (size_t i = 0; i + 1 < countof(lines); i++) {
 		t.len = 0;
-		cr_expect_eq(told_feed(&t, lines[i], strlen(lines[i]), &p), -EPROTO, "%s", lines[i]);
+		cr_expect_eq(told_feed(&t, lines[i], strlen(lines[i]), &p), -EPROTO, "%s",
+			     lines[i]);
 	}
 	t.len = 0;
 	cr_expect_eq(told_feed(&t, "lay", 3, &p), 0, "more may come");

@@ -17,7 +17,8 @@ static const struct opt pull_opts[] = {
 	{"platform", 0, OPT_STRING, offsetof(struct getting, platform), "OS/ARCH[/VARIANT]",
 	 "of an image for several (linux/amd64)"},
 	{"creds", 0, OPT_STRING, offsetof(struct getting, creds), "USER:PASSWORD|-",
-	 "instead of what docker and podman know; -: a line of standard input, which others cannot see"},
+	 "instead of what docker and podman know; -: a line of standard input, which others cannot "
+	 "see"},
 	{"quiet", 'q', OPT_FLAG, offsetof(struct getting, quiet), NULL, "no progress"},
 };
 
@@ -253,7 +254,8 @@ static int image_df(struct cli *c, int argc, char **argv)
 	conker_image_usage s = {.size = sizeof(s)};
 	struct usage u = {
 		.operands = "[OPTIONS]",
-		.text = "What images take on disk, shared layers once; what a prune removes: images "
+		.text = "What images take on disk, shared layers once; what a prune removes: "
+			"images "
 			"and layers that nothing\n"
 			"needs, and blobs, which registries sent and a pull may use again.",
 		.group = {{ls_opts, countof(ls_opts), &l}},

@@ -48,11 +48,13 @@ _conker() {
 		words=$(conker template "${COMP_WORDS[2]}" --help 2>/dev/null | grep -oE -- '--[a-z-]+' | sort -u)
 	elif [ "$command" = template ]; then
 		words=$(_conker_names template ls)
+	elif [ "$command" = image ] && [[ $cur == -* ]]; then
+		words=$(conker image "${COMP_WORDS[2]}" --help 2>/dev/null | grep -oE -- '--[a-z-]+' | sort -u)
 	elif [[ $cur == -* ]]; then
 		words=$(conker "$command" --help 2>/dev/null | grep -oE -- '--[a-z-]+' | sort -u)
 	elif [ "$command" = image ] && [ "$COMP_CWORD" = 2 ]; then
-		words='import ls rm'
-	elif [ "$command" = image ] && [ "${COMP_WORDS[2]}" = rm ]; then
+		words='pull import ls inspect tag rm df prune'
+	elif [ "$command" = image ] && [[ " inspect tag rm pull " == *" ${COMP_WORDS[2]} "* ]]; then
 		words=$(_conker_names image ls)
 	elif [ "$command" = image ]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -12,13 +12,14 @@
 
 enum {
 	SHOW_EVERY_US = 100000,
-	SPEED_OVER_US = 2000000, /* long enough to be read, short enough to tell that nothing comes */
+	SPEED_OVER_US =
+		2000000, /* long enough to be read, short enough to tell that nothing comes */
 	LINE_BYTES = 512,
 };
 
 struct showing {
-	int tty, said;  /* said: the name of what is pulled */
-	int shown;      /* a line stands on the terminal */
+	int tty, said; /* said: the name of what is pulled */
+	int shown;     /* a line stands on the terminal */
 	int64_t shown_us;
 	int64_t since_us; /* of the speed */
 	uint64_t since_bytes, bytes_per_s;
@@ -70,8 +71,8 @@ static void speed_count(struct showing *s, const conker_image_progress *p, int64
 		s->since_bytes = p->done_bytes;
 		s->bytes_per_s = 0;
 	} else if (now - s->since_us >= SPEED_OVER_US) {
-		s->bytes_per_s = (p->done_bytes - s->since_bytes) * 1000000 /
-				 (uint64_t)(now - s->since_us);
+		s->bytes_per_s =
+			(p->done_bytes - s->since_bytes) * 1000000 / (uint64_t)(now - s->since_us);
 		s->since_us = now;
 		s->since_bytes = p->done_bytes;
 	}
@@ -119,11 +120,18 @@ static int on_progress(const conker_image_progress *p, void *user)
 
 /* ---- the whole -------------------------------------------------------------------------------------- */
 
-/* What is whole is kept; the next call goes on. The last layer that was told of may be half. */
+/* The layer that was told of last may be half. */
+static uint32_t whole_layers(const conker_image_progress *p)
+{
+	return p->layer - (p->step == CONKER_IMAGE_UNPACK && p->done_bytes < p->total_bytes);
+}
+
+/* What is whole is kept; the next call goes on. */
 static void note_interrupted(const struct showing *s)
 {
 	if (s->last.step >= CONKER_IMAGE_UNPACK && s->last.layers)
-		note("interrupted; %u of %u layers are here", s->last.layer - 1, s->last.layers);
+		note("interrupted; %u of %u layers are here", whole_layers(&s->last),
+		     s->last.layers);
 	else if (s->last.step == CONKER_IMAGE_FETCH)
 		note("interrupted; what is whole is here, and the next pull goes on from there");
 	else
