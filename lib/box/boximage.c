@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,12 +54,12 @@ int boximage_take(struct artefacts *a, const struct layer *l, int fd, struct err
 		return 0;
 	}
 	close(fd);
-	auto_free struct opened_image *i = malloc(sizeof(*i));
-	int r = i ? image_open_made(path, i, e) : err_set(e, ENOMEM, "no memory for an image");
+	struct opened_image i;
+	int r = image_open_made(path, &i, e);
 	if (r < 0)
 		return r == -ENOENT ? err_wrap(e, -ESTALE, "its image") : r;
-	artefacts_take_image(a, i->fd, i->nfds);
-	image_close(i);
+	artefacts_take_image(a, i.fd, i.nfds);
+	image_close(&i);
 	return 0;
 }
 
@@ -83,13 +82,13 @@ int boximage_is(const struct manifest *m, const char *name, struct err *e)
 
 	if (strcmp(name, m->image) == 0)
 		return 1;
-	auto_free struct opened_image *i = malloc(sizeof(*i));
-	int r = i ? image_open(name, i, e) : err_set(e, ENOMEM, "no memory for an image");
+	struct opened_image i;
+	int r = image_open(name, &i, e);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r; /* none that is here */
 	const char *its = made_of(&m->disk[0], path) ? path : m->disk[0].path;
-	int same = strcmp(i->path, its) == 0;
-	image_close(i);
+	int same = strcmp(i.path, its) == 0;
+	image_close(&i);
 	return same;
 }
 

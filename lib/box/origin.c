@@ -84,14 +84,13 @@ int origin_open_cold(struct origin *a, conker_box_opts *o, struct err *e)
 			       MEMORY_MIN_MIB, MEMORY_MAX_MIB);
 	if (o->cpus > CPUS_MAX)
 		return err_set(e, EINVAL, "cpus: %u is more than %d", o->cpus, CPUS_MAX);
-	auto_free struct opened_image *image = malloc(sizeof(*image));
-	int r = image ? image_open(o->image, image, e)
-		      : err_set(e, ENOMEM, "no memory for what a box is made of");
+	struct opened_image image;
+	int r = image_open(o->image, &image, e);
 	if (r < 0)
 		return r;
-	memcpy(a->m->image, image->name, sizeof(a->m->image));
-	artefacts_take_image(&a->files, image->fd, image->nfds);
+	memcpy(a->m->image, image.name, sizeof(a->m->image));
+	artefacts_take_image(&a->files, image.fd, image.nfds);
 	r = artefacts_open(&a->files, o, e);
-	image_close(image);
-	return r < 0 ? r : origin_describe(a, o, image, e);
+	image_close(&image);
+	return r < 0 ? r : origin_describe(a, o, &image, e);
 }

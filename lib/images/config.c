@@ -81,9 +81,10 @@ static void config_fill_list(size_t list, char *const *line, int n, char ***to)
 
 		if (strcmp(line[i], lists[list].key) != 0)
 			continue;
-		if (len > 0) /* over the key, which is longer and not wanted any more */
-			memcpy(value - len, before, len);
-		*(*to)++ = value - len;
+		/* Over the key, which is longer and not wanted any more. */
+		for (size_t k = len; k > 0; k--)
+			*--value = before[k - 1];
+		*(*to)++ = value;
 	}
 }
 
@@ -134,7 +135,7 @@ static int config_fill(struct image_config *c, char *lines)
 
 	c->all = calloc(room + LISTS, sizeof(*c->all));
 	if (!line || !c->all)
-		return -ENOMEM;
+		return -ENOMEM; /* auto_free is unknown to it. NOLINT(clang-analyzer-unix.Malloc) */
 	int n = cut_lines(lines, line);
 	if (n < 0)
 		return n;

@@ -149,18 +149,23 @@ int conker_image_import(const char *name, const char *path, const conker_image_o
 
 /* ---- pull ---------------------------------------------------------------------------------------------- */
 
+static int is_of_manifest(int dir, const char *id, const char *manifest)
+{
+	auto_free struct made *m = malloc(sizeof(*m));
+
+	return m && made_load(dir, id, m, NULL) == 0 && strcmp(m->manifest, manifest) == 0;
+}
+
 /* Whether the name has the image of that manifest already, whole. */
 static int is_here(const char *name, const char *manifest)
 {
-	auto_free struct made *m = malloc(sizeof(*m));
-	auto_free struct opened_image *i = malloc(sizeof(*i));
+	struct opened_image i;
 
-	if (!m || !i || image_open(name, i, NULL) < 0)
+	if (image_open(name, &i, NULL) < 0)
 		return 0;
-	auto_close int dir = open(i->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int here = dir >= 0 && *i->id && made_load(dir, i->id, m, NULL) == 0 &&
-		   strcmp(m->manifest, manifest) == 0;
-	image_close(i);
+	auto_close int dir = open(i.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int here = dir >= 0 && *i.id && is_of_manifest(dir, i.id, manifest);
+	image_close(&i);
 	return here;
 }
 

@@ -244,9 +244,9 @@ int conker_image_inspect(const char *image, conker_image **ret)
 	if (store < 0)
 		return store;
 	x = calloc(1, sizeof(*x));
+	if (!x)
+		return err_set(e, ENOMEM, "no memory for an image");
 	int r = look(store, &s, e);
-	if (!x && r == 0)
-		r = err_set(e, ENOMEM, "no memory for an image");
 	if (r == 0)
 		r = entry_find(x, store, &s, image, e);
 	survey_free(&s);

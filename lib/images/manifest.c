@@ -136,7 +136,7 @@ static int line_value(struct made *m, enum key key, char *s)
 static int line(struct made *m, char *l, int *at)
 {
 	char *eq = strchr(l, '=');
-	int key = *at;
+	int key;
 
 	if (!eq)
 		return -EBADMSG;
@@ -273,7 +273,7 @@ int made_load(int dir, const char *id, struct made *ret, struct err *e)
 	auto_free char *text = NULL;
 	ssize_t n = text_load(dir, "manifest", IMAGE_MANIFEST_MAX_BYTES, &text, e);
 
-	if (n < 0)
+	if (n < 0 || !text)
 		return (int)n;
 	int r = made_parse(text, (size_t)n, ret, e);
 	if (r < 0)

@@ -94,7 +94,7 @@ static int open_built_in(struct opened_image *i, struct err *e)
 static int open_former(int store, struct opened_image *i, struct err *e)
 {
 	char file[FORMER_BYTES];
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int r = former_file(i->name, file);
 
 	if (r == 0 && strcmp(i->name, "base") == 0 &&
@@ -108,7 +108,7 @@ static int open_former(int store, struct opened_image *i, struct err *e)
 
 static int take_part(struct opened_image *i, int at, const char *path, uint64_t want, struct err *e)
 {
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int fd = open_regular(at, path, &bytes, i->name, e);
 
 	if (fd == -ENOENT)
@@ -139,11 +139,13 @@ static int take_parts(struct opened_image *i, int dir, const struct made *m, str
 /* dir: that of the image, whose ID i has. */
 static int open_made(struct opened_image *i, int dir, struct err *e)
 {
-	auto_free struct made *m = malloc(sizeof(*m));
-	int r = m ? fd_path(dir, i->path, sizeof(i->path)) : -ENOMEM;
+	int r = fd_path(dir, i->path, sizeof(i->path));
 
 	if (r < 0)
 		return err_set(e, -r, "image '%s': %s", i->name, strerror(-r));
+	auto_free struct made *m = malloc(sizeof(*m));
+	if (!m)
+		return err_set(e, ENOMEM, "no memory for image '%s'", i->name);
 	r = made_load(dir, i->id, m, e);
 	if (r < 0)
 		return err_wrap(e, r, "image '%s'", i->name);

@@ -112,16 +112,16 @@ static int pack_to(struct packing *p, const char *path, struct err *e)
 int image_pack(const struct image_work *w, const char *path, struct image_watch *watch,
 	       struct err *e)
 {
-	auto_free struct packing *p = malloc(sizeof(*p));
 	auto_close int fd = openat(w->fd, "archive", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	int r = fd < 0 || unlinkat(w->fd, "archive", 0) < 0
 			? err_errno(e, "make a file beside the images")
 			: check_not_empty(path, e);
 
-	if (!p)
-		return err_set(e, ENOMEM, "no memory to read a directory");
 	if (r < 0)
 		return r;
+	auto_free struct packing *p = malloc(sizeof(*p));
+	if (!p)
+		return err_set(e, ENOMEM, "no memory to read a directory");
 	p->to = fd;
 	p->bytes = 0;
 	p->told_ms = 0;

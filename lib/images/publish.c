@@ -125,7 +125,7 @@ static int layers_place(const struct image_work *w, int out, const struct made *
 
 	if (layers < 0)
 		return layers;
-	for (uint32_t i = 0; i < m->ndata && r == 0; i++)
+	for (uint32_t i = 0; r == 0 && i < m->ndata; i++)
 		r = layer_place(w, out, layers, &m->data[i]);
 	if (r == -ERESTART)
 		return r;
@@ -231,23 +231,31 @@ static int publish_locked(const struct image_work *w, int out, const char *name,
 	return r < 0 ? r : name_bind(w, name, m->id, e);
 }
 
+/* Whether it is an image at all: its manifest, which is *ret then. */
+static int out_check(int out, struct made *ret, struct err *e)
+{
+	int64_t meta = file_bytes(out, "meta.erofs");
+	int r = made_load(out, NULL, ret, e);
+
+	if (r < 0)
+		return r;
+	if (meta < 0)
+		return err_set(e, (int)-meta, "meta.erofs: %s", strerror((int)-meta));
+	if (meta != (int64_t)ret->meta_bytes)
+		return err_set(e, EPROTO, "what was made is not what its manifest says");
+	return ret->inodes <= 1 ? err_set(e, EINVAL, "there is no file in it") : 0;
+}
+
 int publish(const struct image_work *w, const char *name, struct err *e)
 {
-	auto_free struct made *m = malloc(sizeof(*m));
 	auto_close int out = store_sub_there(w->fd, WORK_OUT);
-	int r = out < 0 ? err_set(e, -out, "open what was made: %s", strerror(-out)) : 0;
 
+	if (out < 0)
+		return err_set(e, -out, "open what was made: %s", strerror(-out));
+	auto_free struct made *m = calloc(1, sizeof(*m));
 	if (!m)
 		return err_set(e, ENOMEM, "no memory for an image");
-	if (r == 0)
-		r = made_load(out, NULL, m, e);
-	int64_t meta = r == 0 ? file_bytes(out, "meta.erofs") : 0;
-	if (meta < 0)
-		r = err_set(e, (int)-meta, "meta.erofs: %s", strerror((int)-meta));
-	else if (r == 0 && meta != (int64_t)m->meta_bytes)
-		r = err_set(e, EPROTO, "what was made is not what its manifest says");
-	if (r == 0 && m->inodes <= 1)
-		r = err_set(e, EINVAL, "there is no file in it");
+	int r = out_check(out, m, e);
 	if (r == 0)
 		r = out_sync(w, e);
 	if (r == 0)

@@ -33,12 +33,14 @@ static double mib(uint64_t bytes)
 	return (double)bytes / (1 << 20);
 }
 
-static int bytes_text(const conker_image_progress *p, char *ret, size_t size)
+static void bytes_text(const conker_image_progress *p, char *ret, size_t size)
 {
+	ret[0] = 0;
 	if (p->total_bytes)
-		return snprintf(ret, size, "  %.1f of %.1f MiB", mib(p->done_bytes),
-				mib(p->total_bytes));
-	return snprintf(ret, size, p->done_bytes ? "  %.1f MiB" : "", mib(p->done_bytes));
+		(void)snprintf(ret, size, "  %.1f of %.1f MiB", mib(p->done_bytes),
+			       mib(p->total_bytes));
+	else if (p->done_bytes)
+		(void)snprintf(ret, size, "  %.1f MiB", mib(p->done_bytes));
 }
 
 void image_progress_text(const conker_image_progress *p, uint64_t bytes_per_s, char *ret,
@@ -46,7 +48,7 @@ void image_progress_text(const conker_image_progress *p, uint64_t bytes_per_s, c
 {
 	char bytes[64], speed[32] = "";
 
-	(void)bytes_text(p, bytes, sizeof(bytes));
+	bytes_text(p, bytes, sizeof(bytes));
 	if (bytes_per_s)
 		(void)snprintf(speed, sizeof(speed), "  %.1f MiB/s", mib(bytes_per_s));
 	if (p->step == CONKER_IMAGE_RESOLVE)

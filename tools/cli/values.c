@@ -45,7 +45,7 @@ static int parse_age(const char *s, int64_t *ret_s)
 	static const struct {
 		char letter;
 		int64_t seconds;
-	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
 	size_t len = strlen(s);
 	int64_t unit = 1;
 	uint64_t v;
