@@ -213,7 +213,8 @@ size_t view_room(struct exec *x, int k)
 			continue;
 		if (is_behind(v, k) || outbox_is_full(v->out) || v->stream[k].credit_bytes == 0)
 			return 0;
-		most = max_(most, ++v->out->n_views);
+		v->out->n_views++;
+		most = max_(most, v->out->n_views);
 		room = min_(room, (size_t)v->stream[k].credit_bytes);
 	}
 	/* Views that share an outbox: what is read fits into it as many times. */
