@@ -402,19 +402,23 @@ static int layout_put(const struct fetching *f)
 int fetch(const struct image_work *w, const struct reference *ref, struct image_watch *watch,
 	  struct err *e)
 {
-	auto_free struct fetching *f = calloc(1, sizeof(*f));
+	const char *creds = watch->o->creds;
+	auto_close int auth = creds ? skopeo_auth(creds, ref, e) : -1;
 
+	if (creds && auth < 0)
+		return auth;
+	auto_free struct fetching *f = calloc(1, sizeof(*f));
 	if (!f)
 		return err_set(e, ENOMEM, "no memory to fetch an image");
-	*f = (struct fetching){.w = w, .ref = ref, .watch = watch, .e = e, .auth = -1};
+	f->w = w;
+	f->ref = ref;
+	f->watch = watch;
+	f->e = e;
+	f->auth = auth;
 	int r = blobs_open(w, &f->blobs, e);
 	if (r < 0)
 		return r;
-	if (watch->o->creds)
-		r = f->auth = skopeo_auth(watch->o->creds, ref, e);
-	auto_close int auth = f->auth;
-	if (r >= 0)
-		r = fetch_step(f, CONKER_IMAGE_RESOLVE, 0);
+	r = fetch_step(f, CONKER_IMAGE_RESOLVE, 0);
 	if (r == 0)
 		r = resolve(f);
 	if (r == 0)

@@ -43,8 +43,10 @@ static int start_and_watch(const struct image_run *r, const struct spawn *s, str
 	if (pid < 0)
 		return err_set(e, -pid, "run %s: %s", r->argv[0], strerror(-pid));
 	int n = watch(r, pidfd, e);
-	if (n < 0)
+	if (n < 0) {
 		(void)kill(-pid, SIGKILL); /* not reaped yet, so the number is still its own */
+		(void)pidfd_kill(pidfd, SIGKILL); /* if it leads no group yet */
+	}
 	int status = spawn_reap(pidfd);
 	return n < 0 ? n : status;
 }

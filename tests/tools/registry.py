@@ -453,7 +453,7 @@ def test_what_the_store_has_is_not_written_to() -> None:
         fetch(store, f"{W.plain.host}/t/small:1").fetched(W.small)
         os.unlink(f"{store}/blobs/sha256/{W.small.layers[1]}")
         before = files(store)
-        fetch(store, f"{W.plain.host}/t/small:1").fetched(W.small)
+        fetch(store, f"{W.plain.host}/t/small@sha256:{W.small.hex}").fetched(W.small)
         after = files(store)
         assert W.small.hex in before and {name: after[name] for name in before} == before
 
@@ -724,7 +724,7 @@ def test_an_interrupted_one_goes_on_by_layer() -> None:
         run = start(store, f"{server.host}/x:1").until(lambda: os.path.exists(f"{store}/blobs/sha256/{W.small.layers[0]}"))
         started = time.monotonic()
         run.interrupt().refused("EINTR", "interrupted")
-        print(f"    ended after {time.monotonic() - started:.2f} s")
+        print(f"ended after {time.monotonic() - started:.2f} s", file=sys.stderr)
         assert not below(run.process.pid)
         server.stops, server.requests = {}, []
         fetch(store, f"{server.host}/x:1").fetched(W.small)
@@ -752,7 +752,7 @@ def killed_at_random(times: int) -> None:
     """Whoever of the processes it is."""
     what = image(*(layer(f"l{i}", 150000) for i in range(4)))
     seed = random.randrange(1 << 32)
-    print(f"    seed {seed}")
+    print(f"seed {seed}", file=sys.stderr)
     dice = random.Random(seed)
     with odd(what) as server:
         server.rate = 1500000
