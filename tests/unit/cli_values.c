@@ -14,6 +14,24 @@ static void refuses(enum opt_kind kind, const char *const *bad, size_t n)
 	}
 }
 
+Test(cli_values, age_is_seconds_or_has_a_letter)
+{
+	static const struct {
+		const char *text;
+		int64_t seconds;
+	} good[] = {{"0", 0},       {"90", 90},     {"90s", 90},    {"2m", 120},
+		    {"12h", 43200}, {"7d", 604800}, {"2w", 1209600}};
+	static const char *const bad[] = {"", "d", "-1", "1.5d", "7 d", "7x", "dd", "1d2h"};
+
+	for (size_t i = 0; i < countof(good); i++) {
+		int64_t v = -1;
+
+		cr_assert_eq(value_parse(OPT_AGE, good[i].text, &v), 0, "%s", good[i].text);
+		cr_assert_eq(v, good[i].seconds, "%s", good[i].text);
+	}
+	refuses(OPT_AGE, bad, countof(bad));
+}
+
 Test(cli_values, size_is_bytes_or_has_a_letter)
 {
 	static const struct {
@@ -83,6 +101,7 @@ Test(cli_values, a_number_that_is_too_large_is_told_from_what_is_none)
 		{OPT_UINT, "99999999999999999999999"},
 		{OPT_SECONDS, "99999999"},
 		{OPT_TIMEOUT, "99999999"},
+		{OPT_AGE, "99999999999"},
 		{OPT_BYTES, "9999999G"},
 		{OPT_MIB, "9999999G"},
 		{OPT_CPUS, "1001"},

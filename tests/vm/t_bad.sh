@@ -54,7 +54,7 @@ test_kernel_that_is_truncated() {
 }
 
 test_image_missing() {
-	bad 125 'no-such-image' conker run --image no-such-image -- true
+	bad 125 'no-such-image' conker run --pull never --image no-such-image -- true
 }
 
 test_image_truncated() {
