@@ -163,7 +163,7 @@ Test(lib_box, impossible_options_are_refused)
 		{{.cpus = 1000}, -EINVAL, "cpus"},
 		{{.memory_mib = 1 << 30}, -EINVAL, "memory"},
 		{{.memory_mib = 31}, -EINVAL, "memory: 31 MiB; it takes 32"},
-		{{.image = "no-such"}, -ENOENT, "no image named 'no-such'"},
+		{{.image = "no-such"}, -ENOENT, "no image 'no-such' is here"},
 		{{.image = "a b"}, -EINVAL, "is no image's name"},
 		{{.kernel = "/nonexistent"}, -ENOENT, "kernel '/nonexistent'"},
 		{{.disk_rate = {CONKER_RATE_MAX + 1, 0}}, -EINVAL, "disk rate"},
@@ -332,7 +332,7 @@ Test(lib_box, running_out_of_descriptors_anywhere_leaves_nothing)
 		cr_assert_eq(boxes(), 0, "%d: %s", (int)few.rlim_cur, conker_errmsg());
 	}
 	cr_expect_eq(r, 0);
-	cr_expect_gt(failures, 20);
+	cr_expect_gt(failures, 15, "%d", failures);
 	conker_box_free(b);
 }
 
