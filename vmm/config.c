@@ -104,7 +104,7 @@ static int take_disk(const char *val, struct config *c, struct err *e)
 		r = take_parts(&end, c);
 	if (r == -E2BIG)
 		return err_set(e, EINVAL,
-			       "--disk: at most %d files in one disk, and %d behind the first of all",
+			       "--disk: at most %d files in one disk, %d behind the first ones",
 			       VMM_PARTS_MAX + 1, VMM_PARTS_MAX);
 	if (r < 0 || (*end && strcmp(end, ":ro") != 0))
 		return err_set(e, EINVAL, "--disk: '%s' is not FD, FD:ro or FD+FD...:ro", val);

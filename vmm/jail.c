@@ -24,7 +24,7 @@
 #include "vmm/vm.h"
 
 enum {
-	FDS_OWN = 256 + VMM_PARTS_MAX, /* of a machine with all its devices */
+	FDS_OWN = 256, /* of a machine with all its devices, of whose disks none is joined */
 	FDS_MAX = FDS_OWN + 1024,
 };
 
@@ -100,17 +100,16 @@ static int fork_in(struct jail *j)
 
 /* --- all ----------------------------------------------------------------------------------------- */
 
-/* Not RLIMIT_NPROC: since Linux 6.13 the first KVM_RUN makes a kernel thread that counts as ours, and no
- * filter lets us start one anyway. */
-static const struct confine_limit limits[] = {
-	{RLIMIT_CORE, 0}, /* a core would hold the guest's memory */
-	{RLIMIT_NOFILE, FDS_MAX},
-	{RLIMIT_MEMLOCK, 0},
-	{RLIMIT_MSGQUEUE, 0},
-};
-
 int jail_enter(struct config *c, const struct events *ev, struct err *e)
 {
+	/* Not RLIMIT_NPROC: since Linux 6.13 the first KVM_RUN makes a kernel thread that counts as ours, and no
+	 * filter lets us start one anyway. */
+	const struct confine_limit limits[] = {
+		{RLIMIT_CORE, 0}, /* a core would hold the guest's memory */
+		{RLIMIT_NOFILE, FDS_MAX + c->nparts},
+		{RLIMIT_MEMLOCK, 0},
+		{RLIMIT_MSGQUEUE, 0},
+	};
 	struct jail j = {.config = c, .events = ev, .e = e};
 	struct confine give_up = {.root = geteuid() == 0,
 				  .limits = limits,

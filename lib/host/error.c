@@ -72,8 +72,8 @@ int api_descriptors(int r, struct err *e)
 		return r;
 	const struct err was = *e;
 	return err_set(e, EMFILE,
-		       "%s; this process may have %llu open (ulimit -n), a box takes up to %d, and one "
-		       "more for each layer of its image",
+		       "%s; this process may have %llu open (ulimit -n), a box takes up to %d "
+		       "and one for each layer of its image",
 		       was.msg, (unsigned long long)l.rlim_cur, BOX_DESCRIPTORS);
 }
 

@@ -21,10 +21,8 @@ struct artefacts {          /* the files that a VMM gets; -1: not this one */
 	int state, memory;  /* ... and of one that goes on from a snapshot */
 	int suspend[2];     /* state and memory of a box that suspends itself */
 	int ndisks;
-	int disk[DISKS_MAX + 1],
-		ro[DISKS_MAX + 1]; /* disk[0] is the image, or its first file ... */
-	int nparts;
-	int parts[PARTS_MAX]; /* ... and the others, in the order of the disk */
+	int disk[DISKS_MAX + 1], ro[DISKS_MAX + 1]; /* disk[0] is the image's first file ... */
+	int nparts, parts[PARTS_MAX]; /* ... and these are its others, in the order of the disk */
 	char vmm[4096];
 };
 

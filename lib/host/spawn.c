@@ -33,7 +33,7 @@
 #define P_PIDFD 3
 #endif
 
-enum { FD_ASIDE = 640, STDERR_BYTES = 16 << 10 };
+enum { FD_ASIDE = 640, FD_FEW = 64, STDERR_BYTES = 16 << 10 };
 
 static const size_t stack_bytes = 64 << 10;
 
@@ -73,7 +73,7 @@ on_child_stack static void reset_signals(void)
 		(void)syscall(SYS_rt_sigaction, i, defaults, NULL, sizeof(defaults[0]));
 }
 
-/* As many descriptors as the host lets us have at all: a box of many layers needs two of each for a moment. */
+/* As many descriptors as the host lets us have at all. */
 on_child_stack static void raise_limit(void)
 {
 	struct rlimit l;
@@ -84,12 +84,13 @@ on_child_stack static void raise_limit(void)
 	(void)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &l, NULL);
 }
 
-/* A duplicate above all that are placed. EINVAL: the limit is below these. */
+/* A duplicate above all that are placed. EINVAL: the limit is below these. It holds as the caller set it, but for a box
+ * of many layers, which needs two of each for a moment: more than the usual limit, which nobody set with that in mind. */
 on_child_stack static int set_aside(const struct spawn *s, int fd)
 {
 	int r = fcntl(fd, F_DUPFD_CLOEXEC, s->nfds);
 
-	if (r < 0 && (errno == EMFILE || errno == EINVAL)) {
+	if (r < 0 && s->nfds > FD_FEW && (errno == EMFILE || errno == EINVAL)) {
 		raise_limit();
 		r = fcntl(fd, F_DUPFD_CLOEXEC, s->nfds);
 	}

@@ -84,7 +84,9 @@ static int open_built_in(struct opened_image *i, struct err *e)
 
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+	if (fstat(fd, &st) < 0)
+		return err_errno(e, "image '%s'", i->name);
+	if (!S_ISREG(st.st_mode))
 		return err_set(e, EINVAL, "image '%s' is not a regular file", i->name);
 	return take_single(i, take_fd(fd), (uint64_t)st.st_size, e);
 }

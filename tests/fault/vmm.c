@@ -48,7 +48,7 @@ struct vmm {
 #define OWNER "--owner-fd", "8", "--lock-fd", "7"
 #define DEVICES                                                                              \
 	"--initrd-fd", "4", "--console-fd", "5", "--vsock-listen", "9:1", "--disk", "10:ro", \
-		"--life-ms", "60000"
+		"--disk", "10+10:ro", "--life-ms", "60000"
 
 static const char *const owned[] = {MACHINE, OWNER,    DEVICES,    "--cpus",
 				    "2",     "--jail", "required", NULL};

@@ -35,7 +35,7 @@ static void join(unsigned n, const unsigned *blocks)
 
 static void join_some(void)
 {
-	static const unsigned blocks[FILES] = {2, 1, 0, 3, 1, 1, 1, 9, 0, 0, 4, 1, 1, 1, 1,
+	static const unsigned blocks[FILES] = {2, 1, 0, 3, 1, 1, 1, 9, 0, 0, 4, 1,  1, 1, 1,
 					       1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 40, 0, 1, 2};
 
 	join(FILES, blocks);

@@ -161,9 +161,10 @@ Test(config, numbers_are_digits_only)
 
 Test(config, composed_values_are_complete)
 {
-	static const char *const disks[] = {
-		"5:",    "5:rw",   "5:ro ", ":ro",     "ro",      "5+",       "5+:ro",    "+5:ro",
-		"5+6+:ro", "5++6:ro", "5+6:", "5+6:rw", "5+6:ro+7", "5:ro+6:ro", "5 +6:ro", "5+-1:ro"};
+	static const char *const disks[] = {"5:",       "5:rw",      "5:ro ",   ":ro",
+					    "ro",       "5+",        "5+:ro",   "+5:ro",
+					    "5+6+:ro",  "5++6:ro",   "5+6:",    "5+6:rw",
+					    "5+6:ro+7", "5:ro+6:ro", "5 +6:ro", "5+-1:ro"};
 	static const char *const listeners[] = {"5", "5:", ":1", "5:1:2", "5:4294967295", "5:-1"};
 
 	for (size_t i = 0; i < countof(disks); i++)

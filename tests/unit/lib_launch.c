@@ -13,6 +13,7 @@
 
 #include "lib/host/host.h"
 #include "lib/host/launch.h"
+#include "util/num.h"
 
 enum { SEEN_BYTES = 128 << 10 };
 
@@ -51,9 +52,9 @@ static void up(void)
 
 static void down(void)
 {
-	static const char *const names[] = {"vmm",       "words", "seen",         "console",
-					    "state",     "lock",  "exec.sock",    "forward.sock",
-					    "ctl.sock",  "cgroup"};
+	static const char *const names[] = {"vmm",      "words", "seen",      "console",
+					    "state",    "lock",  "exec.sock", "forward.sock",
+					    "ctl.sock", "cgroup"};
 
 	cgroup_remove(dir);
 	for (size_t i = 0; i < countof(names); i++)
@@ -109,13 +110,12 @@ static char *slurp(const char *name)
 /* The descriptor at *at is the memory file of that name. */
 static void is_file(const char *seen, const char **at, const char *name)
 {
-	char *end, want[64];
-	long n = strtol(*at, &end, 10);
+	char want[64];
+	uint64_t n;
 
-	cr_assert(end > *at, "%.20s", *at);
-	(void)snprintf(want, sizeof(want), " %ld -> /memfd:%s (deleted)\n", n, name);
+	cr_assert_eq(num_take(at, NULL, 10, INT32_MAX, &n), 0, "%.20s", *at);
+	(void)snprintf(want, sizeof(want), " %d -> /memfd:%s (deleted)\n", (int)n, name);
 	cr_assert_not_null(strstr(seen, want), "%s", want);
-	*at = end;
 }
 
 /* --disk FD+FD...:ro --disk FD, with the right files behind the numbers. */
@@ -160,7 +160,7 @@ Test(lib_launch, an_image_of_four_files)
 Test(lib_launch, an_image_of_513_files_under_the_usual_limit)
 {
 	struct rlimit l;
-	int first = dup(0);
+	int first = fcntl(0, F_DUPFD_CLOEXEC, 0);
 
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &l), 0);
 	cr_assert_geq(l.rlim_max, 2048, "this test needs a hard limit");
@@ -173,7 +173,7 @@ Test(lib_launch, an_image_of_513_files_under_the_usual_limit)
 	cr_expect_eq(getrlimit(RLIMIT_NOFILE, &l), 0);
 	cr_expect_eq(l.rlim_cur, 1024, "the caller's own is as it was");
 	artefacts_close(&a);
-	int again = dup(0);
+	int again = fcntl(0, F_DUPFD_CLOEXEC, 0);
 	cr_expect_eq(again, first, "a descriptor was left open");
 	close(again);
 }

@@ -52,7 +52,7 @@ uint64_t parts_bytes(const struct parts *p)
 
 struct extent parts_at(const struct parts *p, uint64_t off_bytes)
 {
-	unsigned in = 0, behind = p->n; /* the parts that begin not behind off_bytes, and behind it */
+	unsigned in = 0, behind = p->n; /* parts that begin at or before off_bytes, and behind it */
 
 	assert(off_bytes < p->bytes);
 	while (behind - in > 1) {

@@ -134,8 +134,7 @@ static ssize_t move(enum disk_op op, const struct extent *at, const struct iovec
 {
 	if (op == DISK_READ)
 		return preadv(at->fd, v, n, (off_t)at->off_bytes);
-	return rw_write(at->fd, v, n, (off_t)at->off_bytes,
-			op == DISK_WRITE_SYNC ? RWF_DSYNC : 0);
+	return rw_write(at->fd, v, n, (off_t)at->off_bytes, op == DISK_WRITE_SYNC ? RWF_DSYNC : 0);
 }
 
 typedef int piece_fn(const struct disk_req *r, uint64_t done, size_t room, struct iovec *ret);

@@ -45,7 +45,7 @@ struct disk_req {
 	uint16_t nsegs;
 	const struct iovec *segs; /* read and write only; untouched until the result is there */
 	uint64_t off_bytes, len_bytes; /* len_bytes: sum of segs, or the range; 0 for flush */
-	const struct parts *parts;     /* NULL, or in place of fd: of a read that is in several files */
+	const struct parts *parts; /* NULL, or in place of fd: of a read that is in several files */
 };
 
 /* Embedded in who uses the worker. */
