@@ -117,8 +117,8 @@ static int look(int dir, const char *all, const char *key, conker_template_info 
 	if (sub < 0 || fstat(sub, &st) < 0)
 		return 0;
 	(void)snprintf(ret->name, sizeof(ret->name), "%.*s", TEMPLATE_KEY_BYTES - 1, key);
-	(void)snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX - TEMPLATE_KEY_BYTES - 1, all,
-		       ret->name);
+	(void)snprintf(path, sizeof(path), "%.*s/%.*s", PATH_MAX - TEMPLATE_KEY_BYTES - 1, all,
+		       TEMPLATE_KEY_BYTES - 1, key);
 	ret->used_s = st.st_mtime;
 	ret->bytes = dir_disk_bytes(sub, files, NULL);
 	look_inside(sub, path, ret);
