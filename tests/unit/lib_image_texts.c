@@ -77,7 +77,7 @@ static int parse(const char *text, struct made *ret, struct err *e)
 {
 	auto_free char *copy = malloc(strlen(text) + 200);
 
-	strcpy(copy, text);
+	memcpy(copy, text, strlen(text) + 1);
 	add_sum(copy, strlen(text) + 200);
 	return made_parse(copy, strlen(copy), ret, e);
 }
@@ -147,7 +147,7 @@ Test(lib_image_texts, each_bit_of_a_manifest_matters)
 	auto_free struct made *m = malloc(sizeof(*m));
 	char whole[4096], copy[4096];
 
-	strcpy(whole, good);
+	memcpy(whole, good, sizeof(good));
 	add_sum(whole, sizeof(whole));
 	size_t n = strlen(whole);
 	for (size_t i = 0; i < n; i++) {
