@@ -21,19 +21,17 @@ struct artefacts {          /* the files that a VMM gets; -1: not this one */
 	int state, memory;  /* ... and of one that goes on from a snapshot */
 	int suspend[2];     /* state and memory of a box that suspends itself */
 	int ndisks;
-	int disk[DISKS_MAX + 1],
-		ro[DISKS_MAX + 1]; /* disk[0] is the image, or its first file ... */
-	int nparts;
-	int parts[PARTS_MAX]; /* ... and the others, in the order of the disk */
+	int disk[DISKS_MAX + 1], ro[DISKS_MAX + 1]; /* disk[0] is the image's first file ... */
+	int nparts, parts[PARTS_MAX]; /* ... and these are its others, in the order of the disk */
 	char vmm[4096];
 };
 
 /* Comes first: nothing is open yet. Ends with artefacts_close(), also on failure. */
 must_check int artefacts_init(struct artefacts *a, struct err *e);
-/* The first disk: the descriptors of an image, in the order of the disk, become a's own. */
-void artefacts_take_image(struct artefacts *a, int *image, int nfds);
-/* Opens everything else that a box with these options needs to boot. */
-must_check int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e);
+/* Opens everything that a box with these options needs to boot, but its image: the descriptors of that, in the order of the
+ * disk, become its own. */
+must_check int artefacts_open(struct artefacts *a, const conker_box_opts *o, int *image, int nfds,
+			      struct err *e);
 void artefacts_close(struct artefacts *a);
 
 struct launched {

@@ -304,7 +304,8 @@ int conker_image_resolve(const char *image, char ret[256])
 int conker_image_prune(uint32_t flags, int64_t older_s, uint64_t *ret_bytes)
 {
 	struct err *e = api_enter();
-	int64_t before_s = time(NULL) - max_(older_s, (int64_t)0);
+	/* Not today's second: the clock of files may be ahead of ours. */
+	int64_t before_s = older_s > 0 ? time(NULL) - older_s : INT64_MAX;
 	uint64_t bytes = 0;
 
 	if (flags & ~(uint32_t)CONKER_PRUNE_ALL)

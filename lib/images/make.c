@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* make.c - runs conker-image, which makes an image of an archive. It has the jail, this has the user's patience.
  *
- * Its descriptors, from 3 on: `out`, the input, the layers that are here, the pipe of its progress; and our own directory, whose
- * lock it keeps for as long as it lives.
+ * Its descriptors, from 3 on: `out`, the input, our own directory, whose lock it keeps for as long as it lives, the pipe of its
+ * progress, the layers that are here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,8 @@
 
 #include "lib/images/fetch.h"
 #include "lib/images/store.h"
+
+enum { LAYERS_AT = 4 }; /* among its descriptors: the last, which need not be there */
 
 struct making {
 	struct image_watch *watch;
@@ -81,35 +83,46 @@ static int making_run(struct making *m, const char *const *argv, const int *fds,
 	return status > 0 ? making_failed(said, status, e) : r;
 }
 
-static int make_in(const struct image_work *w, int out, int input, struct image_watch *watch,
-		   struct err *e)
+static int make_with(const int *fds, int nfds, struct making *m, struct err *e)
 {
 	char path[PATH_MAX];
-	int pipe_fds[2];
-	auto_close int layers = store_sub(w->store, "layers", e);
-	int r = layers < 0 ? layers : place_image_program(path, sizeof(path), e);
+	int r = place_image_program(path, sizeof(path), e);
 
 	if (r < 0)
 		return r;
+	const char *const more[][2] = {{"--layers-fd", nfds > LAYERS_AT ? "7" : NULL},
+				       {"--platform", m->watch->o->platform},
+				       {"--ref", m->watch->o->ref}};
+	const char *argv[8 + 2 * countof(more)] = {path, "--work-fd",     "3", "--input-fd",
+						   "4",  "--progress-fd", "6"};
+	int n = 7;
+	for (size_t i = 0; i < countof(more); i++)
+		if (more[i][1]) {
+			argv[n++] = more[i][0];
+			argv[n++] = more[i][1];
+		}
+	return making_run(m, argv, fds, nfds, e);
+}
+
+static int make_in(const struct image_work *w, int out, int input, struct image_watch *watch,
+		   struct err *e)
+{
+	int pipe_fds[2];
+	/* The first image makes it, when it is published. */
+	auto_close int layers = store_sub_there(w->store, "layers");
+
+	if (layers < 0 && layers != -ENOENT)
+		return err_set(e, -layers, "'layers' in the image directory: %s",
+			       strerror(-layers));
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return err_errno(e, "make a pipe");
 	auto_close int from = pipe_fds[0], to = pipe_fds[1];
 	if (fcntl(from, F_SETFL, O_NONBLOCK) < 0)
 		return err_errno(e, "make a pipe");
 
-	const char *argv[24] = {path, "--work-fd",     "3", "--input-fd", "4", "--layers-fd",
-				"5",  "--progress-fd", "6"};
-	int n = 9;
-	const int fds[] = {out, input, layers, to, w->fd};
-	const char *const more[][2] = {{"--platform", watch->o->platform},
-				       {"--ref", watch->o->ref}};
-	for (size_t i = 0; i < countof(more); i++)
-		if (more[i][1]) {
-			argv[n++] = more[i][0];
-			argv[n++] = more[i][1];
-		}
+	const int fds[] = {out, input, w->fd, to, layers};
 	struct making m = {.watch = watch, .progress = from};
-	return making_run(&m, argv, fds, countof(fds), e);
+	return make_with(fds, layers < 0 ? LAYERS_AT : LAYERS_AT + 1, &m, e);
 }
 
 int image_make(const struct image_work *w, int input, struct image_watch *watch, struct err *e)

@@ -332,7 +332,7 @@ Test(lib_box, running_out_of_descriptors_anywhere_leaves_nothing)
 		cr_assert_eq(boxes(), 0, "%d: %s", (int)few.rlim_cur, conker_errmsg());
 	}
 	cr_expect_eq(r, 0);
-	cr_expect_gt(failures, 20);
+	cr_expect_gt(failures, 20, "%d", failures);
 	conker_box_free(b);
 }
 

@@ -411,7 +411,7 @@ Test(lib_image_store, images_of_the_former_version_go_on)
 {
 	static struct opened_image i;
 	conker_image_usage u = {.size = sizeof(u)};
-	char base[300];
+	char base[600];
 
 	snprintf(base, sizeof(base), "%s/base.erofs", getenv("CONKER_GUEST"));
 	cr_assert_eq(link(base, path_of("old.erofs")), 0);
