@@ -25,7 +25,7 @@ DESTDIR ?=
 PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-dev \
                musl-tools busybox-static erofs-utils cpio pkg-config zlib1g-dev libzstd-dev libjansson-dev
 PKGS_KERNEL := linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils patch kmod
-PKGS_IMAGE  := mmdebstrap fakeroot tar e2fsprogs
+PKGS_IMAGE  := mmdebstrap
 PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3 procps bsdutils strace \
                skopeo docker-registry apache2-utils openssl
 PKGS_LINT   := clang-format clang-tidy cppcheck
@@ -374,14 +374,18 @@ run lab-run: export CONKER_MAKE_CMD = $(CMD)
 run: all ## start a box, from a template once there is one, and run a small demonstration in it, or CMD='...'
 	@$(B)/conker run --warm --timing --sh "$$CONKER_MAKE_CMD"
 
-# The image for the user who asks for it, and one below build/ for the tests, from the same archive.
-image-python: $(B)/images/python.tar $(B)/conker ## a Debian root file system with python3, imported as image `python`
+# Images for the user who asks for them. The tests have `python` of the same archive in a store of their own.
+image-python: $(B)/images/python.tar $(B)/conker $(B)/conker-image ## a Debian root file system with python3, imported as image `python`
 	@$(B)/conker image import python $<
-$(B)/images/python.tar: tools/image/python.sh | $(B)/setup/image.stamp
+image-code: $(B)/images/code.tar.gz $(B)/conker $(B)/conker-image ## Debian with python3, pip, node, git and curl, for user `user`, as image `code`
+	@$(B)/conker image import code $<
+$(B)/images/python.tar $(B)/images/code.tar.gz: tools/image/debian.sh | $(B)/setup/image.stamp
 	@mkdir -p $(@D)
-	@tools/image/python.sh $@
-$(B)/images/python.erofs: $(B)/images/python.tar $(B)/conker
-	@CONKER_IMAGES=$(B)/images $(B)/conker image import python $<
+	@tools/image/debian.sh $(firstword $(subst ., ,$(@F))) $@
+PYTHON := $(B)/images/python.stamp
+$(PYTHON): $(B)/images/python.tar $(B)/conker $(B)/conker-image
+	@CONKER_IMAGES=$(CURDIR)/$(B)/images/store $(B)/conker image import python $<
+	@touch $@
 
 # --- tests ----------------------------------------------------------------------------------------------
 STAGES ?=
@@ -391,7 +395,7 @@ test-all: test-deps-all ## all tests, those of real guests on host KVM and in th
 	@tests/run --ring all $(STAGES)
 test-long: test-deps-all ## what takes hours
 	@tests/run --ring long $(STAGES)
-TEST_PARTS := all units-asan $(B)/obj/asan/conker-vmm $(B)/obj/asan/conker-image test-guests test-programs examples $(B)/images/python.erofs \
+TEST_PARTS := all units-asan $(B)/obj/asan/conker-vmm $(B)/obj/asan/conker-image test-guests test-programs examples $(PYTHON) \
 	$(addprefix $(B)/bench/,instructions count.so guest/true guest/spawn) lab-ready
 test-deps: $(foreach p,build kernel image test,$(B)/setup/$(p).stamp)
 	@$(MAKE) --no-print-directory $(TEST_PARTS) units-plain
@@ -512,7 +516,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r t d; do \
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
-.PHONY: all examples guest run image-python units units-plain units-asan test-guests test-programs test test-all test-long test-deps test-deps-all fuzz lab lab-run lab-ready \
+.PHONY: all examples guest run image-python image-code units units-plain units-asan test-guests test-programs test test-all test-long test-deps test-deps-all fuzz lab lab-run lab-ready \
 	fmt lint lines install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
 	bench-forks bench-memory bench-memory-lab bench-instructions sizes
 .SECONDARY:

@@ -69,8 +69,8 @@ test_image_is_replaced_as_a_whole() {
 }
 
 test_python_program_of_some_size() {
-	[ -e "${CONKER_PYTHON_IMAGE:-$BUILD/images/python.erofs}" ] || skip "no python image (make image-python)"
-	export CONKER_IMAGES="$(dirname "${CONKER_PYTHON_IMAGE:-$BUILD/images/python.erofs}")"
+	export CONKER_IMAGES="$BUILD/images/store"
+	[ -e "$CONKER_IMAGES/names/python" ] || skip "no python image (make test-deps)"
 	here=$(dirname "$BUILD")/tests/vm
 	[ -e "$here/python/report.py" ] || here=$(dirname "$0")
 	exits 3 conker run --image python --memory 256 --ready-timeout 120 -i -- \
