@@ -352,6 +352,11 @@ LAYERS := $(B)/tests/guest/layers/manifest
 $(LAYERS): tests/vm/layers.sh $(B)/conker-image
 	$(call say,IMAGE,$(@D))
 	$(Q)tests/vm/layers.sh $(B)/conker-image $(@D)
+# An image of the former version: one file, as mkfs.erofs made it.
+$(B)/tests/guest/former.erofs: tests/vm/former.sh
+	@mkdir -p $(@D)
+	$(call say,IMAGE,$@)
+	$(Q)tests/vm/former.sh $@
 # The attacker on the devices: a kernel of its own, without a library and without vector registers.
 $(B)/tests/guest/hostile: $(wildcard tests/hostile/*)
 	@mkdir -p $(@D)
@@ -365,7 +370,7 @@ $(B)/tests/inject/rules: vmm/seccomp.sh $(RULES_SRC)
 	@mkdir -p $(@D)
 	$(Q)vmm/seccomp.sh --list $(RULES_SRC) >$@
 test-guests: $(B)/tests/guest/cmdline $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG) $(HOST_PROG) $(INJECT_VMM) $(B)/tests/inject/rules \
-	$(B)/tests/guest/hostile $(LAYERS)
+	$(B)/tests/guest/hostile $(B)/tests/guest/former.erofs $(LAYERS)
 
 # --- running --------------------------------------------------------------------------------------------
 CMD ?= /usr/share/conker/demo

@@ -830,6 +830,30 @@ def test_the_command_is_interrupted_from_the_keyboard() -> None:
         assert run.returncode == 0 and W.small.layers[0] not in server.blobs_asked(), out + err
 
 
+def test_commands_of_the_readme() -> None:
+    """Each pull is run here; what boxes are needed for, tests/vm/t_image.sh has, word for word."""
+    with open(f"{TOP}/README.md", encoding="utf-8") as f:
+        commands = re.findall(r"^    \$ (.*?)(?: +#.*)?$", f.read(), re.M)
+    with open(f"{TOP}/tests/vm/t_image.sh", encoding="utf-8") as f:
+        boxes = f.read()
+    W.plain.push("library/python", "3.12-slim", W.small)
+    conf = f"{W.top}/docker.conf"
+    with open(conf, "w", encoding="utf-8") as f:
+        f.write(f'[[registry]]\nprefix = "docker.io"\nlocation = "{W.plain.host}"\ninsecure = true\n')
+    pulled = 0
+    for command in (c for c in commands if "image " in c):
+        if not command.startswith("conker image pull "):
+            assert command in boxes, command
+            continue
+        with a_store() as store:
+            run = pull(store, *command.split()[2:], CONKER_REGISTRIES_CONF=conf)
+            out, err = run.communicate(timeout=60)
+            assert run.returncode == 0 and "docker.io/library/python:3.12-slim" in err, out + err
+            assert "docker.io/library/python:3.12-slim" in pull(store, "ls").communicate(timeout=60)[0]
+            pulled += 1
+    assert pulled == 1, commands
+
+
 def main() -> int:
     tests: dict[str, object] = dict(globals())
     if RING != "test":
