@@ -432,6 +432,8 @@ bench-memory-lab: all lab-ready ## the same in the lab
 	@$(BENCH_LAB) --series memory
 bench-forks: all ## a hundred boxes from one snapshot at once: time, memory (N=100)
 	@tools/bench/forks.sh $(B) $(or $(N),100)
+bench-images: all lab-ready $(B)/images/python.tar ## images: import, pull, a second one, boxes of many layers, beside what others take
+	@tools/bench/images.py --build $(B)
 bench-exec: all $(B)/bench/exec $(B)/bench/stream $(BENCH_GUEST) test-guests ## warm executions beside vfork, exec and wait in the guest; streams beside plain vsock
 	@HOST= tools/bench/exec.sh $(B) 100 8
 bench-exec-lab: all $(B)/bench/exec $(B)/bench/stream $(BENCH_GUEST) test-guests lab-ready ## the same in the lab, with one CPU and with two
@@ -523,7 +525,7 @@ help: ## this list
 
 .PHONY: all examples guest run image-python image-code units units-plain units-asan test-guests test-programs test test-all test-long test-deps test-deps-all fuzz lab lab-run lab-ready \
 	fmt lint lines install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
-	bench-forks bench-memory bench-memory-lab bench-instructions sizes
+	bench-forks bench-images bench-memory bench-memory-lab bench-instructions sizes
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
