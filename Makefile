@@ -25,7 +25,7 @@ DESTDIR ?=
 PKGS_BUILD  := gcc make libc6-dev protobuf-c-compiler libprotobuf-c-dev libfdt-dev \
                musl-tools busybox-static erofs-utils cpio pkg-config zlib1g-dev libzstd-dev libjansson-dev
 PKGS_KERNEL := linux-source-6.12 flex bison bc libelf-dev libssl-dev xz-utils patch kmod
-PKGS_IMAGE  := mmdebstrap fakeroot tar e2fsprogs
+PKGS_IMAGE  := mmdebstrap
 PKGS_TEST   := libcriterion-dev qemu-system-x86 clang libclang-rt-dev python3 procps bsdutils strace \
                skopeo docker-registry apache2-utils openssl
 PKGS_LINT   := clang-format clang-tidy cppcheck
@@ -352,6 +352,11 @@ LAYERS := $(B)/tests/guest/layers/manifest
 $(LAYERS): tests/vm/layers.sh $(B)/conker-image
 	$(call say,IMAGE,$(@D))
 	$(Q)tests/vm/layers.sh $(B)/conker-image $(@D)
+# An image of the former version: one file, as mkfs.erofs made it.
+$(B)/tests/guest/former.erofs: tests/vm/former.sh
+	@mkdir -p $(@D)
+	$(call say,IMAGE,$@)
+	$(Q)tests/vm/former.sh $@
 # The attacker on the devices: a kernel of its own, without a library and without vector registers.
 $(B)/tests/guest/hostile: $(wildcard tests/hostile/*)
 	@mkdir -p $(@D)
@@ -365,7 +370,7 @@ $(B)/tests/inject/rules: vmm/seccomp.sh $(RULES_SRC)
 	@mkdir -p $(@D)
 	$(Q)vmm/seccomp.sh --list $(RULES_SRC) >$@
 test-guests: $(B)/tests/guest/cmdline $(GUEST_RAW) $(GUEST_END) $(GUEST_PROG) $(HOST_PROG) $(INJECT_VMM) $(B)/tests/inject/rules \
-	$(B)/tests/guest/hostile $(LAYERS)
+	$(B)/tests/guest/hostile $(B)/tests/guest/former.erofs $(LAYERS)
 
 # --- running --------------------------------------------------------------------------------------------
 CMD ?= /usr/share/conker/demo
@@ -374,14 +379,18 @@ run lab-run: export CONKER_MAKE_CMD = $(CMD)
 run: all ## start a box, from a template once there is one, and run a small demonstration in it, or CMD='...'
 	@$(B)/conker run --warm --timing --sh "$$CONKER_MAKE_CMD"
 
-# The image for the user who asks for it, and one below build/ for the tests, from the same archive.
-image-python: $(B)/images/python.tar $(B)/conker ## a Debian root file system with python3, imported as image `python`
+# Images for the user who asks for them. The tests have `python` of the same archive in a store of their own.
+image-python: $(B)/images/python.tar $(B)/conker $(B)/conker-image ## a Debian root file system with python3, imported as image `python`
 	@$(B)/conker image import python $<
-$(B)/images/python.tar: tools/image/python.sh | $(B)/setup/image.stamp
+image-code: $(B)/images/code.tar.gz $(B)/conker $(B)/conker-image ## Debian with python3, pip, node, git and curl, for user `user`, as image `code`
+	@$(B)/conker image import code $<
+$(B)/images/python.tar $(B)/images/code.tar.gz: tools/image/debian.sh | $(B)/setup/image.stamp
 	@mkdir -p $(@D)
-	@tools/image/python.sh $@
-$(B)/images/python.erofs: $(B)/images/python.tar $(B)/conker
-	@CONKER_IMAGES=$(B)/images $(B)/conker image import python $<
+	@tools/image/debian.sh $(firstword $(subst ., ,$(@F))) $@
+PYTHON := $(B)/images/python.stamp
+$(PYTHON): $(B)/images/python.tar $(B)/conker $(B)/conker-image
+	@CONKER_IMAGES=$(CURDIR)/$(B)/images/store $(B)/conker image import python $<
+	@touch $@
 
 # --- tests ----------------------------------------------------------------------------------------------
 STAGES ?=
@@ -391,7 +400,7 @@ test-all: test-deps-all ## all tests, those of real guests on host KVM and in th
 	@tests/run --ring all $(STAGES)
 test-long: test-deps-all ## what takes hours
 	@tests/run --ring long $(STAGES)
-TEST_PARTS := all units-asan $(B)/obj/asan/conker-vmm $(B)/obj/asan/conker-image test-guests test-programs examples $(B)/images/python.erofs \
+TEST_PARTS := all units-asan $(B)/obj/asan/conker-vmm $(B)/obj/asan/conker-image test-guests test-programs examples $(PYTHON) \
 	$(addprefix $(B)/bench/,instructions count.so guest/true guest/spawn) lab-ready
 test-deps: $(foreach p,build kernel image test,$(B)/setup/$(p).stamp)
 	@$(MAKE) --no-print-directory $(TEST_PARTS) units-plain
@@ -423,6 +432,8 @@ bench-memory-lab: all lab-ready ## the same in the lab
 	@$(BENCH_LAB) --series memory
 bench-forks: all ## a hundred boxes from one snapshot at once: time, memory (N=100)
 	@tools/bench/forks.sh $(B) $(or $(N),100)
+bench-images: all lab-ready $(B)/images/python.tar ## images: import, pull, a second one, boxes of many layers, beside what others take
+	@tools/bench/images.py --build $(B)
 bench-exec: all $(B)/bench/exec $(B)/bench/stream $(BENCH_GUEST) test-guests ## warm executions beside vfork, exec and wait in the guest; streams beside plain vsock
 	@HOST= tools/bench/exec.sh $(B) 100 8
 bench-exec-lab: all $(B)/bench/exec $(B)/bench/stream $(BENCH_GUEST) test-guests lab-ready ## the same in the lab, with one CPU and with two
@@ -512,9 +523,9 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r t d; do \
 		printf '  make %-16s %s\n' "$$t" "$$d"; done
 
-.PHONY: all examples guest run image-python units units-plain units-asan test-guests test-programs test test-all test-long test-deps test-deps-all fuzz lab lab-run lab-ready \
+.PHONY: all examples guest run image-python image-code units units-plain units-asan test-guests test-programs test test-all test-long test-deps test-deps-all fuzz lab lab-run lab-ready \
 	fmt lint lines install clean clean-cache help bench bench-lab bench-boot bench-boot-lab bench-exec bench-exec-lab bench-setup bench-setup-lab \
-	bench-forks bench-memory bench-memory-lab bench-instructions sizes
+	bench-forks bench-images bench-memory bench-memory-lab bench-instructions sizes
 .SECONDARY:
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

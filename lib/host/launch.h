@@ -28,10 +28,10 @@ struct artefacts {          /* the files that a VMM gets; -1: not this one */
 
 /* Comes first: nothing is open yet. Ends with artefacts_close(), also on failure. */
 must_check int artefacts_init(struct artefacts *a, struct err *e);
-/* Opens everything that a box with these options needs to boot, but its image: the descriptors of that, in the order of the
- * disk, become its own. */
-must_check int artefacts_open(struct artefacts *a, const conker_box_opts *o, int *image, int nfds,
-			      struct err *e);
+/* The first disk: the descriptors of an image, in the order of the disk, become a's own. */
+void artefacts_take_image(struct artefacts *a, int *image, int nfds);
+/* Opens everything else that a box with these options needs to boot. */
+must_check int artefacts_open(struct artefacts *a, const conker_box_opts *o, struct err *e);
 void artefacts_close(struct artefacts *a);
 
 struct launched {

@@ -262,7 +262,7 @@ PY
 test_a_debian_tree_is_what_tar_makes_of_it() {
 	need mmdebstrap
 	archive=$OLDPWD/build/images/python.tar
-	[ -r "$archive" ] || { echo "no build/images/python.tar: make image-python" && exit 77; }
+	[ -r "$archive" ] || { echo "no build/images/python.tar: make test-deps" && exit 77; }
 	make_image "$archive"
 	mount_image
 	mkdir ref

@@ -830,6 +830,103 @@ def test_the_command_is_interrupted_from_the_keyboard() -> None:
         assert run.returncode == 0 and W.small.layers[0] not in server.blobs_asked(), out + err
 
 
+def is_whole_or_nothing(store: str, ref: str, published: bool) -> None:
+    out, err = pull(store, "ls").communicate(timeout=60)
+    assert (ref in out) == published and "lacks" not in out + err, out + err
+    whole(store)
+
+
+def command_killed_at_random(times: int) -> None:
+    """Whoever of its processes it is, up to the moment when the image has its name."""
+    what = image(*(layer(f"k{i}", 150000) for i in range(3)))
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}", file=sys.stderr)
+    dice = random.Random(seed)
+    with odd(what) as server:
+        ref = f"{server.host}/x:1"
+        for _ in range(times):
+            with a_store() as store:
+                server.rate = 3000000
+                run = pull(store, "pull", ref)
+                time.sleep(dice.uniform(0, 0.8))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(dice.choice([run.pid, *below(run.pid)]), signal.SIGKILL)
+                run.communicate(timeout=60)
+                if run.returncode == 0:
+                    is_whole_or_nothing(store, ref, True)
+                server.rate = 0
+                again = pull(store, "pull", ref)
+                out, err = again.communicate(timeout=60)
+                assert again.returncode == 0, out + err
+                is_whole_or_nothing(store, ref, True)
+                for _ in range(100):  # programs of the one that was killed may live a moment longer
+                    pull(store, "ls").communicate(timeout=60)
+                    if not [name for name in os.listdir(store) if name.startswith(".work")]:
+                        break
+                    time.sleep(0.05)
+                assert not [name for name in os.listdir(store) if name.startswith(".work")], os.listdir(store)
+                assert len(os.listdir(f"{store}/made")) == 1
+
+
+def test_the_command_is_killed_at_some_moments() -> None:
+    command_killed_at_random(3)
+
+
+def slow_test_the_command_is_killed_at_many_moments() -> None:
+    command_killed_at_random(30)
+
+
+def test_pulls_of_one_image_at_once() -> None:
+    with a_store() as store:
+        refs = [f"{W.plain.host}/t/{name}:1" for name in ("small", "small", "other", "small")]
+        for run in [pull(store, "pull", ref) for ref in refs]:
+            out, err = run.communicate(timeout=100)
+            assert run.returncode == 0, out + err
+        for ref in refs:
+            is_whole_or_nothing(store, ref, True)
+        assert len(os.listdir(f"{store}/made")) == 2 and not [n for n in os.listdir(store) if n.startswith(".work")]
+
+
+def test_a_pull_that_finds_no_room_leaves_no_image() -> None:
+    """Wherever it ends: blobs, layers, metadata."""
+    what, refused = image(layer("one", 400000), layer("two", 300000)), 0
+    with odd(what) as server:
+        ref = f"{server.host}/x:1"
+        for size in range(700, 2200, 250):
+            with small_disk(size << 10) as store:
+                run = pull(store, "pull", ref)
+                out, err = run.communicate(timeout=60)
+                refused += run.returncode != 0
+                assert run.returncode == 0 or run.returncode == 125 and "space" in err or "file system has" in err, (size, out + err)
+                is_whole_or_nothing(store, ref, run.returncode == 0)
+                assert not [n for n in os.listdir(store) if n.startswith(".work")], os.listdir(store)
+    assert refused > 1, refused
+
+
+def test_commands_of_the_readme() -> None:
+    """Each pull is run here; what boxes are needed for, tests/vm/t_image.sh has, word for word."""
+    with open(f"{TOP}/README.md", encoding="utf-8") as f:
+        commands = re.findall(r"^    \$ (.*?)(?: +#.*)?$", f.read(), re.M)
+    with open(f"{TOP}/tests/vm/t_image.sh", encoding="utf-8") as f:
+        boxes = f.read()
+    W.plain.push("library/python", "3.12-slim", W.small)
+    conf = f"{W.top}/docker.conf"
+    with open(conf, "w", encoding="utf-8") as f:
+        f.write(f'[[registry]]\nprefix = "docker.io"\nlocation = "{W.plain.host}"\ninsecure = true\n')
+    pulled = 0
+    for command in (c for c in commands if "image " in c):
+        if not command.startswith("conker image pull "):
+            assert command in boxes, command
+            continue
+        with a_store() as store:
+            run = pull(store, *command.split()[2:], CONKER_REGISTRIES_CONF=conf)
+            out, err = run.communicate(timeout=60)
+            assert run.returncode == 0 and "docker.io/library/python:3.12-slim" in err, out + err
+            assert "docker.io/library/python:3.12-slim" in pull(store, "ls").communicate(timeout=60)[0]
+            pulled += 1
+    assert pulled == 1, commands
+
+
 def main() -> int:
     tests: dict[str, object] = dict(globals())
     if RING != "test":

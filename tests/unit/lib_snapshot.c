@@ -362,6 +362,35 @@ Test(lib_snapshot, one_of_another_host_or_release_is_refused_with_the_reason)
 	refused(-ESTALE, "by conker 9.9");
 }
 
+/* As 0.1.0 wrote them, of a box with an image of its kind: one file. */
+static const char former[] =
+	"conker-snapshot 1\nversion=0.1.0\nname=work\nid=2f0c6a1b9d34\nimage=python\nhost=pvm\n"
+	"cpu=5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9\n"
+	"cpu_name=A CPU (of sorts)\nboot=1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed\nmemory_mib=128\n"
+	"cpus=1\nflags=0\ncreated_s=1763700000\ntaken_s=1763700060\nsynced=1\nidle_ms=0\n"
+	"idle_suspend_ms=0\nlife_ms=0\ndisk_bytes_per_s=0\ndisk_ops_per_s=0\n"
+	"vsock_bytes_per_s=0\nvsock_ops_per_s=0\nconsole_bytes_per_s=0\nconsole_ops_per_s=0\n"
+	"append=\nkernel=ro 65024:11:5242880:1763697600000000000 - /lib/conker/guest/vmlinux\n"
+	"initrd=ro 65024:12:262144:1763697600000000000 - /lib/conker/guest/initrd.cpio\n"
+	"state=ro 65024:13:8192:1763700060000000000 - state\n"
+	"memory=ro 65024:14:134217728:1763700060000000000 - memory\n"
+	"disk=ro 65024:15:143192064:1763697600000000000 - /var/lib/conker/images/python.erofs\n";
+
+Test(lib_snapshot, one_of_the_former_version_says_which_and_what_to_do)
+{
+	char path[256], sum[SHA256_TEXT_BYTES];
+	struct sha256 s;
+
+	cr_assert_eq(mkdir(snap, 0700), 0);
+	sha256_init(&s);
+	sha256_add(&s, former, strlen(former));
+	sha256_end(&s, sum);
+	snprintf(path, sizeof(path), "%s/manifest", snap);
+	FILE *f = fopen(path, "we");
+	cr_assert(f && fprintf(f, "%ssum=%s\n", former, sum) > 0 && fclose(f) == 0);
+	refused(-ESTALE, "it was taken by conker 0.1.0, this is " CONKER_VERSION "; take it again");
+}
+
 Test(lib_snapshot, one_that_was_not_on_disk_when_the_host_went_down_is_refused)
 {
 	take(NULL);

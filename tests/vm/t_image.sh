@@ -68,9 +68,50 @@ test_image_is_replaced_as_a_whole() {
 	is "$out" two
 }
 
+test_an_image_of_the_former_version_is_listed_used_counted_and_removed() {
+	own_images
+	mkdir "$CONKER_IMAGES"
+	cp "$BUILD/tests/guest/former.erofs" "$CONKER_IMAGES/old.erofs"
+	has "$(conker image ls)" '^old '
+	has "$(conker image df)" '^images +1 +[1-9]'
+	exits 0 conker run --image old -- cat /etc/word
+	is "$out" former
+	conker create --image old --name box
+	conker image rm old
+	is "$(ls "$CONKER_IMAGES" | grep -c erofs)" 0
+	exits 0 conker exec box -- cat /etc/word
+	is "$out" former 'a box that is there goes on'
+	conker rm -f box
+	make_root "$TMP/root"
+	cp "$BUILD/tests/guest/former.erofs" "$CONKER_IMAGES/old.erofs"
+	conker image import old "$TMP/root"
+	is "$(conker image ls | grep -c '^old ')" 1
+	exits 0 conker run --image old -- cat /etc/greeting
+	is "$out" hello 'replaced by one of its name'
+}
+
+need_python() {
+	[ -e "$BUILD/images/store/names/python" ] || skip "no python image (make test-deps)"
+}
+
+# registry.py looks that each of README is here, and pulls.
+test_commands_of_the_readme() {
+	need_python
+	own_images
+	cp -a "$BUILD/images/store" "$CONKER_IMAGES"
+	conker image tag python python:3.12-slim
+	exits 0 conker run --image python:3.12-slim -- python3 -c 'print(6 * 7)'
+	is "$out" 42
+	cd "$TMP"
+	make_root rootfs
+	printf '#!/bin/sh\necho app\n' >rootfs/bin/app
+	chmod 755 rootfs/bin/app
+	tar c rootfs | conker image import mine -; conker run --image mine -- /bin/app
+}
+
 test_python_program_of_some_size() {
-	[ -e "${CONKER_PYTHON_IMAGE:-$BUILD/images/python.erofs}" ] || skip "no python image (make image-python)"
-	export CONKER_IMAGES="$(dirname "${CONKER_PYTHON_IMAGE:-$BUILD/images/python.erofs}")"
+	need_python
+	export CONKER_IMAGES="$BUILD/images/store"
 	here=$(dirname "$BUILD")/tests/vm
 	[ -e "$here/python/report.py" ] || here=$(dirname "$0")
 	exits 3 conker run --image python --memory 256 --ready-timeout 120 -i -- \
